@@ -1,0 +1,2 @@
+//! The `photosync-server` binary.
+fn main() {}

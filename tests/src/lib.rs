@@ -1,0 +1,1 @@
+//! Everything the black-box tests share.
