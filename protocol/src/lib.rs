@@ -1,1 +1,12 @@
 //! What both ends must agree on. No I/O, no clock, no async.
+//!
+//! Read in this order: [`account`] (who owns which folder), [`names`] (what a file is called, listed and on
+//! disk), [`v1`] (the wire of the existing phone and desktop clients), [`error`] (the one error body),
+//! [`process`] (the ready line and the exit codes), [`config_names`] (every setting).
+
+pub mod account;
+pub mod config_names;
+pub mod error;
+pub mod names;
+pub mod process;
+pub mod v1;
