@@ -6,6 +6,7 @@
 //! ready line and the command line; the clients know only the wire.
 
 pub mod account;
+pub mod corpus;
 pub mod desktop;
 pub mod http;
 pub mod names;
