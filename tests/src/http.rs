@@ -485,4 +485,4 @@ impl Write for Timed {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -14,3 +14,6 @@ pub mod phone;
 pub mod relay;
 pub mod report;
 pub mod server;
+
+#[cfg(test)]
+mod wire_tests;

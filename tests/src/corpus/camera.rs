@@ -34,11 +34,12 @@ pub(super) fn cached_photo(index: u32, cache: &Path) -> Result<PathBuf, CorpusEr
 
 fn encode(pixels: &[u8]) -> Result<Vec<u8>, CorpusError> {
     let mut jpeg = Vec::new();
-    let encoder = JpegEncoder::new_with_quality(&mut jpeg, QUALITY);
-    let encoded = {
-        let mut encoder = encoder;
-        encoder.encode(pixels, WIDTH, HEIGHT, ExtendedColorType::Rgb8)
-    };
+    let encoded = JpegEncoder::new_with_quality(&mut jpeg, QUALITY).encode(
+        pixels,
+        WIDTH,
+        HEIGHT,
+        ExtendedColorType::Rgb8,
+    );
     encoded
         .map_err(|error| CorpusError::Unexpected(format!("could not encode a JPEG: {error}")))?;
     Ok(jpeg)

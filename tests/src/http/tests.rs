@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::*;
 
 /// Serves one scripted answer per request head; returns what each connection received.
-fn serve(scripts: Vec<Vec<&'static [u8]>>) -> (SocketAddr, JoinHandle<Vec<Vec<u8>>>) {
+pub(crate) fn serve(scripts: Vec<Vec<&'static [u8]>>) -> (SocketAddr, JoinHandle<Vec<Vec<u8>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("an address");
     let server = thread::spawn(move || {
