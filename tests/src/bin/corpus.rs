@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use photosync_tests::corpus::{self, Scale};
 
 const USAGE: &str = "usage: photosync-corpus DIR [--small] [--list]
-  makes a corpus of photographs and videos in DIR (about 350 MB)
+  makes a corpus of photographs and videos in DIR (about 400 MB)
   --small   at most 40 MB
   --list    print [{path, size, sha256}, …] as JSON
   PHOTOSYNC_CORPUS_CACHE names the folder for fetched files (default: beside the build output)";

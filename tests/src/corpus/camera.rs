@@ -23,7 +23,7 @@ const MODEL: &str = "NL-12 Wide";
 
 /// The path of photograph `index` in the cache, made now if need be.
 pub(super) fn cached_photo(index: u32, cache: &Path) -> Result<PathBuf, CorpusError> {
-    let folder = in_cache(cache, &format!("camera-{index:03}-2"), |folder| {
+    let folder = in_cache(cache, &format!("camera-{index:03}-3"), |folder| {
         let taken = format!("2024:05:{:02} 10:15:{:02}", 1 + index % 28, index % 60);
         let photo = with_exif(&encode(&render(index))?, &taken)?;
         let path = folder.join("photo.jpg");
@@ -63,8 +63,8 @@ fn render(index: u32) -> Vec<u8> {
             };
             let noise = next_random(&mut grain);
             for (channel, value) in colour.into_iter().enumerate() {
-                let jitter = (noise >> (channel * 8)) as i32 & 31;
-                pixels.push((value + jitter - 16).clamp(0, 255) as u8);
+                let jitter = (noise >> (channel * 8)) as i32 & 23;
+                pixels.push((value + jitter - 12).clamp(0, 255) as u8);
             }
         }
     }
