@@ -339,12 +339,9 @@ impl Recording {
             let index = self.start_entries + self.position;
             let entry = &self.log.entries[index];
             self.position += 1;
-            self.state
-                .apply(index as u64, &entry.record, entry.data_at, entry.data_len)
-                .map_err(|problem| ReplayError::Inconsistent {
-                    position: self.position,
-                    problem,
-                })?;
+            self.state.apply(index as u64, &entry.record, entry.data_at, entry.data_len).map_err(
+                |problem| ReplayError::Inconsistent { position: self.position, problem },
+            )?;
         }
         Ok(())
     }

@@ -220,9 +220,7 @@ impl Record {
                 .name(name)
                 .number(kind.number())
                 .number(u64::from(*mode)),
-            Self::CreateUnnamed { ino, mode } => {
-                Head::new(4).number(*ino).number(u64::from(*mode))
-            }
+            Self::CreateUnnamed { ino, mode } => Head::new(4).number(*ino).number(u64::from(*mode)),
             Self::Write { ino, offset } => Head::new(5).number(*ino).number(*offset),
             Self::Zero { ino, offset, len } => {
                 Head::new(6).number(*ino).number(*offset).number(*len)
