@@ -78,7 +78,7 @@ fn start(root: &Path, log: &Path) -> io::Result<Recorder> {
 }
 
 /// Describes everything below an existing folder.
-pub fn describe(recorder: &Recorder, tree: &mut Tree, path: &Path, dir: u64) -> io::Result<()> {
+fn describe(recorder: &Recorder, tree: &mut Tree, path: &Path, dir: u64) -> io::Result<()> {
     for entry in std::fs::read_dir(path)? {
         let entry = entry?;
         let metadata = entry.metadata()?;
@@ -112,12 +112,7 @@ pub fn describe(recorder: &Recorder, tree: &mut Tree, path: &Path, dir: u64) -> 
 }
 
 /// Appends what a file holds.
-pub fn append_content(
-    recorder: &Recorder,
-    tree: &Tree,
-    file: &mut File,
-    ino: u64,
-) -> io::Result<()> {
+fn append_content(recorder: &Recorder, tree: &Tree, file: &mut File, ino: u64) -> io::Result<()> {
     let mut piece = vec![0; PIECE_BYTES];
     let mut offset = 0;
     loop {

@@ -5,7 +5,7 @@
 
 use crate::content::Content;
 use crate::model::{
-    Body, DirectoryOp, Entries, FileBody, FileChange, FileOp, NodeId, State, apply_changes,
+    DirectoryOp, Entries, FileBody, FileChange, FileOp, NodeId, State, apply_changes,
 };
 
 /// Bytes a disk writes whole or not at all.
@@ -48,7 +48,7 @@ fn choose_prefix(dice: u64, count: u64) -> u64 {
 
 impl Cut {
     /// The names a directory has after the cut.
-    pub fn entries(self, state: &State, dir: NodeId) -> Entries {
+    pub(crate) fn entries(self, state: &State, dir: NodeId) -> Entries {
         let Some(directory) = state.directory(dir) else { return Entries::new() };
         let mut entries = directory.durable.clone();
         let survivors = self.name_limit(state, dir);
@@ -98,7 +98,7 @@ impl Cut {
     }
 
     /// The content a file has after the cut.
-    pub fn content(self, id: NodeId, file: &FileBody) -> Content {
+    pub(crate) fn content(self, id: NodeId, file: &FileBody) -> Content {
         let mut content = file.durable.clone();
         if file.pending.is_empty() {
             return content;
@@ -122,14 +122,6 @@ impl Cut {
             }
         }
         content
-    }
-
-    /// What a file holds after the cut; `None` for a node that is no file.
-    pub fn content_of(self, state: &State, id: NodeId) -> Option<Content> {
-        match &state.node(id)?.body {
-            Body::File(file) => Some(self.content(id, file)),
-            Body::Directory(_) | Body::Symlink { .. } => None,
-        }
     }
 }
 

@@ -12,7 +12,11 @@ const ROWS: i64 = 12;
 
 fn recording(synchronous: &str) -> Recording {
     let rows = ROWS.to_string();
-    Run::of(env!("CARGO_BIN_EXE_powercut-victim-sqlite"), synchronous, &[&rows]).recording()
+    let program = env!("CARGO_BIN_EXE_powercut-victim-sqlite");
+    let recording = Run::of(program, synchronous, &[&rows]).recording();
+    let last = recording.len();
+    assert!((0..ROWS).all(|number| recording.is_acknowledged(&format!("row-{number}"), last)));
+    recording
 }
 
 /// The rows in a database, or how it is damaged.
