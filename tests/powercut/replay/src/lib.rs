@@ -43,6 +43,8 @@
 //!   written through a memory map and differs; SQLite rebuilds it.
 //! * The process must reach the kernel through the C library. `rustix` must be built with its
 //!   feature `use-libc`; a file made behind the recorder's back stops the process with a message.
+//!   A rename behind its back shows as a lost file, and in the comparison above.
+//! * Answers must be plain HTTP/1.1: under TLS or HTTP/2 they are recorded but cannot be read.
 //! * [`Recording`] is cheap to clone: give each thread its own. Going forward through the positions
 //!   costs nothing but the writing of the folder; going back replays the log from its beginning,
 //!   without its data.
