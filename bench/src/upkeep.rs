@@ -40,10 +40,11 @@ pub fn compare_memory(
     );
     for contestant in contestants {
         let idle = match server {
-            Some(server) if contestant.is_durable() => bare_idle_memory(server, &options.dir)?,
-            _ => idle_memory(contestant.as_ref(), &options.dir)?,
+            Some(server) if contestant.is_durable() => Ok(bare_idle_memory(server, &options.dir)?),
+            _ => idle_memory(contestant.as_ref(), &options.dir),
         };
-        let mut cells = vec![contestant.name().to_owned(), mib(idle.resident_bytes)];
+        let idle = idle.map_or("failed".into(), |idle| mib(idle.resident_bytes));
+        let mut cells = vec![contestant.name().to_owned(), idle];
         for (_, lanes) in peaks {
             cells.push(peak_text(lanes, contestant.name()));
         }

@@ -60,6 +60,8 @@ pub struct Lane {
     pub name: String,
     is_durable: bool,
     rounds: Vec<Round>,
+    /// Why a rival dropped out.
+    failure: Option<String>,
 }
 
 impl Lane {
@@ -94,7 +96,7 @@ pub fn compare(ground: &Ground<'_>, scenario: &Scenario) -> Result<Vec<Lane>, Fa
         ground.contestants.iter().map(|one| (one.name().to_owned(), one.is_durable()));
     let mut lanes: Vec<Lane> = loop_names
         .chain(server_names)
-        .map(|(name, is_durable)| Lane { name, is_durable, rounds: Vec::new() })
+        .map(|(name, is_durable)| Lane { name, is_durable, rounds: Vec::new(), failure: None })
         .collect();
     for number in 1..=ground.rounds {
         eprintln!("bench: {}: round {number} of {}", scenario.name, ground.rounds);
@@ -102,10 +104,17 @@ pub fn compare(ground: &Ground<'_>, scenario: &Scenario) -> Result<Vec<Lane>, Fa
             lane.rounds.push(measure_loop(ground, Volume { in_flight: *count, ..volume })?);
         }
         for (lane, contestant) in lanes[writers.len()..].iter_mut().zip(ground.contestants) {
-            let measured = measure_server(ground, contestant.as_ref(), volume);
-            lane.rounds.push(measured.map_err(|error| {
-                format!("{} could not be measured with {}: {error}", lane.name, scenario.name)
-            })?);
+            if lane.failure.is_some() {
+                continue;
+            }
+            match measure_server(ground, contestant.as_ref(), volume) {
+                Ok(round) => lane.rounds.push(round),
+                // Another program's trouble must not cost the figures of a long run.
+                Err(error) if !lane.is_durable => lane.failure = Some(error.to_string()),
+                Err(error) => {
+                    return Err(format!("{}: {}: {error}", scenario.name, lane.name).into());
+                }
+            }
         }
     }
     print_table(scenario, &lanes, ground.rounds);
@@ -230,6 +239,11 @@ fn print_table(scenario: &Scenario, lanes: &[Lane], rounds: usize) {
         ]);
     }
     table.print();
+    for lane in lanes {
+        if let Some(failure) = &lane.failure {
+            println!("  {} dropped out after {} rounds: {failure}", lane.name, lane.rounds.len());
+        }
+    }
 }
 
 /// Goals of the 3 MiB scenario.
@@ -280,7 +294,8 @@ fn over(part: Option<f64>, whole: Option<f64>) -> Option<f64> {
     Some(part? / whole?)
 }
 
-/// A contestant's folder; `remove` also waits until the disk has caught up.
+/// A contestant's folder. `remove` also waits until the disk has caught up; dropping it, as after
+/// an error, only removes it.
 pub struct Folder {
     /// Where it is.
     pub path: PathBuf,
@@ -303,5 +318,12 @@ impl Folder {
         File::open(&self.parent)
             .and_then(|folder| Ok(rustix::fs::syncfs(folder)?))
             .map_err(|error| format!("could not sync {}: {error}", self.parent.display()).into())
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // After `remove` nothing is there; after an error the first error is the one to tell.
+        let _ = fs::remove_dir_all(&self.path);
     }
 }
