@@ -21,6 +21,9 @@ use crate::table::{Table, figure, size};
 /// Files per connection that are sent before the clock starts.
 const WARM_UP_FILES: u64 = 2;
 
+/// Above this many cores in other hands the figures are marked: 0.3.
+const BUSY_CORES: f64 = 0.3;
+
 /// What all measurements share.
 pub struct Ground<'run> {
     /// Where contestants get their folders.
@@ -239,6 +242,13 @@ fn print_table(scenario: &Scenario, lanes: &[Lane], rounds: usize) {
         ]);
     }
     table.print();
+    let others = Spread::of(lanes.iter().map(|lane| lane.median_of(|round| round.other_cores)));
+    if let Some(others) = others.filter(|others| others.median() > BUSY_CORES) {
+        println!(
+            "  others used {:.2} cores meanwhile (kernel threads included): mind the spread",
+            others.median()
+        );
+    }
     for lane in lanes {
         if let Some(failure) = &lane.failure {
             println!("  {} dropped out after {} rounds: {failure}", lane.name, lane.rounds.len());
