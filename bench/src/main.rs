@@ -1,2 +1,65 @@
-//! Load client.
-fn main() {}
+//! Side-by-side measurements: `photosync-bench lan` and, later, others.
+//!
+//! Started by `scripts/bench`. It prints figures and ratios taken in one run and never fails because
+//! of a figure: exit 0 when the measurement could be made, 1 when it could not, 64 for wrong usage.
+
+mod contestant;
+mod durable;
+mod goals;
+mod http;
+mod lan;
+mod listing;
+mod load;
+mod options;
+mod payload;
+mod photosync;
+mod process;
+mod rivals;
+mod seed;
+mod spread;
+mod table;
+mod upkeep;
+mod uploads;
+
+use std::process::ExitCode;
+
+use options::{Bench, UsageError};
+
+/// Anything that stops a measurement; the text names what was attempted on what.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+fn main() -> ExitCode {
+    let bench = match options::parse(std::env::args().skip(1)) {
+        Ok(bench) => bench,
+        Err(UsageError::Help) => {
+            print!("{}", options::HELP);
+            return ExitCode::SUCCESS;
+        }
+        Err(UsageError::Wrong(reason)) => {
+            eprintln!("photosync-bench: {reason}\n\n{}", options::HELP);
+            return ExitCode::from(64);
+        }
+    };
+    let outcome = match bench {
+        Bench::Lan(options) => lan::run(&options),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("photosync-bench: {}", with_causes(failure.as_ref()));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The error and every cause below it on one line.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(deeper) = cause {
+        line.push_str(": ");
+        line.push_str(&deeper.to_string());
+        cause = deeper.source();
+    }
+    line
+}

@@ -1,0 +1,121 @@
+//! Libraries of many rows without files, made in the database of a stopped server.
+//!
+//! The only file of the bench that knows the server's tables. The server never looks for the files:
+//! listings come from rows, and nothing is downloaded.
+
+use std::path::Path;
+
+use rusqlite::{Connection, Transaction, params};
+
+use crate::Failure;
+use crate::payload::split_mix;
+use crate::photosync::{self, PhotoSync};
+
+/// Bytes that each row claims: a phone photo.
+const CLAIMED_BYTES: i64 = 3 * 1024 * 1024;
+/// Arrival of the first row, 2024-01-01 in ms UTC; each further one comes a second later.
+const FIRST_ARRIVAL_MS: i64 = 1_704_067_200_000;
+
+/// Makes a data folder below `home` whose one account lists `rows` assets; the server is stopped
+/// again afterwards.
+pub fn make_library(server: &PhotoSync, home: &Path, rows: u64) -> Result<(), Failure> {
+    eprintln!("bench: making a library of {rows} assets");
+    let ready = server.start_bare(home)?;
+    photosync::register(ready.address)?;
+    ready.process.stop()?;
+    let database = photosync::data_dir(home).join("photosync.db");
+    insert_assets(&database, rows.cast_signed())
+        .map_err(|error| format!("could not add rows to {}: {error}", database.display()).into())
+}
+
+fn insert_assets(database: &Path, rows: i64) -> rusqlite::Result<()> {
+    let mut connection = Connection::open(database)?;
+    // The folder is thrown away after the run: speed counts here, not durability.
+    connection.execute_batch("PRAGMA synchronous = OFF; PRAGMA cache_size = -524288;")?;
+    let transaction = connection.transaction()?;
+    insert_rows(&transaction, rows)?;
+    transaction.commit()?;
+    // An unfinished log would be charged to the next start of the server.
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+}
+
+fn insert_rows(transaction: &Transaction<'_>, rows: i64) -> rusqlite::Result<()> {
+    let (account, next_seq): (String, i64) = transaction.query_row(
+        "SELECT account_uuid, next_seq FROM accounts ORDER BY created_at_ms LIMIT 1",
+        [],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    let mut insert = transaction.prepare(
+        "INSERT INTO assets (asset_id, account_uuid, seq, digest, size_bytes, name, stored_name,
+                             name_fold, stored_fold, media_type, retention, arrived_at_ms)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?7, 'image/jpeg', 'keep', ?8)",
+    )?;
+    let mut random: u64 = 1;
+    for number in 0..rows {
+        let name = format!("IMG_{number:07}.jpg");
+        insert.execute(params![
+            format!("{:016x}{:016x}", split_mix(&mut random), split_mix(&mut random)),
+            account,
+            next_seq + number,
+            random_digest(&mut random),
+            CLAIMED_BYTES,
+            name,
+            name.to_lowercase(),
+            FIRST_ARRIVAL_MS + number * 1000,
+        ])?;
+    }
+    transaction.execute(
+        "UPDATE accounts
+         SET next_seq = next_seq + ?2,
+             library_version = library_version + 1,
+             held_count = held_count + ?2,
+             held_bytes = held_bytes + ?3
+         WHERE account_uuid = ?1",
+        params![account, rows, rows * CLAIMED_BYTES],
+    )?;
+    Ok(())
+}
+
+fn random_digest(random: &mut u64) -> Vec<u8> {
+    (0..4).flat_map(|_| split_mix(random).to_le_bytes()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The server's own migrations, in order: this test fails when they and this file part ways.
+    fn migrated() -> Connection {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../server/src/db/migrations");
+        let mut files: Vec<_> =
+            std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        files.sort();
+        let connection = Connection::open_in_memory().unwrap();
+        for file in files {
+            connection.execute_batch(&std::fs::read_to_string(file).unwrap()).unwrap();
+        }
+        connection
+    }
+
+    #[test]
+    fn rows_and_the_accounts_counters_agree() {
+        let mut connection = migrated();
+        connection
+            .execute_batch(
+                "INSERT INTO accounts (account_uuid, user_id, email, generation, role, created_at_ms)
+                 VALUES ('a', 1, 'bench@example.com', 1, 'admin', 0)",
+            )
+            .unwrap();
+        let transaction = connection.transaction().unwrap();
+        insert_rows(&transaction, 1_200).unwrap();
+        let counted: (i64, i64, i64) = transaction
+            .query_row(
+                "SELECT (SELECT count(*) FROM assets WHERE listed = 1), held_count, next_seq
+                 FROM accounts",
+                [],
+                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+            )
+            .unwrap();
+        assert_eq!(counted, (1_200, 1_200, 1_201));
+    }
+}
