@@ -1,1 +1,26 @@
-//! The server as a library.
+//! The server as a library. Read in this order: [`boot`] (what a server is made of), [`serve`] (how it runs),
+//! [`http`] (every route on one page), then the capabilities.
+
+pub mod boot;
+pub mod serve;
+
+pub mod http;
+
+pub mod accounts;
+pub mod library;
+pub mod relay;
+pub mod uploads;
+
+pub mod control;
+pub mod legacy;
+pub mod upkeep;
+
+pub mod auth;
+pub mod blobs;
+pub mod clock;
+pub mod config;
+pub mod db;
+pub mod error;
+pub mod fault;
+pub mod metrics;
+pub mod secrets;

@@ -1,2 +1,7 @@
 //! The `photosync-server` binary.
-fn main() {}
+
+mod cli;
+
+fn main() -> std::process::ExitCode {
+    std::process::ExitCode::from(cli::run().code())
+}

@@ -1,0 +1,453 @@
+//! Accounts: registering, signing in, sessions, and what an operator does with accounts.
+//!
+//! The one rule: a legacy device UUID is a *claim*. Only an account that was verified by its password may use it,
+//! and it never names a folder.
+
+pub mod owner_file;
+pub mod queries;
+pub mod rules;
+
+use std::net::IpAddr;
+
+use photosync_protocol::account::{account_uuid, legacy_device_uuids, parse_email};
+use photosync_protocol::error::ErrorCode;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::auth::passwords::Verdict;
+use crate::auth::throttle::{Allowance, client_key, failure_delay};
+use crate::auth::tokens::{Claims, LEGACY_TOKEN_MS};
+use crate::auth::{random_bytes, random_id};
+use crate::boot::App;
+use crate::error::{Error, Result};
+use queries::Account;
+use rules::Registration;
+
+/// Failed resets per account and hour before even a right one is refused.
+const MAX_RESET_FAILURES: u32 = 10;
+/// A session's last use is written at most this often.
+const LAST_SEEN_MS: i64 = 15 * 60 * 1000;
+
+/// Who is calling, before anything is proved.
+#[derive(Debug, Clone, Copy)]
+pub struct Caller {
+    /// The client's address, seen through trusted proxies only.
+    pub address: IpAddr,
+    /// Whether the request carried forwarding headers, trusted or not.
+    pub forwarded: bool,
+}
+
+/// A signed-in device: holding one proves token, session and device UUID.
+#[derive(Debug, Clone)]
+pub struct Device {
+    /// Whose it is.
+    pub account: Uuid,
+    /// Session of the token.
+    pub session_id: String,
+    /// The device UUID, as the client spells it.
+    pub legacy_uuid: String,
+    /// The old clients' number of the account.
+    pub user_id: i64,
+}
+
+/// What an old client gets for signing in.
+#[derive(Debug)]
+pub struct SignedIn {
+    /// JWT.
+    pub token: String,
+    /// Number of the account.
+    pub user_id: i64,
+}
+
+/// What registering needs.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "the fields of the wire's request")]
+pub struct NewAccount {
+    pub email: String,
+    pub password: String,
+    pub device_uuid: Option<String>,
+    pub hardware_device_id: Option<String>,
+    pub plan_gb: Option<i64>,
+}
+
+/// Counts one call of a sign-in route; the answer's headers come from here, also when the call is refused.
+pub fn count_attempt(app: &App, caller: Caller, route: &'static str) -> Allowance {
+    app.sign_in_calls.count((client_key(caller.address), route), app.clock.now_ms())
+}
+
+/// Registers an account and signs its device in.
+pub async fn register(app: &App, caller: Caller, new: NewAccount) -> Result<SignedIn> {
+    let email = parse_email(&new.email).map_err(|error| Error::bad_request(error.to_string()))?;
+    if new.password.chars().count() < rules::MIN_PASSWORD_CHARS {
+        return Err(Error::bad_request("the password must have at least 6 characters"));
+    }
+    let presented = new.device_uuid.as_deref().map(parse_device_uuid).transpose()?;
+    let policy = rules::registration_for(app.config.registration, caller.address, caller.forwarded);
+    require_registration(app, policy, &email).await?;
+
+    let hash = app.passwords.hash(new.password.clone()).await?;
+    let derived = legacy_device_uuids(&new.email, &new.password);
+    let on_lan = rules::is_private(caller.address) && !caller.forwarded;
+    let draft = Draft {
+        email,
+        role: if on_lan { Role::AdminIfFirst } else { Role::Creator },
+        password_hash: Some(hash),
+        hardware_device_id: new.hardware_device_id.as_deref().and_then(hash_hardware_id),
+    };
+    let account = create(app, draft).await?;
+    if account.role == "admin" {
+        tracing::info!(account = %account.account_uuid, "the first account registered from this network is the administrator now");
+    }
+    crate::relay::plans::begin(app, account.account_uuid, new.plan_gb).await?;
+    let legacy = new.device_uuid.unwrap_or_else(|| account.account_uuid.to_string());
+    begin_session(app, &account, &legacy, presented, derived, "registered", None).await
+}
+
+async fn require_registration(app: &App, policy: Registration, email: &str) -> Result<()> {
+    let closed = |message: &str| Err(Error::new(ErrorCode::RegistrationClosed, message));
+    match policy {
+        Registration::Free => Ok(()),
+        Registration::No => closed("this server takes no new accounts"),
+        Registration::ByInvitation => {
+            let email = email.to_owned();
+            if app.db.read(move |tx| queries::is_invited(tx, &email)).await? {
+                return Ok(());
+            }
+            closed(
+                "this server takes new accounts by invitation: ask its owner to invite your e-mail",
+            )
+        }
+    }
+}
+
+enum Role {
+    AdminIfFirst,
+    Admin,
+    Creator,
+}
+
+struct Draft {
+    email: String,
+    role: Role,
+    password_hash: Option<String>,
+    hardware_device_id: Option<String>,
+}
+
+/// Adds the account row, then its folder. The UUID is the first of its e-mail that neither a row nor a folder has
+/// ever used: registering never adopts somebody's photos.
+async fn create(app: &App, draft: Draft) -> Result<Account> {
+    let now_ms = app.clock.now_ms();
+    // 53 bits: old clients are JavaScript.
+    let user_id = i64::from_be_bytes(random_bytes::<8>()) & ((1 << 53) - 1);
+    let store = app.originals.clone();
+    let account = app
+        .db
+        .write(move |tx| -> Result<Account> {
+            if queries::find_by_email(tx, &draft.email)?.is_some() {
+                return Err(Error::new(
+                    ErrorCode::EmailTaken,
+                    "this e-mail has an account already",
+                ));
+            }
+            let mut generation = 1;
+            let uuid = loop {
+                let uuid = account_uuid(&draft.email, generation);
+                if queries::find_by_uuid(tx, uuid)?.is_none()
+                    && !store.account_folder(uuid).exists()
+                {
+                    break uuid;
+                }
+                generation += 1;
+            };
+            let admin = match draft.role {
+                Role::Admin => true,
+                Role::Creator => false,
+                Role::AdminIfFirst => !queries::has_admin(tx)?,
+            };
+            let account = Account {
+                account_uuid: uuid,
+                user_id,
+                email: draft.email.clone(),
+                generation: i64::from(generation),
+                role: if admin { "admin" } else { "creator" }.to_owned(),
+                password_hash: draft.password_hash.clone(),
+                hardware_device_id: draft.hardware_device_id.clone(),
+                disabled: false,
+                created_at_ms: now_ms,
+                deleted_at_ms: None,
+                held_count: 0,
+                held_bytes: 0,
+                relay_bytes: 0,
+            };
+            queries::store(tx, &account)?;
+            queries::remove_invite(tx, &draft.email)?;
+            Ok(account)
+        })
+        .await?;
+    owner_file::ensure_folder(app, &account).await?;
+    Ok(account)
+}
+
+/// Signs an old client in.
+pub async fn sign_in(
+    app: &App,
+    email: &str,
+    password: &str,
+    device_uuid: &str,
+    device_name: &str,
+) -> Result<SignedIn> {
+    let refused = || Error::new(ErrorCode::Unauthorised, "e-mail or password is wrong");
+    let presented = parse_device_uuid(device_uuid)?;
+    let Ok(normalised) = parse_email(email) else {
+        app.passwords.verify(password.to_owned(), None).await?;
+        return Err(refused());
+    };
+    let key = normalised.clone();
+    let found = app.db.read(move |tx| queries::find_by_email(tx, &normalised)).await?;
+    let stored = found.as_ref().and_then(|account| account.password_hash.clone());
+    let verdict = app.passwords.verify(password.to_owned(), stored).await?;
+    let (Some(account), true) = (found, verdict != Verdict::Wrong) else {
+        let failures = app.sign_in_failures.count(key, app.clock.now_ms());
+        let in_a_row = failures.limit.saturating_sub(failures.remaining);
+        tokio::time::sleep(failure_delay(in_a_row)).await;
+        return Err(refused());
+    };
+    app.sign_in_failures.forgive(&key);
+    if account.disabled {
+        return Err(Error::new(
+            ErrorCode::Forbidden,
+            "this account is disabled: ask the server's owner",
+        ));
+    }
+    let rehashed = match verdict {
+        Verdict::RightButOld => Some(app.passwords.hash(password.to_owned()).await?),
+        Verdict::Right | Verdict::Wrong => None,
+    };
+    let derived = legacy_device_uuids(email, password);
+    begin_session(app, &account, device_uuid, Some(presented), derived, device_name, rehashed).await
+}
+
+async fn begin_session(
+    app: &App,
+    account: &Account,
+    legacy_uuid: &str,
+    presented: Option<Uuid>,
+    derived: [Uuid; 2],
+    label: &str,
+    rehashed: Option<String>,
+) -> Result<SignedIn> {
+    let now_ms = app.clock.now_ms();
+    let expires_at_ms = now_ms + LEGACY_TOKEN_MS;
+    let session_id = random_id();
+    let claims = Claims {
+        id: account.user_id,
+        user_uuid: account.account_uuid.to_string(),
+        device_uuid: legacy_uuid.to_owned(),
+        iat: now_ms / 1000,
+        exp: expires_at_ms / 1000,
+        jti: session_id.clone(),
+    };
+    let token = app.tokens.sign(&claims)?;
+    let (uuid, legacy, label) = (account.account_uuid, legacy_uuid.to_owned(), shorten(label, 100));
+    app.db
+        .write(move |tx| -> Result<()> {
+            for derived in derived {
+                queries::bind_derived(tx, derived, uuid, now_ms)?;
+            }
+            if let Some(presented) = presented
+                && !queries::bind_presented(tx, presented, uuid, now_ms)?
+            {
+                return Err(Error::new(
+                    ErrorCode::DeviceTaken,
+                    "this device id belongs to another account",
+                ));
+            }
+            if let Some(hash) = &rehashed {
+                queries::set_password_hash(tx, uuid, hash)?;
+            }
+            crate::relay::queries::set_plan_customer(tx, uuid, &legacy)?;
+            queries::store_device_session(
+                tx,
+                &session_id,
+                uuid,
+                &label,
+                &legacy,
+                now_ms,
+                expires_at_ms,
+            )?;
+            Ok(())
+        })
+        .await?;
+    Ok(SignedIn { token, user_id: account.user_id })
+}
+
+/// The first characters of `text`, at most `max_chars`.
+fn shorten(text: &str, max_chars: usize) -> String {
+    text.chars().filter(|c| !c.is_control()).take(max_chars).collect()
+}
+
+fn parse_device_uuid(text: &str) -> Result<Uuid> {
+    Uuid::try_parse(text).map_err(|_| Error::bad_request("device_uuid is not a UUID"))
+}
+
+/// Proves a version-1 token with its device UUID, or says why not, in the order old clients know.
+pub async fn authenticate(app: &App, token: &str, device_uuid: &str) -> Result<Device> {
+    let refused =
+        || Error::new(ErrorCode::Forbidden, "the token is not valid here, please sign in again");
+    let now_ms = app.clock.now_ms();
+    let claims = app.tokens.read(token, now_ms).ok_or_else(refused)?;
+    if claims.device_uuid != device_uuid {
+        return Err(refused());
+    }
+    let session = app
+        .db
+        .read(move |tx| queries::find_live_session(tx, &claims.jti, now_ms))
+        .await?
+        .filter(|session| session.legacy_uuid.as_deref() == Some(device_uuid))
+        .ok_or_else(refused)?;
+    if now_ms - session.last_seen_at_ms > LAST_SEEN_MS {
+        let session_id = session.session_id.clone();
+        app.db.write(move |tx| queries::touch_session(tx, &session_id, now_ms)).await?;
+    }
+    Ok(Device {
+        account: session.account_uuid,
+        session_id: session.session_id,
+        legacy_uuid: device_uuid.to_owned(),
+        user_id: session.user_id,
+    })
+}
+
+/// The device-bound reset of old clients: one answer for every failure, and the end of all sessions.
+pub async fn reset_password_by_device(
+    app: &App,
+    email: &str,
+    hardware_id: &str,
+    password: &str,
+) -> Result<()> {
+    let refused = || {
+        Error::new(ErrorCode::ResetRefused, "the password could not be reset from this device")
+            .with("hint", photosync_protocol::v1::RESET_HINT)
+    };
+    if password.chars().count() < rules::MIN_PASSWORD_CHARS {
+        return Err(Error::bad_request("the password must have at least 6 characters"));
+    }
+    let now_ms = app.clock.now_ms();
+    let Ok(email) = parse_email(email) else { return Err(refused()) };
+    let key = email.clone();
+    let blocked = app.reset_failures.used(&key, now_ms) >= MAX_RESET_FAILURES;
+    let found = app.db.read(move |tx| queries::find_by_email(tx, &email)).await?;
+    let matches = |account: &Account| {
+        let presented = hash_hardware_id(hardware_id);
+        presented.is_some() && presented == account.hardware_device_id && !account.disabled
+    };
+    let Some(account) =
+        found.filter(|account| app.config.device_reset && !blocked && matches(account))
+    else {
+        app.reset_failures.count(key, now_ms);
+        return Err(refused());
+    };
+    let sessions = set_password(app, account.account_uuid, password.to_owned()).await?;
+    tracing::warn!(account = %account.account_uuid, sessions, "the password was reset from a known device; all sessions ended");
+    Ok(())
+}
+
+/// Sets a password and ends every session. Returns how many there were.
+pub async fn set_password(app: &App, account: Uuid, password: String) -> Result<i64> {
+    let hash = app.passwords.hash(password).await?;
+    let now_ms = app.clock.now_ms();
+    app.db
+        .write(move |tx| -> Result<i64> {
+            queries::set_password_hash(tx, account, &hash)?;
+            Ok(queries::revoke_sessions(tx, account, now_ms)?)
+        })
+        .await
+}
+
+/// A hardware id as it is stored: hashed, because it opens the account. `None` if it is empty.
+fn hash_hardware_id(typed: &str) -> Option<String> {
+    let trimmed = typed.trim();
+    (!trimmed.is_empty()).then(|| hex::encode(Sha256::digest(trimmed.as_bytes())))
+}
+
+/// Deletes an account: sessions and aliases end now, bytes stay in the trash period and can be brought back.
+pub async fn delete(app: &App, account: Uuid) -> Result<()> {
+    let now_ms = app.clock.now_ms();
+    app.db
+        .write(move |tx| -> Result<()> {
+            queries::revoke_sessions(tx, account, now_ms)?;
+            Ok(queries::set_deleted(tx, account, now_ms)?)
+        })
+        .await?;
+    let days = app.config.trash_days;
+    tracing::warn!(%account, days, "an account was deleted; `user restore` brings it back until the trash period is over");
+    Ok(())
+}
+
+// What an operator does.
+
+/// Adds an account by hand.
+pub async fn add(app: &App, email: &str, password: String, admin: bool) -> Result<Account> {
+    let email = parse_email(email).map_err(|error| Error::bad_request(error.to_string()))?;
+    if password.chars().count() < rules::MIN_PASSWORD_CHARS {
+        return Err(Error::bad_request("the password must have at least 6 characters"));
+    }
+    let password_hash = Some(app.passwords.hash(password).await?);
+    let role = if admin { Role::Admin } else { Role::Creator };
+    create(app, Draft { email, role, password_hash, hardware_device_id: None }).await
+}
+
+/// The live account of an e-mail, or an error that names it.
+pub async fn get_by_email(app: &App, typed: &str) -> Result<Account> {
+    let email = parse_email(typed).map_err(|error| Error::bad_request(error.to_string()))?;
+    app.db
+        .read(move |tx| queries::find_by_email(tx, &email))
+        .await?
+        .ok_or_else(|| Error::not_found(format!("there is no account {}", typed.trim())))
+}
+
+/// All accounts, deleted ones too.
+pub async fn list(app: &App) -> Result<Vec<Account>> {
+    Ok(app.db.read(queries::list).await?)
+}
+
+/// Keeps an account from signing in, and ends its sessions.
+pub async fn disable(app: &App, account: Uuid) -> Result<()> {
+    let now_ms = app.clock.now_ms();
+    app.db
+        .write(move |tx| -> Result<()> {
+            queries::set_disabled(tx, account, true)?;
+            queries::revoke_sessions(tx, account, now_ms)?;
+            Ok(())
+        })
+        .await
+}
+
+/// Lets a disabled account sign in again.
+pub async fn enable(app: &App, account: Uuid) -> Result<()> {
+    Ok(app.db.write(move |tx| queries::set_disabled(tx, account, false)).await?)
+}
+
+/// Lets an e-mail register although registration is not open.
+pub async fn invite(app: &App, typed: &str) -> Result<String> {
+    let email = parse_email(typed).map_err(|error| Error::bad_request(error.to_string()))?;
+    let (now_ms, invited) = (app.clock.now_ms(), email.clone());
+    app.db.write(move |tx| queries::store_invite(tx, &invited, now_ms)).await?;
+    Ok(email)
+}
+
+/// Brings the most recently deleted account of an e-mail back.
+pub async fn restore_deleted(app: &App, typed: &str) -> Result<Account> {
+    let email = parse_email(typed).map_err(|error| Error::bad_request(error.to_string()))?;
+    app.db
+        .write(move |tx| -> Result<Account> {
+            if queries::find_by_email(tx, &email)?.is_some() {
+                return Err(Error::new(ErrorCode::EmailTaken, "this e-mail has a live account"));
+            }
+            let deleted = queries::list(tx)?.into_iter().rfind(|account| account.email == email);
+            let account = deleted
+                .ok_or_else(|| Error::not_found("there is no deleted account of this e-mail"))?;
+            queries::clear_deleted(tx, account.account_uuid)?;
+            Ok(account)
+        })
+        .await
+}

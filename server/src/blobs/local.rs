@@ -1,0 +1,334 @@
+//! A storage root on a local disk.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use tokio::sync::Semaphore;
+use uuid::Uuid;
+
+use super::publish::{Mode, Publisher, rename_new};
+use super::stage::{Stage, Staged};
+use super::{BlobError, Key, STAGING};
+use crate::auth::random_id;
+
+/// Bytes read at once when hashing a file again.
+const READ_BYTES: usize = 256 * 1024;
+
+/// One storage root. Cheap to clone.
+#[derive(Clone)]
+pub struct LocalStore {
+    root: Arc<PathBuf>,
+    publisher: Publisher,
+    disk: Arc<Semaphore>,
+    reserve_bytes: u64,
+}
+
+/// What became of bytes that wanted a name.
+#[derive(Debug)]
+pub enum CommitOutcome {
+    /// They have it, durably.
+    Stored,
+    /// The same bytes had it already, durably now.
+    AlreadyStored,
+    /// Other bytes have it; here are yours back.
+    Taken(Staged),
+}
+
+impl LocalStore {
+    /// A store on `root`, which exists. `disk_tasks`: writes at once. `reserve_bytes`: space that uploads leave free.
+    pub fn start(root: PathBuf, disk_tasks: usize, reserve_bytes: u64) -> io::Result<Self> {
+        let publisher = Publisher::start()?;
+        let disk = Arc::new(Semaphore::new(disk_tasks.max(1)));
+        Ok(Self { root: Arc::new(root), publisher, disk, reserve_bytes })
+    }
+
+    /// The root folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// An account's folder.
+    pub fn account_folder(&self, account: Uuid) -> PathBuf {
+        self.root.join(account.to_string())
+    }
+
+    /// The file of a key.
+    pub fn path(&self, key: &Key) -> PathBuf {
+        self.root.join(key.relative())
+    }
+
+    /// Creates an account's folder and its staging folder, durably. Does nothing if they are there.
+    pub fn create_account_folder(&self, account: Uuid) -> Result<(), BlobError> {
+        let folder = self.account_folder(account);
+        let failed = |source| BlobError::new("create the folder of", account, source);
+        create_private_dir(&folder).map_err(failed)?;
+        create_private_dir(&folder.join(STAGING)).map_err(failed)?;
+        sync_dir(&folder).and_then(|()| sync_dir(&self.root)).map_err(failed)
+    }
+
+    /// Begins an upload of `declared_bytes` (0 if unknown). Refused at once when the disk has no room for it.
+    pub fn stage(&self, account: Uuid, declared_bytes: u64) -> Result<Stage, BlobError> {
+        self.require_space(declared_bytes)?;
+        let path = self.account_folder(account).join(STAGING).join(random_id());
+        let store = self.clone();
+        let space = Arc::new(move |bytes| store.require_space(bytes));
+        Ok(Stage::new(path, self.disk.clone(), space))
+    }
+
+    fn require_space(&self, wanted_bytes: u64) -> Result<(), BlobError> {
+        let Ok(free_bytes) = self.free_bytes() else { return Ok(()) };
+        if free_bytes < self.reserve_bytes.saturating_add(wanted_bytes) {
+            let source = io::Error::from(io::ErrorKind::StorageFull);
+            return Err(BlobError {
+                free_bytes: Some(free_bytes.saturating_sub(self.reserve_bytes)),
+                ..BlobError::new("make room for", "an upload", source)
+            });
+        }
+        Ok(())
+    }
+
+    /// Gives staged bytes a name, durably, without ever replacing anything.
+    pub async fn commit_new(&self, staged: Staged, key: &Key) -> Result<CommitOutcome, BlobError> {
+        let to = self.path(key);
+        self.create_parent(&to, key).await?;
+        let published = self.publisher.publish(staged.path().clone(), to.clone(), Mode::New).await;
+        match published {
+            Ok(()) => {
+                staged.gone();
+                Ok(CommitOutcome::Stored)
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                if self.holds(key, &staged.digest, staged.size_bytes).await? {
+                    return Ok(CommitOutcome::AlreadyStored);
+                }
+                Ok(CommitOutcome::Taken(staged))
+            }
+            Err(source) => Err(self.full(BlobError::new("publish", key, source))),
+        }
+    }
+
+    /// Replaces damaged or missing bytes by good ones with the digest they should have. The only call that
+    /// replaces anything; the caller has compared digests.
+    pub async fn heal(&self, staged: Staged, key: &Key) -> Result<(), BlobError> {
+        let to = self.path(key);
+        self.create_parent(&to, key).await?;
+        self.publisher
+            .publish(staged.path().clone(), to, Mode::Heal)
+            .await
+            .map_err(|source| self.full(BlobError::new("heal", key, source)))?;
+        staged.gone();
+        Ok(())
+    }
+
+    /// Whether the file of `key` has this length and, read again from the start, this digest. If so it is
+    /// synced, so that its bytes and name survive a power cut.
+    pub async fn holds(
+        &self,
+        key: &Key,
+        digest: &[u8; 32],
+        size_bytes: u64,
+    ) -> Result<bool, BlobError> {
+        let (path, digest, subject) = (self.path(key), *digest, key.to_string());
+        blocking(move || {
+            let failed = |source| BlobError::new("compare", &subject, source);
+            match path.symlink_metadata() {
+                Ok(metadata) if metadata.is_file() && metadata.len() == size_bytes => {}
+                Ok(_) => return Ok(false),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+                Err(error) => return Err(failed(error)),
+            }
+            if hash_file(&path).map_err(failed)?.0 != digest {
+                return Ok(false);
+            }
+            File::open(&path).and_then(|file| file.sync_all()).map_err(failed)?;
+            path.parent().map_or(Ok(()), sync_dir).map_err(failed)?;
+            Ok(true)
+        })
+        .await
+    }
+
+    async fn create_parent(&self, path: &Path, key: &Key) -> Result<(), BlobError> {
+        let Some(parent) = path.parent() else { return Ok(()) };
+        if parent.is_dir() {
+            return Ok(());
+        }
+        let (root, parent, subject) = (self.root.clone(), parent.to_owned(), key.to_string());
+        blocking(move || {
+            create_dirs_durably(&root, &parent)
+                .map_err(|source| BlobError::new("create a folder for", &subject, source))
+        })
+        .await
+    }
+
+    /// Length of the file, or `None` if there is none (or something that is no regular file).
+    pub fn find_size(&self, key: &Key) -> Result<Option<u64>, BlobError> {
+        match self.path(key).symlink_metadata() {
+            Ok(metadata) if metadata.is_file() => Ok(Some(metadata.len())),
+            Ok(_) => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(BlobError::new("look at", key, source)),
+        }
+    }
+
+    /// Opens the file for reading, with its length; `None` if there is none.
+    pub async fn open(&self, key: &Key) -> Result<Option<(File, u64)>, BlobError> {
+        let (path, subject) = (self.path(key), key.to_string());
+        blocking(move || {
+            let opened = File::open(&path).and_then(|file| {
+                let metadata = file.metadata()?;
+                Ok(metadata.is_file().then_some((file, metadata.len())))
+            });
+            match opened {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+                other => other.map_err(|source| BlobError::new("open", &subject, source)),
+            }
+        })
+        .await
+    }
+
+    /// Moves a file to another key of the same root, durably, replacing nothing. False if there is no such file.
+    pub async fn relocate(&self, from: &Key, to: &Key) -> Result<bool, BlobError> {
+        let (source, target) = (self.path(from), self.path(to));
+        self.create_parent(&target, to).await?;
+        let subject = from.to_string();
+        blocking(move || {
+            match rename_new(&source, &target) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+                Err(error) => return Err(BlobError::new("move", &subject, error)),
+            }
+            for folder in [target.parent(), source.parent()].into_iter().flatten() {
+                sync_dir(folder).map_err(|error| BlobError::new("move", &subject, error))?;
+            }
+            Ok(true)
+        })
+        .await
+    }
+
+    /// Removes a file for good. Does nothing if there is none.
+    pub async fn remove(&self, key: &Key) -> Result<(), BlobError> {
+        let (path, subject) = (self.path(key), key.to_string());
+        blocking(move || match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(BlobError::new("remove", &subject, error))
+            }
+            _ => Ok(()),
+        })
+        .await
+    }
+
+    /// Bytes that may still be written on this root's disk.
+    pub fn free_bytes(&self) -> io::Result<u64> {
+        free_bytes(&self.root)
+    }
+
+    /// Bytes of the disk that uploads leave free.
+    pub fn reserve_bytes(&self) -> u64 {
+        self.reserve_bytes
+    }
+
+    fn full(&self, error: BlobError) -> BlobError {
+        let free_bytes = if error.is_full() { self.free_bytes().ok() } else { None };
+        BlobError { free_bytes, ..error }
+    }
+
+    /// Removes what uploads of an earlier run left half-done. Whole files are never touched.
+    pub fn sweep_staging(&self) -> io::Result<u64> {
+        let mut swept = 0;
+        for account in std::fs::read_dir(&*self.root)? {
+            let staging = account?.path().join(STAGING);
+            let Ok(entries) = std::fs::read_dir(&staging) else { continue };
+            for entry in entries {
+                std::fs::remove_file(entry?.path())?;
+                swept += 1;
+            }
+        }
+        Ok(swept)
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, BlobError> + Send + 'static,
+) -> Result<T, BlobError> {
+    tokio::task::spawn_blocking(work).await.map_err(|source| {
+        BlobError::new("finish", "a task of the disk", io::Error::other(source))
+    })?
+}
+
+/// SHA-256 and length of a file, read from its start.
+pub fn hash_file(path: &Path) -> io::Result<([u8; 32], u64)> {
+    let mut file = File::open(path)?;
+    let (mut hasher, mut buffer, mut size) = (Sha256::new(), vec![0; READ_BYTES], 0);
+    loop {
+        let read = file.read(&mut buffer)?;
+        if read == 0 {
+            return Ok((hasher.finalize().into(), size));
+        }
+        hasher.update(&buffer[..read]);
+        size += read as u64;
+    }
+}
+
+/// Makes the names in a folder durable.
+pub fn sync_dir(folder: &Path) -> io::Result<()> {
+    // Windows cannot open a folder this way and needs no such call: its renames are written through.
+    if cfg!(windows) {
+        return Ok(());
+    }
+    File::open(folder)?.sync_all()
+}
+
+/// Creates a folder only its owner can read. Does nothing if it is there.
+pub fn create_private_dir(folder: &Path) -> io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}
+
+fn create_dirs_durably(root: &Path, folder: &Path) -> io::Result<()> {
+    create_private_dir(folder)?;
+    let mut next = Some(folder);
+    while let Some(current) = next.filter(|current| current.starts_with(root)) {
+        sync_dir(current)?;
+        next = current.parent();
+    }
+    Ok(())
+}
+
+/// Writes a small file so that it is either the old one or the new one, whatever happens; readable by its owner only.
+pub fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let temporary = folder.join(format!(".{}.tmp", random_id()));
+    let write = || {
+        let mut options = File::options();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.open(&temporary)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&temporary, path)?;
+        sync_dir(folder)
+    };
+    write().inspect_err(|_| {
+        let _ = std::fs::remove_file(&temporary);
+    })
+}
+
+/// Bytes an unprivileged process may still write on the disk of `path`.
+#[cfg(unix)]
+pub fn free_bytes(path: &Path) -> io::Result<u64> {
+    let stat = rustix::fs::statvfs(path)?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+/// Bytes that may still be written; unknown here, so that only a full disk itself refuses.
+#[cfg(not(unix))]
+pub fn free_bytes(_path: &Path) -> io::Result<u64> {
+    Err(io::ErrorKind::Unsupported.into())
+}

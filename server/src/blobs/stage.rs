@@ -1,0 +1,240 @@
+//! Bytes on their way in: written and hashed while they arrive, in a file that no listing shows.
+//!
+//! Memory per upload is bounded by [`BUFFER_BYTES`] waiting and as much being written, whatever the file's size.
+//! A permit of the disk is held only while bytes are written, never while waiting for the client.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+
+use super::BlobError;
+
+/// Bytes gathered before they are written: large enough that a task switch costs nothing beside the hash.
+const BUFFER_BYTES: usize = 512 * 1024;
+/// First bytes kept for finding out the media type.
+const HEAD_BYTES: usize = 512;
+/// Free space is looked at again after so many bytes.
+const SPACE_CHECK_BYTES: u64 = 16 * 1024 * 1024;
+
+/// An upload whose bytes are arriving. Dropping it removes the file.
+pub struct Stage {
+    file: StagedFile,
+    disk: Arc<Semaphore>,
+    space: Arc<dyn Fn(u64) -> Result<(), BlobError> + Send + Sync>,
+    work: Option<Work>,
+    running: Option<JoinHandle<Result<Work, BlobError>>>,
+    buffer: Vec<Bytes>,
+    buffered_bytes: usize,
+    received_bytes: u64,
+    checked_bytes: u64,
+}
+
+/// Whole bytes, synced to disk, without a name. Dropping it removes the file.
+#[derive(Debug)]
+pub struct Staged {
+    file: StagedFile,
+    /// SHA-256 of the bytes.
+    pub digest: [u8; 32],
+    /// How many.
+    pub size_bytes: u64,
+    /// The first bytes, at most 512.
+    pub head: Vec<u8>,
+}
+
+impl Staged {
+    pub(super) fn path(&self) -> &PathBuf {
+        &self.file.path
+    }
+
+    /// The file got a name, or was consumed otherwise: there is nothing to remove any more.
+    pub(super) fn gone(mut self) {
+        self.file.remove = false;
+    }
+}
+
+#[derive(Debug)]
+struct StagedFile {
+    path: PathBuf,
+    remove: bool,
+}
+
+impl Drop for StagedFile {
+    fn drop(&mut self) {
+        if !self.remove {
+            return;
+        }
+        let path = std::mem::take(&mut self.path);
+        let remove = move || match std::fs::remove_file(&path) {
+            Ok(()) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => {
+                tracing::warn!(%error, "a given-up upload could not be removed; it is swept at the next start")
+            }
+        };
+        // Removing a large file takes a while: not on a thread that serves others, if there is another.
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(remove)),
+            Err(_) => remove(),
+        }
+    }
+}
+
+struct Work {
+    path: PathBuf,
+    file: Option<File>,
+    hasher: Sha256,
+    size_bytes: u64,
+    head: Vec<u8>,
+}
+
+impl Work {
+    fn write(&mut self, buffer: &[Bytes]) -> Result<(), BlobError> {
+        let failed = |action, source| BlobError::new(action, "an upload", source);
+        if self.file.is_none() {
+            self.file = Some(create(&self.path).map_err(|source| failed("begin", source))?);
+        }
+        let Some(file) = self.file.as_mut() else { return Ok(()) };
+        for bytes in buffer {
+            crate::fault::point("write")
+                .and_then(|()| file.write_all(bytes))
+                .map_err(|s| failed("write", s))?;
+            self.hasher.update(bytes);
+            self.size_bytes += bytes.len() as u64;
+            if self.head.len() < HEAD_BYTES {
+                let wanted = bytes.len().min(HEAD_BYTES - self.head.len());
+                self.head.extend_from_slice(&bytes[..wanted]);
+            }
+        }
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Result<(), BlobError> {
+        let failed = |source| BlobError::new("sync", "an upload", source);
+        crate::fault::point("sync").map_err(failed)?;
+        match &self.file {
+            Some(file) => file.sync_data().map_err(failed),
+            None => Ok(()),
+        }
+    }
+}
+
+fn create(path: &std::path::Path) -> std::io::Result<File> {
+    let mut options = File::options();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+impl Stage {
+    pub(super) fn new(
+        path: PathBuf,
+        disk: Arc<Semaphore>,
+        space: Arc<dyn Fn(u64) -> Result<(), BlobError> + Send + Sync>,
+    ) -> Self {
+        let work = Work {
+            path: path.clone(),
+            file: None,
+            hasher: Sha256::new(),
+            size_bytes: 0,
+            head: Vec::new(),
+        };
+        Self {
+            file: StagedFile { path, remove: true },
+            disk,
+            space,
+            work: Some(work),
+            running: None,
+            buffer: Vec::new(),
+            buffered_bytes: 0,
+            received_bytes: 0,
+            checked_bytes: 0,
+        }
+    }
+
+    /// Bytes received so far.
+    pub fn received_bytes(&self) -> u64 {
+        self.received_bytes
+    }
+
+    /// Takes bytes; waits only while the disk is more than a buffer behind.
+    pub async fn push(&mut self, bytes: Bytes) -> Result<(), BlobError> {
+        self.received_bytes += bytes.len() as u64;
+        self.buffered_bytes += bytes.len();
+        self.buffer.push(bytes);
+        if self.buffered_bytes < BUFFER_BYTES {
+            return Ok(());
+        }
+        if self.received_bytes - self.checked_bytes >= SPACE_CHECK_BYTES {
+            self.checked_bytes = self.received_bytes;
+            (self.space)(0)?;
+        }
+        let mut work = self.idle_work().await?;
+        let buffer = self.take_buffer();
+        self.running = Some(self.spawn(move || work.write(&buffer).map(|()| work)).await);
+        Ok(())
+    }
+
+    /// Writes what is left and makes the bytes durable.
+    pub async fn seal(mut self) -> Result<Staged, BlobError> {
+        let mut work = self.idle_work().await?;
+        let buffer = self.take_buffer();
+        let task = self
+            .spawn(move || {
+                work.write(&buffer)?;
+                work.sync()?;
+                Ok(work)
+            })
+            .await;
+        let work = join(task).await?;
+        let file =
+            std::mem::replace(&mut self.file, StagedFile { path: PathBuf::new(), remove: false });
+        Ok(Staged {
+            file,
+            digest: work.hasher.finalize().into(),
+            size_bytes: work.size_bytes,
+            head: work.head,
+        })
+    }
+
+    fn take_buffer(&mut self) -> Vec<Bytes> {
+        self.buffered_bytes = 0;
+        std::mem::take(&mut self.buffer)
+    }
+
+    /// The file and the hash, once the disk has caught up.
+    async fn idle_work(&mut self) -> Result<Work, BlobError> {
+        match (self.work.take(), self.running.take()) {
+            (Some(work), _) => Ok(work),
+            (None, Some(running)) => join(running).await,
+            (None, None) => Err(BlobError::new(
+                "go on with",
+                "an upload that failed",
+                std::io::Error::other("it failed"),
+            )),
+        }
+    }
+
+    async fn spawn(
+        &self,
+        work: impl FnOnce() -> Result<Work, BlobError> + Send + 'static,
+    ) -> JoinHandle<Result<Work, BlobError>> {
+        // The semaphore is never closed, so there is always a permit in the end.
+        let permit = self.disk.clone().acquire_owned().await;
+        tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            work()
+        })
+    }
+}
+
+async fn join(task: JoinHandle<Result<Work, BlobError>>) -> Result<Work, BlobError> {
+    task.await
+        .map_err(|source| BlobError::new("write", "an upload", std::io::Error::other(source)))?
+}

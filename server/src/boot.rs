@@ -1,0 +1,313 @@
+//! The composition root: turns a [`Config`] into an [`App`], or says why it cannot.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use photosync_protocol::process::Exit;
+use tokio::sync::{Notify, Semaphore};
+
+use crate::accounts::queries::{find_fact, set_fact};
+use crate::auth::passwords::{PasswordCost, Passwords};
+use crate::auth::throttle::Window;
+use crate::auth::tokens::Tokens;
+use crate::blobs::volume::{self, VolumeError, VolumeLock};
+use crate::blobs::{LocalStore, create_private_dir};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::db::{self, Db, DbError, DbSettings, MigrateError};
+use crate::error::Error;
+use crate::library::cursors::Cursors;
+use crate::metrics::Metrics;
+use crate::secrets::Secrets;
+use crate::uploads::reservations::{Names, Stripes};
+
+/// Everything a service needs. One per process.
+pub type App = Arc<AppState>;
+
+/// See [`App`].
+#[expect(missing_docs, reason = "each field is documented at its type")]
+pub struct AppState {
+    pub config: Config,
+    pub clock: Clock,
+    pub db: Db,
+    pub originals: LocalStore,
+    pub relay: LocalStore,
+    pub relay_chunks: LocalStore,
+    pub secrets: Secrets,
+    pub passwords: Passwords,
+    pub tokens: Tokens,
+    pub sign_in_calls: Window<(IpAddr, &'static str)>,
+    pub sign_in_failures: Window<String>,
+    pub reset_failures: Window<String>,
+    pub names: Names,
+    pub stripes: Stripes,
+    pub pages: Cursors,
+    pub metrics: Metrics,
+    /// Manifests are the only large bodies held in memory: two at once.
+    pub manifest_bodies: Semaphore,
+    upkeep: Notify,
+    _locks: Vec<VolumeLock>,
+}
+
+impl AppState {
+    /// Something is waiting for upkeep: a trash to move, an account to erase.
+    pub fn wake_upkeep(&self) {
+        self.upkeep.notify_one();
+    }
+
+    /// Waits for [`Self::wake_upkeep`].
+    pub async fn upkeep_wanted(&self) {
+        self.upkeep.notified().await;
+    }
+}
+
+/// What a test or an operator may choose besides the configuration.
+pub struct BootOptions {
+    /// The clock.
+    pub clock: Clock,
+    /// Work factors of passwords; tests take cheap ones.
+    pub password_cost: PasswordCost,
+    /// Start although `uploads/` holds folders and the database does not exist: only `rebuild` and an import do.
+    pub allow_lost_database: bool,
+}
+
+impl Default for BootOptions {
+    fn default() -> Self {
+        Self {
+            clock: Clock::system(),
+            password_cost: PasswordCost::RECOMMENDED,
+            allow_lost_database: false,
+        }
+    }
+}
+
+/// Why a server cannot start, with the code it exits with.
+#[derive(Debug)]
+pub struct BootError {
+    /// Exit code.
+    pub exit: Exit,
+    /// What is wrong and what to do, for people.
+    pub message: String,
+}
+
+impl BootError {
+    pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, message: message.into() }
+    }
+}
+
+impl std::fmt::Display for BootError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for BootError {}
+
+impl From<VolumeError> for BootError {
+    fn from(source: VolumeError) -> Self {
+        let exit =
+            if matches!(source, VolumeError::Held(_)) { Exit::DataHeld } else { Exit::Storage };
+        Self::new(exit, source.to_string())
+    }
+}
+
+impl From<MigrateError> for BootError {
+    fn from(source: MigrateError) -> Self {
+        Self::new(Exit::Storage, format!("the database cannot be used: {source}"))
+    }
+}
+
+impl From<DbError> for BootError {
+    fn from(source: DbError) -> Self {
+        Self::new(Exit::Storage, format!("the database cannot be used: {source}"))
+    }
+}
+
+impl From<Error> for BootError {
+    fn from(source: Error) -> Self {
+        Self::new(Exit::Storage, format!("{source}: {}", source.cause_chain()))
+    }
+}
+
+/// Opens the data of `config`, making what is not there yet.
+pub async fn boot(config: Config, options: BootOptions) -> Result<App, BootError> {
+    let storage = |what: &str, path: &Path| {
+        let (what, path) = (what.to_owned(), path.to_owned());
+        move |error: std::io::Error| {
+            BootError::new(Exit::Storage, format!("could not {what} {}: {error}", path.display()))
+        }
+    };
+    let chunks_root = config.relay_chunks.clone().unwrap_or_else(|| config.relay.clone());
+    create_private_dir(&config.data_dir).map_err(storage("create", &config.data_dir))?;
+    require_no_reference_data(&config)?;
+
+    let roots: BTreeMap<PathBuf, &str> = [
+        (config.data_dir.clone(), "data"),
+        (config.uploads.clone(), "uploads"),
+        (config.relay.clone(), "relay"),
+        (chunks_root.clone(), "relay_chunks"),
+    ]
+    .into_iter()
+    .rev()
+    .collect();
+    let locks = roots.keys().map(|root| volume::lock(root)).collect::<Result<Vec<_>, _>>()?;
+
+    if !options.allow_lost_database
+        && !config.database.exists()
+        && has_account_folders(&config.uploads)
+    {
+        return Err(BootError::new(
+            Exit::Storage,
+            format!(
+                "the database {} is missing, but {} holds photos. To make a new index from them, run:\n  \
+                 photosync-server rebuild --data {}",
+                config.database.display(),
+                config.uploads.display(),
+                config.data_dir.display()
+            ),
+        ));
+    }
+    if let Some(parent) = config.database.parent() {
+        create_private_dir(parent).map_err(storage("create", parent))?;
+        require_local_disk(parent)?;
+    }
+    db::migrate(&config.database, options.clock.now_ms())?;
+    let db = Db::start(&DbSettings {
+        path: config.database.clone(),
+        readers: 2,
+        queue_wait: config.queue_wait,
+    })?;
+    require_volumes(&db, &roots).await?;
+
+    let secrets = Secrets::open(&config.data_dir).map_err(storage("open", &config.data_dir))?;
+    let jwt_secret = match &config.jwt_secret {
+        Some(secret) => secret.clone().into_bytes(),
+        None => secrets
+            .get_or_make("jwt")
+            .map_err(storage("make a key in", &config.data_dir))?
+            .into_bytes(),
+    };
+    let start_store = |root: &Path| {
+        LocalStore::start(root.to_owned(), config.disk_tasks, config.reserve_bytes)
+            .map_err(storage("use", root))
+    };
+    let originals = start_store(&config.uploads)?;
+    let relay = start_store(&config.relay)?;
+    let relay_chunks =
+        if chunks_root == config.relay { relay.clone() } else { start_store(&chunks_root)? };
+    for store in [&originals, &relay, &relay_chunks] {
+        let swept = store.sweep_staging().map_err(storage("sweep", store.root()))?;
+        if swept > 0 {
+            tracing::info!(swept, "removed uploads that an earlier run left unfinished");
+        }
+    }
+    Ok(Arc::new(AppState {
+        passwords: Passwords::new(options.password_cost, config.queue_wait)?,
+        tokens: Tokens::new(&jwt_secret),
+        sign_in_calls: Window::new(config.throttle_max, config.throttle_window_ms),
+        sign_in_failures: Window::new(u32::MAX, config.throttle_window_ms),
+        reset_failures: Window::new(u32::MAX, Duration::from_secs(3600).as_millis() as i64),
+        clock: options.clock,
+        db,
+        originals,
+        relay,
+        relay_chunks,
+        secrets,
+        names: Names::default(),
+        stripes: Stripes::default(),
+        pages: Cursors::default(),
+        metrics: Metrics::default(),
+        manifest_bodies: Semaphore::new(2),
+        upkeep: Notify::new(),
+        _locks: locks,
+        config,
+    }))
+}
+
+/// Compares every root's marker with the database, and notes the ids of new ones.
+async fn require_volumes(db: &Db, roots: &BTreeMap<PathBuf, &str>) -> Result<(), BootError> {
+    for (root, role) in roots {
+        let fact = format!("volume:{role}");
+        let name = fact.clone();
+        let known: Option<String> =
+            db.read::<_, DbError, _>(move |tx| find_fact(tx, &name)).await?;
+        let id = volume::require(root, known.as_deref())?;
+        if known.is_none() {
+            db.write::<_, DbError, _>(move |tx| set_fact(tx, &fact, &id)).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Data of the reference server must be imported, not opened: its folders are named after password hashes.
+fn require_no_reference_data(config: &Config) -> Result<(), BootError> {
+    let import = |what: &Path| {
+        BootError::new(
+            Exit::Configuration,
+            format!(
+                "{} holds data of the old server. Import it (nothing there is changed) with:\n  \
+                 photosync-server import-legacy --db {} --uploads {} --data NEW_FOLDER\n\
+                 and start this server on the new folder",
+                what.display(),
+                config.database.display(),
+                config.uploads.display()
+            ),
+        )
+    };
+    if config.database.exists() && !db::is_ours(&config.database)? {
+        return Err(import(&config.database));
+    }
+    let Ok(entries) = std::fs::read_dir(&config.uploads) else { return Ok(()) };
+    let marked = volume::find_id(&config.uploads)?.is_some();
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let is_uuid = name.to_str().is_some_and(|name| uuid::Uuid::try_parse(name).is_ok());
+        if is_uuid && !marked && !entry.path().join(crate::blobs::OWNER_FILE).exists() {
+            return Err(import(&config.uploads));
+        }
+    }
+    Ok(())
+}
+
+fn has_account_folders(uploads: &Path) -> bool {
+    let Ok(entries) = std::fs::read_dir(uploads) else { return false };
+    entries.flatten().any(|entry| {
+        entry.file_name().to_str().is_some_and(|name| uuid::Uuid::try_parse(name).is_ok())
+    })
+}
+
+/// SQLite's log needs locks and shared memory that network file systems only pretend to have.
+#[cfg(target_os = "linux")]
+fn require_local_disk(folder: &Path) -> Result<(), BootError> {
+    const NFS: i64 = 0x6969;
+    const SMB: i64 = 0x517B;
+    const SMB2: i64 = 0xFE53_4D42;
+    const CIFS: i64 = 0xFF53_4D42;
+    const FUSE: i64 = 0x6573_5546;
+    let Ok(stat) = rustix::fs::statfs(folder) else { return Ok(()) };
+    #[expect(
+        clippy::unnecessary_cast,
+        reason = "f_type is i64 on some architectures and u32 on others"
+    )]
+    let kind = stat.f_type as i64;
+    if [NFS, SMB, SMB2, CIFS, FUSE].contains(&kind) {
+        return Err(BootError::new(
+            Exit::Configuration,
+            format!(
+                "{} lies on a network or FUSE file system, where the database would be damaged sooner or later; \
+                 set storage.database to a local disk (originals may stay where they are)",
+                folder.display()
+            ),
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn require_local_disk(_folder: &Path) -> Result<(), BootError> {
+    Ok(())
+}

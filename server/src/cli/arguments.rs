@@ -1,0 +1,191 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Arg, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use photosync_protocol::config_names::SETTINGS;
+use photosync_protocol::process::Exit;
+
+/// Keeps each account's photos, bit for bit, on a machine you trust.
+///
+/// Start it with `photosync-server serve`, then type one of the addresses it prints into the phone app.
+#[derive(Parser)]
+#[command(name = "photosync-server", version, max_term_width = 100, after_help = AFTER_HELP, arg_required_else_help = true)]
+struct Cli {
+    /// Folder of all data [default: your own data folder, or PHOTOSYNC_DATA_DIR]
+    #[arg(long, global = true, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Configuration file [default: <data>/photosync.toml, then /etc/photosync/photosync.toml]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    action: Action,
+}
+
+const AFTER_HELP: &str = "\
+Every setting is a flag too; `photosync-server serve --help` lists them, `config example` explains them.
+
+Exit codes: 0 asked to stop or done, 1 unexpected, 3 check found disagreements, 64 usage, 69 port taken,
+73 another server holds the data, 74 storage or volume, 75 restart me, 78 configuration.";
+
+/// What to do.
+#[derive(Subcommand)]
+pub enum Action {
+    /// Run the server until it is asked to stop (Ctrl-C or SIGTERM)
+    Serve,
+    /// Compare the index with the disk and name every disagreement; changes nothing
+    Check {
+        /// Read every original and compare its hash too
+        #[arg(long)]
+        read: bool,
+    },
+    /// Make a new index from the folders alone, after the database was lost
+    Rebuild {
+        /// Whose a folder is that does not say so itself
+        #[arg(long, value_name = "UUID=EMAIL")]
+        owner: Vec<String>,
+    },
+    /// Take over the data of an old (Node) server; copies, never moves
+    ImportLegacy(ImportArgs),
+    /// Add, list and look after accounts
+    User {
+        #[command(subcommand)]
+        action: UserAction,
+    },
+    /// Bring back everything a device deleted, while the trash period lasts
+    #[command(name = "trash-restore")]
+    Trash {
+        /// Whose
+        email: String,
+    },
+    /// Show the settings in force, or an example file
+    Config {
+        #[command(subcommand)]
+        action: ConfigAction,
+    },
+}
+
+/// Where an old server's data lies.
+#[derive(Args)]
+pub struct ImportArgs {
+    /// Data folder of the old server, with backup.db, uploads and cloud
+    pub dir: Option<PathBuf>,
+    /// Its database, if it lies elsewhere
+    #[arg(long, value_name = "FILE")]
+    pub db: Option<PathBuf>,
+    /// Its uploads folder, if it lies elsewhere
+    #[arg(long, value_name = "DIR")]
+    pub uploads: Option<PathBuf>,
+    /// Its cloud folder, if it lies elsewhere
+    #[arg(long, value_name = "DIR")]
+    pub cloud: Option<PathBuf>,
+    /// Its chunks folder, if it had one of its own
+    #[arg(long, value_name = "DIR")]
+    pub chunks: Option<PathBuf>,
+    /// Whose a folder is that the old database does not know
+    #[arg(long, value_name = "UUID=EMAIL")]
+    pub owner: Vec<String>,
+}
+
+/// What to do with accounts.
+#[derive(Subcommand)]
+pub enum UserAction {
+    /// Add an account; the password is asked for, or read from standard input
+    Add {
+        /// E-mail
+        email: String,
+        /// Make it an administrator
+        #[arg(long)]
+        admin: bool,
+    },
+    /// List all accounts
+    List,
+    /// Set a password, unlock the account and end its sessions
+    Passwd {
+        /// E-mail
+        email: String,
+    },
+    /// Keep an account from signing in; its files stay
+    Disable {
+        /// E-mail
+        email: String,
+    },
+    /// Let a disabled account sign in again
+    Enable {
+        /// E-mail
+        email: String,
+    },
+    /// Remove an account; its files stay for the trash period
+    Remove {
+        /// E-mail
+        email: String,
+    },
+    /// Bring a removed account back
+    Restore {
+        /// E-mail
+        email: String,
+    },
+    /// Let somebody register although registration is not open
+    Invite {
+        /// E-mail
+        email: String,
+    },
+}
+
+/// What to show.
+#[derive(Subcommand)]
+pub enum ConfigAction {
+    /// Every setting with its value and where it came from
+    Show,
+    /// A commented file with every default
+    Example,
+    /// The page of the documentation
+    #[command(hide = true)]
+    Reference,
+}
+
+/// A command line that was understood.
+pub struct Parsed {
+    /// `--data`
+    pub data: Option<PathBuf>,
+    /// `--config`
+    pub config: Option<PathBuf>,
+    /// `(section.key, value)`
+    pub settings: Vec<(String, String)>,
+    /// The subcommand.
+    pub action: Action,
+}
+
+/// Reads the command line; help, version and mistakes are printed here.
+pub fn parse() -> Result<Parsed, Exit> {
+    let settings = SETTINGS.iter().map(|setting| {
+        Arg::new(setting.name())
+            .long(setting.flag())
+            .value_name("VALUE")
+            .help(setting.help)
+            .help_heading("Settings")
+            .hide_short_help(true)
+            .global(true)
+    });
+    let command = Cli::command().args(settings);
+    let parse = || -> Result<Parsed, clap::Error> {
+        let matches = command.try_get_matches()?;
+        let cli = Cli::from_arg_matches(&matches)?;
+        let flags = SETTINGS.iter().filter_map(|setting| {
+            let name = setting.name();
+            matches.get_one::<String>(&name).map(|value| (name, value.clone()))
+        });
+        Ok(Parsed {
+            data: cli.data,
+            config: cli.config,
+            settings: flags.collect(),
+            action: cli.action,
+        })
+    };
+    parse().map_err(|error| {
+        // Help and version are no mistakes.
+        let exit = if error.use_stderr() { Exit::Usage } else { Exit::Success };
+        let _ = error.print();
+        exit
+    })
+}

@@ -1,0 +1,208 @@
+//! The command line: reads flags, environment and file once, then does one thing.
+
+mod arguments;
+mod run;
+
+use std::io::{BufRead, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+use photosync_protocol::config_names::{CONFIG_VARIABLE, DATA_DIR_VARIABLE};
+use photosync_protocol::process::Exit;
+use photosync_server::boot::{BootError, BootOptions, boot};
+use photosync_server::config::{self, Config, Resolved, Sources};
+use photosync_server::control::{self, Command, Outcome, remote};
+
+use arguments::{Action, ConfigAction, Parsed, UserAction};
+
+/// Does what the command line says; returns the exit code.
+pub fn run() -> Exit {
+    let parsed = match arguments::parse() {
+        Ok(parsed) => parsed,
+        Err(exit) => return exit,
+    };
+    match act(parsed) {
+        Ok(exit) => exit,
+        Err(error) => {
+            complain(&error.message);
+            error.exit
+        }
+    }
+}
+
+fn complain(message: &str) {
+    // Nobody is left to tell if stderr is closed.
+    let _ = writeln!(std::io::stderr(), "photosync-server: {message}");
+}
+
+fn say(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{}", text.trim_end());
+}
+
+fn failed(exit: Exit, message: impl Into<String>) -> BootError {
+    BootError { exit, message: message.into() }
+}
+
+fn act(parsed: Parsed) -> Result<Exit, BootError> {
+    if let Action::Config { action } = &parsed.action {
+        match action {
+            ConfigAction::Example => say(&config::example()),
+            ConfigAction::Reference => say(&config::reference_page()),
+            ConfigAction::Show => {
+                let (resolved, data_dir) = resolve(&parsed)?;
+                Config::parse(&resolved, &data_dir)
+                    .map_err(|error| failed(Exit::Configuration, error.0))?;
+                say(&format!("{:<32} {}\n{}", "data folder", data_dir.display(), resolved.show()));
+            }
+        }
+        return Ok(Exit::Success);
+    }
+    let (resolved, data_dir) = resolve(&parsed)?;
+    let config = Config::parse(&resolved, &data_dir)
+        .map_err(|error| failed(Exit::Configuration, error.0))?;
+    run::start_log(&config)?;
+    for warning in &resolved.warnings {
+        tracing::warn!("{warning}");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .max_blocking_threads(64)
+        .build()
+        .map_err(|error| failed(Exit::Unexpected, format!("could not start: {error}")))?;
+    let result = runtime.block_on(async {
+        match parsed.action {
+            Action::Serve => run::serve(config, &resolved).await,
+            Action::Rebuild { owner } => run::rebuild(config, owner).await,
+            Action::ImportLegacy(import) => run::import(config, import).await,
+            Action::Check { read } => command(config, Command::Check { read_bytes: read }).await,
+            Action::User { action } => command(config, user_command(action)?).await,
+            Action::Trash { email } => command(config, Command::TrashRestore { email }).await,
+            Action::Config { .. } => Ok(Exit::Success),
+        }
+    });
+    // A blocking task that hangs on a broken disk must not keep the process.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    result
+}
+
+/// The settings and the data folder.
+fn resolve(parsed: &Parsed) -> Result<(Resolved, PathBuf), BootError> {
+    let environment: Vec<(String, String)> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    let get = |name: &str| {
+        environment.iter().find(|(key, _)| key == name).map(|(_, value)| PathBuf::from(value))
+    };
+    let data_dir = parsed
+        .data
+        .clone()
+        .or_else(|| get(DATA_DIR_VARIABLE))
+        .or_else(default_data_dir)
+        .ok_or_else(|| {
+            failed(
+                Exit::Configuration,
+                "where shall the data live? Say --data DIR or set PHOTOSYNC_DATA_DIR",
+            )
+        })?;
+    let data_dir = std::path::absolute(&data_dir).unwrap_or(data_dir);
+    let chosen = parsed.config.clone().or_else(|| get(CONFIG_VARIABLE));
+    let file = match chosen {
+        Some(path) => Some(read_config(&path)?),
+        None => [data_dir.join("photosync.toml"), PathBuf::from("/etc/photosync/photosync.toml")]
+            .iter()
+            .find(|path| path.exists())
+            .map(|path| read_config(path))
+            .transpose()?,
+    };
+    let sources = Sources { flags: parsed.settings.clone(), environment, file };
+    let resolved =
+        config::resolve(&sources).map_err(|error| failed(Exit::Configuration, error.0))?;
+    Ok((resolved, data_dir))
+}
+
+fn read_config(path: &Path) -> Result<(PathBuf, String), BootError> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        failed(Exit::Configuration, format!("could not read {}: {error}", path.display()))
+    })?;
+    Ok((path.to_owned(), text))
+}
+
+/// Where a person's own server keeps its data.
+fn default_data_dir() -> Option<PathBuf> {
+    let home = |name: &str| {
+        std::env::var_os(name).map(PathBuf::from).filter(|path| !path.as_os_str().is_empty())
+    };
+    if cfg!(target_os = "windows") {
+        return Some(home("LOCALAPPDATA")?.join("PhotoSync"));
+    }
+    if cfg!(target_os = "macos") {
+        return Some(home("HOME")?.join("Library/Application Support/PhotoSync"));
+    }
+    let shared = home("XDG_DATA_HOME").or_else(|| Some(home("HOME")?.join(".local/share")));
+    Some(shared?.join("photosync"))
+}
+
+/// Carries a command out here, or by the server that holds the data.
+async fn command(config: Config, command: Command) -> Result<Exit, BootError> {
+    let data_dir = config.data_dir.clone();
+    let outcome = match boot(config, BootOptions::default()).await {
+        Ok(app) => {
+            let outcome = control::execute(&app, command).await;
+            app.db.close();
+            outcome.map_err(|error| refusal(&error))?
+        }
+        Err(error) if error.exit == Exit::DataHeld => ask_server(data_dir, command).await?,
+        Err(error) => return Err(error),
+    };
+    say(&outcome.text);
+    Ok(if outcome.disagreements { Exit::Disagreements } else { Exit::Success })
+}
+
+async fn ask_server(data_dir: PathBuf, command: Command) -> Result<Outcome, BootError> {
+    tokio::task::spawn_blocking(move || remote::send(&data_dir, &command))
+        .await
+        .map_err(|error| failed(Exit::Unexpected, error.to_string()))?
+        .map_err(|message| failed(Exit::Unexpected, message))
+}
+
+fn refusal(error: &photosync_server::error::Error) -> BootError {
+    let causes = error.cause_chain();
+    let message = if causes.is_empty() {
+        error.message.clone()
+    } else {
+        format!("{}: {causes}", error.message)
+    };
+    failed(Exit::Unexpected, message)
+}
+
+fn user_command(action: UserAction) -> Result<Command, BootError> {
+    Ok(match action {
+        UserAction::Add { email, admin } => {
+            Command::UserAdd { email, password: read_password()?, admin }
+        }
+        UserAction::List => Command::UserList,
+        UserAction::Passwd { email } => Command::UserPasswd { email, password: read_password()? },
+        UserAction::Disable { email } => Command::UserDisable { email },
+        UserAction::Enable { email } => Command::UserEnable { email },
+        UserAction::Remove { email } => Command::UserRemove { email },
+        UserAction::Restore { email } => Command::UserRestore { email },
+        UserAction::Invite { email } => Command::UserInvite { email },
+    })
+}
+
+/// One line of standard input; on a terminal asked for twice, without showing it.
+fn read_password() -> Result<String, BootError> {
+    let unreadable = |error: std::io::Error| {
+        failed(Exit::Usage, format!("could not read the password: {error}"))
+    };
+    if !std::io::stdin().is_terminal() {
+        let mut line = String::new();
+        std::io::stdin().lock().read_line(&mut line).map_err(unreadable)?;
+        return Ok(line.trim_end_matches(['\r', '\n']).to_owned());
+    }
+    let first = rpassword::prompt_password("Password: ").map_err(unreadable)?;
+    let second = rpassword::prompt_password("Once more: ").map_err(unreadable)?;
+    if first != second {
+        return Err(failed(Exit::Usage, "the two passwords differ"));
+    }
+    Ok(first)
+}

@@ -1,0 +1,302 @@
+//! The subcommands that hold the data themselves.
+
+use std::collections::HashMap;
+use std::io::{IsTerminal, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use photosync_protocol::process::{Exit, Ready};
+use photosync_server::accounts::rules::is_private;
+use photosync_server::boot::{App, BootError, BootOptions, boot};
+use photosync_server::config::{Config, LogFormat, Resolved};
+use photosync_server::control::remote;
+use photosync_server::http::{metrics_router, router};
+use photosync_server::serve::{self, Listener, Speaks};
+use photosync_server::upkeep;
+use tokio::net::TcpListener;
+use tracing_subscriber::EnvFilter;
+use uuid::Uuid;
+
+use super::arguments::ImportArgs;
+use super::{failed, refusal, say};
+
+/// Starts logging to stderr: for people on a terminal, one JSON object a line otherwise.
+pub fn start_log(config: &Config) -> Result<(), BootError> {
+    let filter = EnvFilter::try_new(&config.log_level).map_err(|error| {
+        failed(Exit::Configuration, format!("log.level cannot be understood: {error}"))
+    })?;
+    let terminal = std::io::stderr().is_terminal();
+    let json = match config.log_format {
+        LogFormat::Human => false,
+        LogFormat::Json => true,
+        LogFormat::Auto => !terminal,
+    };
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(terminal);
+    if json {
+        builder.json().flatten_event(true).with_target(false).init();
+    } else {
+        builder.with_target(false).init();
+    }
+    Ok(())
+}
+
+/// Runs the server until SIGTERM or Ctrl-C.
+pub async fn serve(config: Config, resolved: &Resolved) -> Result<Exit, BootError> {
+    // Registered first: a signal during start must not kill the process half-way.
+    let stop = stop_signal()?;
+    let app = boot(config.clone(), BootOptions::default()).await?;
+    let public = bind_public(&app).await?;
+    let mut listen: Vec<SocketAddr> = Vec::new();
+    for listener in &public {
+        listen.extend(listener.socket.local_addr());
+    }
+    let mut listeners = public;
+    let metrics = bind_metrics(&app).await?;
+    let metrics_at = metrics.as_ref().and_then(|socket| socket.local_addr().ok());
+    if let Some(socket) = metrics {
+        listeners.push(Listener { socket, speaks: Speaks::Plain, router: metrics_router(&app) });
+    }
+    let unusable = |error: std::io::Error| {
+        failed(Exit::Storage, format!("could not open the control port: {error}"))
+    };
+    let control = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(unusable)?;
+    let control_port = control.local_addr().map_err(unusable)?.port();
+    let routes = remote::router(&app).map_err(unusable)?;
+    listeners.push(Listener { socket: control, speaks: Speaks::Plain, router: routes });
+    let started_by = if std::io::stderr().is_terminal() { "terminal" } else { "service" };
+    remote::announce(&app.config.data_dir, control_port, started_by).map_err(unusable)?;
+
+    let urls = urls_for(&listen, app.config.tls.is_some());
+    let ready = Ready {
+        version: env!("CARGO_PKG_VERSION").into(),
+        pid: std::process::id(),
+        listen: listen.iter().map(SocketAddr::to_string).collect(),
+        urls: urls.clone(),
+        metrics: metrics_at.map(|address| address.to_string()),
+    };
+    let upkeep = tokio::spawn(upkeep::run(app.clone()));
+    let running = tokio::spawn(serve::serve(app.clone(), listeners, stop));
+    greet(&app, &urls, resolved);
+    print_ready(&ready)?;
+    let ended = running.await;
+    upkeep.abort();
+    remote::withdraw(&app.config.data_dir);
+    let db = app.db.clone();
+    // Answers every write that is under way and moves the log into the database.
+    let _ = tokio::task::spawn_blocking(move || db.close()).await;
+    match ended {
+        Ok(()) => Ok(Exit::Success),
+        Err(error) => {
+            Err(failed(Exit::Unexpected, format!("the server ended unexpectedly: {error}")))
+        }
+    }
+}
+
+fn stop_signal() -> Result<impl Future<Output = ()> + Send + 'static, BootError> {
+    let broken = |error: std::io::Error| {
+        failed(Exit::Unexpected, format!("could not listen for signals: {error}"))
+    };
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut terminate = signal(SignalKind::terminate()).map_err(broken)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(broken)?;
+        Ok(async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        })
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = broken;
+        Ok(async {
+            let _ = tokio::signal::ctrl_c().await;
+        })
+    }
+}
+
+async fn bind_public(app: &App) -> Result<Vec<Listener>, BootError> {
+    let config = &app.config;
+    let tls = config.tls.as_ref().map(serve::load_tls).transpose()?;
+    let speaks = match &tls {
+        Some(_) if config.force_redirect => Speaks::Redirect(config.https_port),
+        Some(acceptor) => Speaks::Both(acceptor.clone()),
+        None => Speaks::Plain,
+    };
+    let mut listeners = Vec::new();
+    let mut port = config.port;
+    for host in &config.hosts {
+        let bound = bind(*host, port);
+        match bound {
+            Ok(socket) => {
+                // Any free port means one port for all addresses.
+                port = socket.local_addr().map_or(port, |address| address.port());
+                listeners.push(Listener { socket, speaks: speaks.clone(), router: router(app) });
+            }
+            Err(error) if host.is_ipv6() && !config.hosts_are_explicit => {
+                tracing::warn!(%error, "IPv6 is not available here; listening on IPv4 only");
+            }
+            Err(error) => return Err(not_bound(*host, port, &error)),
+        }
+        if let (Some(acceptor), true) = (&tls, config.https_listener || config.force_redirect) {
+            let socket = bind(*host, config.https_port)
+                .map_err(|error| not_bound(*host, config.https_port, &error))?;
+            listeners.push(Listener {
+                socket,
+                speaks: Speaks::Tls(acceptor.clone()),
+                router: router(app),
+            });
+        }
+    }
+    if listeners.is_empty() {
+        return Err(failed(Exit::Configuration, "listen.host names no address that could be used"));
+    }
+    Ok(listeners)
+}
+
+fn not_bound(host: IpAddr, port: u16, error: &std::io::Error) -> BootError {
+    let address = SocketAddr::new(host, port);
+    if error.kind() == std::io::ErrorKind::AddrInUse {
+        let message = format!(
+            "{address} is taken by another program; stop that, or choose another with --listen-port"
+        );
+        return failed(Exit::PortTaken, message);
+    }
+    failed(Exit::PortTaken, format!("could not listen on {address}: {error}"))
+}
+
+/// Binds one address; `[::]` takes IPv6 only, because `0.0.0.0` has a socket of its own.
+fn bind(host: IpAddr, port: u16) -> std::io::Result<TcpListener> {
+    let address = SocketAddr::new(host, port);
+    let domain = if host.is_ipv6() { socket2::Domain::IPV6 } else { socket2::Domain::IPV4 };
+    let socket = socket2::Socket::new(domain, socket2::Type::STREAM, Some(socket2::Protocol::TCP))?;
+    if host.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    // A restart must not wait for connections of the last run to be forgotten.
+    #[cfg(unix)]
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(1024)?;
+    TcpListener::from_std(socket.into())
+}
+
+async fn bind_metrics(app: &App) -> Result<Option<TcpListener>, BootError> {
+    let Some(address) = app.config.metrics else { return Ok(None) };
+    match bind(address.ip(), address.port()) {
+        Ok(socket) => Ok(Some(socket)),
+        Err(error) if !app.config.metrics_is_explicit => {
+            tracing::warn!(%address, %error, "the metrics port is taken; no metrics");
+            Ok(None)
+        }
+        Err(error) => Err(not_bound(address.ip(), address.port(), &error)),
+    }
+}
+
+/// What a person may type into a phone: private IPv4 addresses first.
+fn urls_for(listen: &[SocketAddr], tls: bool) -> Vec<String> {
+    let mut hosts: Vec<SocketAddr> = Vec::new();
+    for address in listen {
+        if !address.ip().is_unspecified() {
+            hosts.push(*address);
+            continue;
+        }
+        let own = if_addrs::get_if_addrs().unwrap_or_default();
+        let usable = own.into_iter().filter(|own| !own.is_loopback() && !own.is_link_local());
+        let same_kind = usable.map(|own| own.ip()).filter(|ip| ip.is_ipv4() == address.is_ipv4());
+        hosts.extend(same_kind.map(|ip| SocketAddr::new(ip, address.port())));
+    }
+    hosts.sort_by_key(|host| (host.is_ipv6(), !is_private(host.ip())));
+    hosts.dedup();
+    hosts
+        .into_iter()
+        .map(|host| {
+            format!("{}://{host}", if tls && !is_private(host.ip()) { "https" } else { "http" })
+        })
+        .collect()
+}
+
+/// What a person at a terminal wants to know first.
+fn greet(app: &App, urls: &[String], resolved: &Resolved) {
+    tracing::info!(data = %app.config.data_dir.display(), "PhotoSync {} is ready", env!("CARGO_PKG_VERSION"));
+    for url in urls {
+        tracing::info!("type into the phone app: {}", url.trim_start_matches("http://"));
+    }
+    if urls.is_empty() {
+        tracing::warn!("this machine has no network address a phone could reach");
+    }
+    if resolved.value("registration.mode") == "auto" {
+        tracing::info!(
+            "new accounts: free for devices on this network, by invitation for everybody else"
+        );
+    }
+}
+
+fn print_ready(ready: &Ready) -> Result<(), BootError> {
+    let line = ready.to_line().map_err(|error| failed(Exit::Unexpected, error.to_string()))?;
+    let mut stdout = std::io::stdout().lock();
+    // Whoever started us may have closed the pipe: the server runs all the same.
+    let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
+    Ok(())
+}
+
+/// `UUID=EMAIL` pairs.
+fn parse_owners(pairs: &[String]) -> Result<HashMap<Uuid, String>, BootError> {
+    pairs
+        .iter()
+        .map(|pair| {
+            let parsed = pair
+                .split_once('=')
+                .and_then(|(uuid, email)| Some((uuid.parse().ok()?, email.to_owned())));
+            parsed
+                .ok_or_else(|| failed(Exit::Usage, format!("--owner {pair}: must be UUID=E-MAIL")))
+        })
+        .collect()
+}
+
+/// Makes a new index from the folders alone.
+pub async fn rebuild(config: Config, owners: Vec<String>) -> Result<Exit, BootError> {
+    let owners = parse_owners(&owners)?;
+    if config.database.exists() {
+        let message = format!(
+            "the database {} exists; `check` compares it with the folders. To rebuild all the same, move it (and \
+             its -wal and -shm files) away first",
+            config.database.display()
+        );
+        return Err(failed(Exit::Storage, message));
+    }
+    let options = BootOptions { allow_lost_database: true, ..BootOptions::default() };
+    let app = boot(config, options).await?;
+    let report = upkeep::rebuild::rebuild(&app, &owners).await;
+    app.db.close();
+    let report = report.map_err(|error| refusal(&error))?;
+    for (email, originals) in &report.accounts {
+        say(&format!(
+            "{email}: {originals} originals; unlock it with `photosync-server user passwd {email}`"
+        ));
+    }
+    say(&format!(
+        "{} accounts and {} sealed objects are back",
+        report.accounts.len(),
+        report.relay_objects
+    ));
+    say(
+        "lost with the database: passwords, signed-in devices, plans, and which files were in the trash",
+    );
+    for left in &report.left {
+        say(&format!("left alone: {left}"));
+    }
+    Ok(if report.left.is_empty() { Exit::Success } else { Exit::Disagreements })
+}
+
+/// Takes over an old server's data.
+pub async fn import(_config: Config, _import: ImportArgs) -> Result<Exit, BootError> {
+    let _: Option<PathBuf> = None;
+    Err(failed(Exit::Usage, "not built yet"))
+}

@@ -1,0 +1,69 @@
+//! Settings, resolved once: flags > environment > file > defaults. Nothing below `boot` reads any of them again.
+//!
+//! Everything comes from the one table in `protocol::config_names`, so that flag, variable, file key, example and
+//! documentation cannot differ.
+
+mod resolve;
+mod typed;
+
+pub use resolve::{ConfigError, Origin, Resolved, Sources, resolve};
+pub use typed::{Config, LogFormat, Plans, RegistrationMode, TlsConfig};
+
+use photosync_protocol::config_names::SETTINGS;
+
+/// A commented configuration file with every setting at its default.
+pub fn example() -> String {
+    let mut text = String::from(
+        "# Configuration of photosync-server. Every line shows a default; remove the # in front to change it.\n\
+         # Flags and environment variables win over this file: `photosync-server config show` says which did.\n",
+    );
+    let mut section = "";
+    for setting in SETTINGS {
+        if setting.section != section {
+            section = setting.section;
+            text += &format!("\n[{section}]\n");
+        }
+        text += &format!("# {}\n", setting.help);
+        if setting.default.is_empty() {
+            text += &format!("# {} = \"\"\n", setting.key);
+        } else if setting.default.parse::<i64>().is_ok()
+            || matches!(setting.default, "true" | "false")
+        {
+            text += &format!("# {} = {}\n", setting.key, setting.default);
+        } else {
+            text += &format!("# {} = \"{}\"\n", setting.key, setting.default);
+        }
+    }
+    text
+}
+
+/// The CONFIG page of the documentation, as Markdown.
+pub fn reference_page() -> String {
+    let mut text = String::from(
+        "# Settings\n\n\
+         Made from the table in `protocol/src/config_names.rs` by `photosync-server config reference`; a test \
+         compares them.\n\n\
+         Flags win over variables, variables over the file, the file over defaults. The file is `--config FILE`, \
+         else `<data>/photosync.toml`, else `/etc/photosync/photosync.toml`; the data folder is `--data DIR` or \
+         `PHOTOSYNC_DATA_DIR`. A secret can also be read from a file: add `_FILE` to its variable.\n\n\
+         | key | flag | variable | default | meaning |\n| --- | --- | --- | --- | --- |\n",
+    );
+    for setting in SETTINGS {
+        let mut variables = format!("`{}`", setting.variable());
+        for alias in setting.aliases {
+            variables += &format!(", `{alias}`");
+        }
+        let default = if setting.default.is_empty() {
+            "–".to_owned()
+        } else {
+            format!("`{}`", setting.default)
+        };
+        text += &format!(
+            "| `{}` | `--{}` | {variables} | {default} | {} |\n",
+            setting.name(),
+            setting.flag(),
+            setting.help
+        );
+    }
+    text
+}

@@ -1,0 +1,334 @@
+//! Settings as types: parsed once, with an error that names the setting.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use photosync_protocol::config_names::{MIN_SECRET_BYTES, REFERENCE_JWT_SECRET};
+
+use super::resolve::{ConfigError, Resolved};
+
+/// Who may register an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RegistrationMode {
+    /// Private addresses without forwarding headers freely, everybody else by invitation.
+    Auto,
+    /// Everybody.
+    Open,
+    /// Only invited e-mails.
+    Invite,
+    /// Nobody.
+    Closed,
+}
+
+/// How logs look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Human,
+    /// One JSON object a line.
+    Json,
+    /// People on a terminal, JSON otherwise.
+    Auto,
+}
+
+/// Certificate files.
+#[derive(Debug, Clone)]
+pub struct TlsConfig {
+    /// PEM chain.
+    pub cert: PathBuf,
+    /// PEM key.
+    pub key: PathBuf,
+}
+
+/// Plans that old clients pay for.
+#[derive(Debug, Clone)]
+pub struct Plans {
+    /// Whether they are enforced.
+    pub enabled: bool,
+    /// Bearer secret of the webhook.
+    pub webhook_secret: Option<String>,
+    /// Days of trial.
+    pub trial_days: i64,
+    /// Days of grace.
+    pub grace_days: i64,
+    /// Tolerance over a plan, bytes.
+    pub margin_bytes: i64,
+}
+
+/// Everything `boot` and `serve` need to know.
+#[derive(Debug, Clone)]
+#[expect(
+    missing_docs,
+    reason = "each field is the setting of that name; protocol::config_names documents it"
+)]
+pub struct Config {
+    pub data_dir: PathBuf,
+    pub hosts: Vec<IpAddr>,
+    pub hosts_are_explicit: bool,
+    pub port: u16,
+    pub max_connections: usize,
+    pub tls: Option<TlsConfig>,
+    pub https_listener: bool,
+    pub https_port: u16,
+    pub force_redirect: bool,
+    pub database: PathBuf,
+    pub uploads: PathBuf,
+    pub relay: PathBuf,
+    pub relay_chunks: Option<PathBuf>,
+    pub capacity_file: PathBuf,
+    pub reserve_bytes: u64,
+    pub trash_days: i64,
+    pub jwt_secret: Option<String>,
+    pub throttle_window_ms: i64,
+    pub throttle_max: u32,
+    pub trusted_proxies: Vec<(IpAddr, u8)>,
+    pub device_reset: bool,
+    pub registration: RegistrationMode,
+    pub body_idle: Duration,
+    pub header_wait: Duration,
+    pub manifest_bytes: usize,
+    pub chunk_bytes: u64,
+    pub disk_tasks: usize,
+    pub queue_wait: Duration,
+    pub plans: Plans,
+    pub metrics: Option<SocketAddr>,
+    pub metrics_is_explicit: bool,
+    pub log_level: String,
+    pub log_format: LogFormat,
+}
+
+impl Config {
+    /// Parses resolved settings for the data folder `data_dir`.
+    pub fn parse(resolved: &Resolved, data_dir: &Path) -> Result<Self, ConfigError> {
+        let r = Reader(resolved);
+        let place = |name: &str, default: &str| match resolved.value(name) {
+            "" => data_dir.join(default),
+            path => PathBuf::from(path),
+        };
+        let tls = match (resolved.value("tls.cert"), resolved.value("tls.key")) {
+            ("", "") => None,
+            (cert, key) if !cert.is_empty() && !key.is_empty() => {
+                Some(TlsConfig { cert: cert.into(), key: key.into() })
+            }
+            _ => return Err(ConfigError("tls.cert and tls.key are only useful together".into())),
+        };
+        let https_listener = r.switch("tls.https_listener")?;
+        let force_redirect = r.switch("tls.force_redirect")?;
+        if tls.is_none() && (https_listener || force_redirect) {
+            return Err(ConfigError(
+                "HTTPS was asked for without a certificate: set tls.cert and tls.key (a server that quietly \
+                 answered plain HTTP instead would not be what you asked for)"
+                    .into(),
+            ));
+        }
+        let webhook_secret = r.find("subscriptions.webhook_secret").map(str::to_owned);
+        let trial_days = r.find("subscriptions.trial_days");
+        let enabled = match r.find("subscriptions.enabled") {
+            Some(_) => r.switch("subscriptions.enabled")?,
+            None => webhook_secret.is_some() || trial_days.is_some(),
+        };
+        let metrics = match resolved.value("metrics.listen") {
+            "off" | "" => None,
+            _ => Some(r.parse::<SocketAddr>(
+                "metrics.listen",
+                "an address such as 127.0.0.1:9464, or off",
+            )?),
+        };
+        if metrics.is_some_and(|address| !address.ip().is_loopback()) {
+            return Err(ConfigError("metrics.listen must be a loopback address".into()));
+        }
+        Ok(Self {
+            data_dir: data_dir.to_owned(),
+            hosts: r.list("listen.host", |text| text.parse().ok(), "addresses")?,
+            hosts_are_explicit: resolved.is_set("listen.host"),
+            port: r.parse("listen.port", "a port")?,
+            max_connections: r.parse("listen.max_connections", "a number")?,
+            tls,
+            https_listener,
+            https_port: r.parse("tls.https_port", "a port")?,
+            force_redirect,
+            database: place("storage.database", "photosync.db"),
+            uploads: place("storage.uploads", "uploads"),
+            relay: place("storage.relay", "relay"),
+            relay_chunks: r.find("storage.relay_chunks").map(PathBuf::from),
+            capacity_file: place("storage.capacity_file", "capacity/photosync-capacity.json"),
+            reserve_bytes: r.parse("storage.reserve_bytes", "a number of bytes")?,
+            trash_days: r.parse("storage.trash_days", "a number of days")?,
+            jwt_secret: jwt_secret(resolved)?,
+            throttle_window_ms: r.parse("auth.throttle_window_ms", "milliseconds")?,
+            throttle_max: r.parse("auth.throttle_max", "a number")?,
+            trusted_proxies: r.list(
+                "auth.trusted_proxies",
+                parse_network,
+                "addresses or networks",
+            )?,
+            device_reset: r.switch("auth.device_reset")?,
+            registration: match resolved.value("registration.mode") {
+                "auto" => RegistrationMode::Auto,
+                "open" => RegistrationMode::Open,
+                "invite" => RegistrationMode::Invite,
+                "closed" => RegistrationMode::Closed,
+                other => {
+                    return Err(wrong("registration.mode", other, "open, invite, closed or auto"));
+                }
+            },
+            body_idle: r.duration("limits.body_idle_ms")?,
+            header_wait: r.duration("limits.header_ms")?,
+            manifest_bytes: r.parse("limits.manifest_bytes", "a number of bytes")?,
+            chunk_bytes: r.parse("limits.chunk_bytes", "a number of bytes")?,
+            disk_tasks: r.parse("limits.disk_tasks", "a number")?,
+            queue_wait: r.duration("limits.queue_ms")?,
+            plans: Plans {
+                enabled,
+                webhook_secret,
+                trial_days: match trial_days {
+                    Some(_) => r.parse("subscriptions.trial_days", "a number of days")?,
+                    None => 7,
+                },
+                grace_days: r.parse("subscriptions.grace_days", "a number of days")?,
+                margin_bytes: r.parse("subscriptions.margin_bytes", "a number of bytes")?,
+            },
+            metrics,
+            metrics_is_explicit: resolved.is_set("metrics.listen"),
+            log_level: resolved.value("log.level").to_owned(),
+            log_format: match resolved.value("log.format") {
+                "human" => LogFormat::Human,
+                "json" => LogFormat::Json,
+                "auto" => LogFormat::Auto,
+                other => return Err(wrong("log.format", other, "human, json or auto")),
+            },
+        })
+    }
+}
+
+fn jwt_secret(resolved: &Resolved) -> Result<Option<String>, ConfigError> {
+    let secret = resolved.value("auth.jwt_secret");
+    if secret.is_empty() && !resolved.is_set("auth.jwt_secret") {
+        return Ok(None);
+    }
+    let refuse = |why: &str| {
+        Err(ConfigError(format!(
+            "auth.jwt_secret (JWT_SECRET) {why}; leave it out, and the server makes a key of its own"
+        )))
+    };
+    if secret == REFERENCE_JWT_SECRET {
+        return refuse(
+            "is the public default of the old server, with which anybody can sign in as anybody",
+        );
+    }
+    if secret.len() < MIN_SECRET_BYTES {
+        return refuse("is shorter than 32 bytes");
+    }
+    Ok(Some(secret.to_owned()))
+}
+
+fn wrong(name: &str, value: &str, wanted: &str) -> ConfigError {
+    ConfigError(format!("{name} is `{value}`, but must be {wanted}"))
+}
+
+/// `10.0.0.0/8`, or an address alone.
+fn parse_network(text: &str) -> Option<(IpAddr, u8)> {
+    let (address, bits) = match text.split_once('/') {
+        Some((address, bits)) => (address.parse::<IpAddr>().ok()?, Some(bits.parse::<u8>().ok()?)),
+        None => (text.parse::<IpAddr>().ok()?, None),
+    };
+    let most = if address.is_ipv4() { 32 } else { 128 };
+    let bits = bits.unwrap_or(most);
+    (bits <= most).then_some((address, bits))
+}
+
+struct Reader<'a>(&'a Resolved);
+
+impl<'a> Reader<'a> {
+    fn find(&self, name: &str) -> Option<&'a str> {
+        Some(self.0.value(name)).filter(|value| !value.is_empty())
+    }
+
+    fn parse<T: std::str::FromStr>(&self, name: &str, wanted: &str) -> Result<T, ConfigError> {
+        let value = self.0.value(name);
+        value.trim().parse().map_err(|_| wrong(name, value, wanted))
+    }
+
+    fn switch(&self, name: &str) -> Result<bool, ConfigError> {
+        match self.0.value(name).to_ascii_lowercase().as_str() {
+            "true" | "on" | "yes" | "1" => Ok(true),
+            "false" | "off" | "no" | "0" | "" => Ok(false),
+            other => Err(wrong(name, other, "true or false")),
+        }
+    }
+
+    fn duration(&self, name: &str) -> Result<Duration, ConfigError> {
+        self.parse(name, "milliseconds").map(Duration::from_millis)
+    }
+
+    fn list<T>(
+        &self,
+        name: &str,
+        parse: impl Fn(&str) -> Option<T>,
+        wanted: &str,
+    ) -> Result<Vec<T>, ConfigError> {
+        let value = self.0.value(name);
+        let parts = value.split(',').map(str::trim).filter(|part| !part.is_empty());
+        parts
+            .map(|part| {
+                let bare = part.trim_start_matches('[').trim_end_matches(']');
+                parse(bare).ok_or_else(|| wrong(name, part, wanted))
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Sources, resolve};
+    use super::*;
+
+    fn parse(pairs: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        let flags = pairs.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
+        Config::parse(&resolve(&Sources { flags, ..Sources::default() })?, Path::new("/data"))
+    }
+
+    #[test]
+    fn the_defaults_are_a_working_configuration() {
+        let config = parse(&[]).unwrap();
+        assert_eq!(config.port, 3000);
+        assert_eq!(config.hosts.len(), 2);
+        assert!(!config.plans.enabled);
+        assert_eq!(config.jwt_secret, None);
+    }
+
+    #[test]
+    fn the_public_and_short_secrets_are_refused() {
+        for secret in [REFERENCE_JWT_SECRET, "short", ""] {
+            let error = parse(&[("auth.jwt_secret", secret)]).unwrap_err();
+            assert!(error.0.contains("JWT_SECRET"), "{error}");
+            assert!(secret.is_empty() || !error.0.contains(secret));
+        }
+        assert!(parse(&[("auth.jwt_secret", &"k".repeat(32))]).unwrap().jwt_secret.is_some());
+    }
+
+    #[test]
+    fn asking_for_https_without_a_certificate_is_an_error_not_plain_http() {
+        assert!(parse(&[("tls.https_listener", "true")]).is_err());
+        assert!(parse(&[("tls.cert", "/c.pem")]).is_err());
+    }
+
+    #[test]
+    fn plans_are_enforced_only_when_somebody_asks() {
+        assert!(parse(&[("subscriptions.trial_days", "14")]).unwrap().plans.enabled);
+        assert!(parse(&[("subscriptions.webhook_secret", "s")]).unwrap().plans.enabled);
+        assert!(
+            !parse(&[("subscriptions.webhook_secret", "s"), ("subscriptions.enabled", "false")])
+                .unwrap()
+                .plans
+                .enabled
+        );
+    }
+
+    #[test]
+    fn metrics_never_leave_the_machine() {
+        assert!(parse(&[("metrics.listen", "0.0.0.0:9464")]).is_err());
+        assert!(parse(&[("metrics.listen", "off")]).unwrap().metrics.is_none());
+    }
+}

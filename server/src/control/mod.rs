@@ -1,0 +1,146 @@
+//! What an operator asks of the data: one list of commands, carried out in this process or, while a server runs,
+//! by that server through its loopback listener.
+
+pub mod remote;
+
+use serde::{Deserialize, Serialize};
+
+use crate::accounts::{self, queries::Account};
+use crate::boot::App;
+use crate::clock::{DAY_MS, iso_utc};
+use crate::error::Result;
+use crate::upkeep::{check, trash};
+
+/// A command. Passwords travel only over loopback, under the control token.
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the arguments of the subcommands of the same name")]
+pub enum Command {
+    UserAdd { email: String, password: String, admin: bool },
+    UserList,
+    UserPasswd { email: String, password: String },
+    UserDisable { email: String },
+    UserEnable { email: String },
+    UserRemove { email: String },
+    UserRestore { email: String },
+    UserInvite { email: String },
+    TrashRestore { email: String },
+    Check { read_bytes: bool },
+}
+
+/// What a command says when it is done.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Outcome {
+    /// For people.
+    pub text: String,
+    /// Whether `check` found disagreements.
+    pub disagreements: bool,
+}
+
+impl Outcome {
+    fn said(text: impl Into<String>) -> Self {
+        Self { text: text.into(), disagreements: false }
+    }
+}
+
+/// Carries a command out.
+pub async fn execute(app: &App, command: Command) -> Result<Outcome> {
+    match command {
+        Command::UserAdd { email, password, admin } => {
+            let account = accounts::add(app, &email, password, admin).await?;
+            Ok(Outcome::said(format!(
+                "added {} ({}), folder {}",
+                account.email, account.role, account.account_uuid
+            )))
+        }
+        Command::UserList => Ok(Outcome::said(list(&accounts::list(app).await?))),
+        Command::UserPasswd { email, password } => {
+            let account = accounts::get_by_email(app, &email).await?;
+            let ended = accounts::set_password(app, account.account_uuid, password).await?;
+            let mut text =
+                format!("the password of {} was set; {ended} sessions ended", account.email);
+            if account.relay_bytes > 0 {
+                text += "\nNote: encrypted cloud backups made by the desktop client with the old password can only \
+                         be read with the old password.";
+            }
+            Ok(Outcome::said(text))
+        }
+        Command::UserDisable { email } => {
+            let account = accounts::get_by_email(app, &email).await?;
+            accounts::disable(app, account.account_uuid).await?;
+            Ok(Outcome::said(format!("{} cannot sign in any more; its files stay", account.email)))
+        }
+        Command::UserEnable { email } => {
+            let account = accounts::get_by_email(app, &email).await?;
+            accounts::enable(app, account.account_uuid).await?;
+            Ok(Outcome::said(format!("{} can sign in again", account.email)))
+        }
+        Command::UserRemove { email } => {
+            let account = accounts::get_by_email(app, &email).await?;
+            accounts::delete(app, account.account_uuid).await?;
+            Ok(Outcome::said(format!(
+                "removed {}; its files are kept for {} days, `user restore {}` brings it back",
+                account.email, app.config.trash_days, account.email
+            )))
+        }
+        Command::UserRestore { email } => {
+            let account = accounts::restore_deleted(app, &email).await?;
+            Ok(Outcome::said(format!(
+                "{} is back, with {} files",
+                account.email, account.held_count
+            )))
+        }
+        Command::UserInvite { email } => {
+            let email = accounts::invite(app, &email).await?;
+            Ok(Outcome::said(format!("{email} may register now")))
+        }
+        Command::TrashRestore { email } => {
+            let account = accounts::get_by_email(app, &email).await?;
+            let since_ms = app.clock.now_ms() - app.config.trash_days * DAY_MS;
+            let restored = trash::restore(app, account.account_uuid, since_ms).await?;
+            Ok(Outcome::said(format!(
+                "{restored} files and sealed objects of {} are back",
+                account.email
+            )))
+        }
+        Command::Check { read_bytes } => {
+            let report = check::check(app, read_bytes).await?;
+            let mut text = report.disagreements.join("\n");
+            if !text.is_empty() {
+                text.push('\n');
+            }
+            let found = report.disagreements.len();
+            text += &format!(
+                "{} entries and {} files compared, {found} disagreements",
+                report.assets, report.files
+            );
+            Ok(Outcome { text, disagreements: found > 0 })
+        }
+    }
+}
+
+fn list(accounts: &[Account]) -> String {
+    if accounts.is_empty() {
+        return "no accounts yet: register in the app, or run `photosync-server user add E-MAIL`"
+            .into();
+    }
+    let mut text = format!(
+        "{:<32} {:<8} {:<10} {:>8} {:>10}  {}\n",
+        "e-mail", "role", "state", "files", "MB", "since"
+    );
+    for account in accounts {
+        let state = match (account.deleted_at_ms, account.disabled, &account.password_hash) {
+            (Some(_), ..) => "deleted",
+            (None, true, _) => "disabled",
+            (None, false, None) => "locked",
+            (None, false, Some(_)) => "active",
+        };
+        let megabytes = account.held_bytes / 1_000_000;
+        let since: String = iso_utc(account.created_at_ms).chars().take(10).collect();
+        text += &format!(
+            "{:<32} {:<8} {:<10} {:>8} {:>10}  {since}\n",
+            account.email, account.role, state, account.held_count, megabytes
+        );
+    }
+    text.trim_end().to_owned()
+}

@@ -1,0 +1,88 @@
+//! The loopback listener of a running server, and how a subcommand reaches it.
+
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
+use std::path::Path;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, header};
+use axum::routing::post;
+use axum::{Json, Router};
+use photosync_protocol::error::{ErrorBody, ErrorCode};
+use photosync_protocol::process::RunFile;
+use sha2::{Digest, Sha256};
+
+use super::{Command, Outcome, execute};
+use crate::boot::App;
+use crate::error::{Error, Result};
+use crate::secrets::Secrets;
+
+const SECRET: &str = "control";
+const RUN_FILE: &str = "run.json";
+
+/// Routes of the control listener: one command, under the token of `<data>/secrets/control`.
+pub fn router(app: &App) -> io::Result<Router> {
+    let token = app.secrets.get_or_make(SECRET)?;
+    let handle = move |State(app): State<App>, headers: HeaderMap, Json(command): Json<Command>| async move {
+        let presented =
+            headers.get(header::AUTHORIZATION).map(|value| value.as_bytes()).unwrap_or_default();
+        let wanted = format!("Bearer {token}");
+        if Sha256::digest(presented) != Sha256::digest(wanted.as_bytes()) {
+            return Err(Error::new(ErrorCode::Unauthorised, "the control token is wrong"));
+        }
+        let outcome: Result<Outcome> = execute(&app, command).await;
+        outcome.map(Json)
+    };
+    Ok(Router::new().route("/control/command", post(handle)).with_state(app.clone()))
+}
+
+/// Notes where a running server can be reached.
+pub fn announce(data_dir: &Path, port: u16, started_by: &str) -> io::Result<()> {
+    let run = RunFile { pid: std::process::id(), port, started_by: started_by.into() };
+    crate::blobs::write_durably(&data_dir.join(RUN_FILE), &serde_json::to_vec(&run)?)
+}
+
+/// Takes the note back.
+pub fn withdraw(data_dir: &Path) {
+    let _ = std::fs::remove_file(data_dir.join(RUN_FILE));
+}
+
+/// Sends a command to the server that holds `data_dir`. Blocks.
+pub fn send(data_dir: &Path, command: &Command) -> std::result::Result<Outcome, String> {
+    let unreachable = |error: io::Error| {
+        format!(
+            "a server holds this data, but it cannot be reached: {error} (is it starting or stopping?)"
+        )
+    };
+    let run = std::fs::read(data_dir.join(RUN_FILE)).map_err(unreachable)?;
+    let run: RunFile = serde_json::from_slice(&run).map_err(|error| unreachable(error.into()))?;
+    let token = Secrets::open(data_dir)
+        .and_then(|secrets| secrets.get_or_make(SECRET))
+        .map_err(unreachable)?;
+    let body = serde_json::to_vec(command).map_err(|error| error.to_string())?;
+    let answer = exchange(run.port, &token, &body).map_err(unreachable)?;
+    let (head, body) =
+        answer.split_once("\r\n\r\n").ok_or("the server's answer could not be understood")?;
+    if head.split(' ').nth(1) == Some("200") {
+        return serde_json::from_str(body).map_err(|error| error.to_string());
+    }
+    Err(serde_json::from_str::<ErrorBody>(body).map_or_else(|_| head.to_owned(), |body| body.error))
+}
+
+/// One request over loopback. HTTP/1.0, so that the answer is plain bytes until the end.
+fn exchange(port: u16, token: &str, body: &[u8]) -> io::Result<String> {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    // `check --read` over a large library takes as long as it takes.
+    stream.set_write_timeout(Some(Duration::from_secs(10)))?;
+    write!(
+        stream,
+        "POST /control/command HTTP/1.0\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    )?;
+    stream.write_all(body)?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}

@@ -1,0 +1,146 @@
+//! Extractors: holding one is a proof, so a handler has nothing left to check.
+
+use std::net::IpAddr;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+use photosync_protocol::error::ErrorCode;
+use photosync_protocol::v1::DEVICE_UUID_HEADER;
+
+use crate::accounts::{self, Caller, Device};
+use crate::boot::App;
+use crate::error::{Error, Result};
+
+/// How a request reached us; put there by the accept loop.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer {
+    /// Address of the other end of the connection.
+    pub address: IpAddr,
+    /// Whether the connection is encrypted.
+    pub tls: bool,
+}
+
+const FORWARDING: [&str; 4] = ["x-forwarded-for", "forwarded", "x-real-ip", "x-forwarded-host"];
+
+impl FromRequestParts<App> for Caller {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
+        let peer = parts
+            .extensions
+            .get::<Peer>()
+            .copied()
+            .ok_or_else(|| Error::internal("know the peer of a connection"))?;
+        Ok(caller_of(peer.address, &parts.headers, &app.config.trusted_proxies))
+    }
+}
+
+/// The client behind trusted proxies: the last address of `X-Forwarded-For` that is not such a proxy itself.
+fn caller_of(peer: IpAddr, headers: &HeaderMap, trusted: &[(IpAddr, u8)]) -> Caller {
+    let forwarded = FORWARDING.iter().any(|name| headers.contains_key(*name));
+    let is_trusted = |address: IpAddr| trusted.iter().any(|network| contains(*network, address));
+    let mut address = peer.to_canonical();
+    if is_trusted(address) {
+        let lines =
+            headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
+        let hops: Vec<&str> = lines.flat_map(|line| line.split(',')).map(str::trim).collect();
+        for hop in hops.iter().rev() {
+            let Ok(hop) = hop.parse::<IpAddr>() else { break };
+            address = hop.to_canonical();
+            if !is_trusted(address) {
+                break;
+            }
+        }
+    }
+    Caller { address, forwarded }
+}
+
+fn contains((network, bits): (IpAddr, u8), address: IpAddr) -> bool {
+    let bits_of = |address: IpAddr| match address.to_canonical() {
+        IpAddr::V4(v4) => (u128::from(v4.to_bits()) << 96, 4),
+        IpAddr::V6(v6) => (v6.to_bits(), 6),
+    };
+    let ((a, kind), (b, other)) = (bits_of(network), bits_of(address));
+    let shift = 128 - u32::from(bits);
+    kind == other && (shift == 128 || a >> shift == b >> shift)
+}
+
+impl FromRequestParts<App> for Device {
+    type Rejection = Error;
+
+    /// In the order old clients know: no token 401, no device UUID 400, anything wrong 403.
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
+        let text = |name: &str| {
+            parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+        };
+        let token = text(header::AUTHORIZATION.as_str()).split(' ').nth(1).unwrap_or_default();
+        if token.is_empty() {
+            return Err(Error::new(ErrorCode::Unauthorised, "please sign in"));
+        }
+        let device_uuid = text(DEVICE_UUID_HEADER);
+        if device_uuid.is_empty() {
+            return Err(Error::bad_request("the header X-Device-UUID is missing"));
+        }
+        let (token, device_uuid) = (token.to_owned(), device_uuid.to_owned());
+        accounts::authenticate(app, &token, &device_uuid).await
+    }
+}
+
+/// `offset` and `limit` of a listing; junk and negative numbers are 0.
+#[derive(Debug, Clone, Copy)]
+pub struct Paging {
+    /// Rows to skip.
+    pub offset: i64,
+    /// Rows wanted; 0 = all, and then `offset` does not count.
+    pub limit: i64,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Paging {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        _state: &S,
+    ) -> std::result::Result<Self, Self::Rejection> {
+        let query = parts.uri.query().unwrap_or_default();
+        let number = |wanted: &str| {
+            let value = query
+                .split('&')
+                .filter_map(|pair| pair.split_once('='))
+                .find(|(key, _)| *key == wanted);
+            value.and_then(|(_, value)| value.parse::<i64>().ok()).unwrap_or(0).max(0)
+        };
+        Ok(Self { offset: number("offset"), limit: number("limit") })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forwarded_addresses_count_only_behind_trusted_proxies() {
+        let mut headers = HeaderMap::new();
+        headers.insert("x-forwarded-for", "6.6.6.6, 1.2.3.4, 10.0.0.2".parse().unwrap());
+        let proxy: IpAddr = "10.0.0.1".parse().unwrap();
+        let of = |trusted: &[(IpAddr, u8)]| caller_of(proxy, &headers, trusted);
+        assert_eq!(of(&[]).address, proxy);
+        assert!(of(&[]).forwarded);
+        let network = [("10.0.0.0".parse().unwrap(), 8)];
+        // The client can write whatever it likes to the left of what the first proxy saw.
+        assert_eq!(of(&network).address, "1.2.3.4".parse::<IpAddr>().unwrap());
+    }
+
+    #[test]
+    fn networks_contain_their_addresses_only() {
+        let of = |network: &str, bits, address: &str| {
+            contains((network.parse().unwrap(), bits), address.parse().unwrap())
+        };
+        assert!(of("192.168.0.0", 16, "192.168.9.9"));
+        assert!(!of("192.168.0.0", 16, "192.169.0.1"));
+        assert!(of("::1", 128, "::1"));
+        assert!(!of("0.0.0.0", 0, "::1"));
+        assert!(of("0.0.0.0", 0, "8.8.8.8"));
+    }
+}

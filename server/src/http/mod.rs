@@ -1,0 +1,235 @@
+//! The HTTP edge: every route on one page, and what happens to every request before and after its handler.
+
+pub mod body;
+mod error;
+pub mod extract;
+pub mod files;
+
+pub use error::{Answered, status_of};
+
+use std::time::Instant;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, delete, get, post};
+use photosync_protocol::error::ErrorCode;
+
+use crate::auth::random_id;
+use crate::boot::App;
+use crate::error::Error;
+use crate::legacy::{accounts, files as originals, relay};
+use crate::metrics::RequestLabels;
+use extract::Peer;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+tokio::task_local! {
+    static CURRENT_REQUEST_ID: String;
+}
+
+/// Id of the request this task answers; empty outside of one.
+pub fn current_request_id() -> String {
+    CURRENT_REQUEST_ID.try_with(Clone::clone).unwrap_or_default()
+}
+
+/// Every public route.
+pub fn router(app: &App) -> Router {
+    Router::new()
+        .route("/", get(front_page))
+        .route("/health", get(health))
+        .route("/health/live", get(health))
+        .route("/health/ready", get(ready))
+        .route("/api/capacity", get(relay::capacity))
+        .route("/.well-known/photolynk-capacity.json", get(relay::capacity))
+        .route("/.well-known/photosync-capacity.json", get(relay::capacity))
+        .route("/api/register", post(accounts::register))
+        .route("/api/login", post(accounts::login))
+        .route("/api/reset-password-device", post(accounts::reset_password))
+        .route("/api/account", delete(accounts::delete_account))
+        .route("/api/subscription/status", get(accounts::subscription))
+        .route("/api/revenuecat/webhook", post(accounts::webhook))
+        .route("/api/upload", post(originals::upload_multipart))
+        .route("/api/upload/raw", post(originals::upload_raw))
+        .route("/api/files", get(originals::list))
+        .route("/api/files/purge", post(originals::purge).get(originals::download))
+        .route("/api/files/{name}", get(originals::download))
+        .route("/api/cloud/chunks", post(relay::put_chunk))
+        .route("/api/cloud/chunks/{id}", get(relay::get_chunk))
+        .route("/api/cloud/manifests", get(relay::list_manifests).post(relay::put_manifest))
+        .route("/api/cloud/manifests/{id}", get(relay::get_manifest))
+        .route("/api/cloud/usage", get(relay::usage))
+        .route("/api/cloud/purge", post(relay::purge))
+        .route("/api/cloud/device-state", get(relay::get_device_state).put(relay::put_device_state))
+        .fallback(no_such_route)
+        .method_not_allowed_fallback(no_such_method)
+        .layer(axum::middleware::from_fn_with_state(app.clone(), edge))
+        .with_state(app.clone())
+}
+
+/// The loopback listener for Prometheus.
+pub fn metrics_router(app: &App) -> Router {
+    let text = |State(app): State<App>| async move {
+        let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+        ([(header::CONTENT_TYPE, kind)], crate::metrics::text(&app))
+    };
+    Router::new().route("/metrics", get(text)).fallback(any(no_such_route)).with_state(app.clone())
+}
+
+/// One slash at the end of a path means nothing.
+pub fn normalise_path(uri: &Uri) -> Option<Uri> {
+    let path = uri.path();
+    if path.len() < 2 || !path.ends_with('/') {
+        return None;
+    }
+    let trimmed = &path[..path.len() - 1];
+    let text = match uri.query() {
+        Some(query) => format!("{trimmed}?{query}"),
+        None => trimmed.to_owned(),
+    };
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(text.parse().ok()?);
+    Uri::from_parts(parts).ok()
+}
+
+/// Around every handler: request id, CORS for old clients, headers, metrics, and the one log line.
+async fn edge(State(app): State<App>, request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let request_id = request_id_of(request.headers());
+    let method = request.method().clone();
+    let route =
+        request.extensions().get::<MatchedPath>().map_or("(none)", MatchedPath::as_str).to_owned();
+    let tls = request.extensions().get::<Peer>().is_some_and(|peer| peer.tls);
+    let open_to_pages = is_version_1(request.uri().path());
+    let preflight = method == Method::OPTIONS && open_to_pages;
+    let wanted_headers = request.headers().get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
+
+    let mut response = if preflight {
+        StatusCode::NO_CONTENT.into_response()
+    } else {
+        CURRENT_REQUEST_ID.scope(request_id.clone(), next.run(request)).await
+    };
+
+    let headers = response.headers_mut();
+    if let Ok(value) = HeaderValue::from_str(&request_id) {
+        headers.insert(REQUEST_ID, value);
+    }
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    if tls {
+        headers.insert(
+            header::STRICT_TRANSPORT_SECURITY,
+            HeaderValue::from_static("max-age=31536000"),
+        );
+    }
+    if open_to_pages {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+        if preflight {
+            let methods = HeaderValue::from_static("GET,HEAD,PUT,PATCH,POST,DELETE");
+            headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, methods);
+            if let Some(wanted) = wanted_headers {
+                headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, wanted);
+            }
+        }
+    }
+
+    let status = response.status();
+    let labels =
+        RequestLabels { route: route.clone(), method: method.to_string(), status: status.as_u16() };
+    app.metrics.requests.get_or_create(&labels).inc();
+    let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let status = status.as_u16();
+    match response.extensions().get::<Answered>() {
+        Some(Answered { code, causes }) if status >= 500 => {
+            tracing::error!(%request_id, %method, %route, status, took_ms, code, causes, "request failed");
+        }
+        Some(Answered { code, causes }) => {
+            tracing::info!(%request_id, %method, %route, status, took_ms, code, causes, "request refused");
+        }
+        None => tracing::debug!(%request_id, %method, %route, status, took_ms, "request answered"),
+    }
+    response
+}
+
+/// The client's own id if it is harmless, otherwise a new one.
+fn request_id_of(headers: &HeaderMap) -> String {
+    let own = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let harmless = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'_' | b'-');
+    if !own.is_empty() && own.len() <= 64 && own.bytes().all(harmless) {
+        return own.to_owned();
+    }
+    random_id()
+}
+
+/// Routes any web page may call, as with the old servers: no cookie ever opens them.
+fn is_version_1(path: &str) -> bool {
+    let version_1 = path.starts_with("/api/") && !path.starts_with("/api/v2/");
+    version_1 || path.starts_with("/health") || path.starts_with("/.well-known/")
+}
+
+async fn health() -> impl IntoResponse {
+    axum::Json(photosync_protocol::v1::Ok { ok: true })
+}
+
+/// Ready = the database answers and the storage root is the one it was.
+async fn ready(State(app): State<App>) -> Response {
+    let database =
+        app.db.read(|tx| crate::accounts::queries::find_fact(tx, "volume:uploads")).await;
+    let volume = crate::blobs::volume::find_id(app.originals.root());
+    match (database, volume) {
+        (Ok(known), Ok(found)) if known.is_some() && known == found => {
+            health().await.into_response()
+        }
+        (Err(error), _) => Error::from(error).into_response(),
+        _ => Error::new(ErrorCode::StorageFailed, "the storage of the originals is not there")
+            .into_response(),
+    }
+}
+
+async fn no_such_route(uri: Uri) -> Response {
+    if uri.path().starts_with("/api") {
+        return Error::not_found("there is no such route").into_response();
+    }
+    (StatusCode::NOT_FOUND, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], "Not found\n")
+        .into_response()
+}
+
+async fn no_such_method() -> Response {
+    Error::new(ErrorCode::MethodNotAllowed, "this route does not take this method").into_response()
+}
+
+/// What a browser shows until the web app is built in.
+async fn front_page() -> impl IntoResponse {
+    let policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'";
+    let headers = [
+        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+        (header::CONTENT_SECURITY_POLICY, policy),
+    ];
+    (headers, Body::from(include_str!("front_page.html")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_trailing_slash_is_forgiven_and_the_query_survives() {
+        let of = |text: &str| normalise_path(&text.parse().unwrap()).map(|uri| uri.to_string());
+        assert_eq!(of("/api/files/?limit=5").as_deref(), Some("/api/files?limit=5"));
+        assert_eq!(of("/api/files"), None);
+        assert_eq!(of("/"), None);
+    }
+
+    #[test]
+    fn a_strange_request_id_is_replaced() {
+        let mut headers = HeaderMap::new();
+        headers.insert(REQUEST_ID, "abc-1_2".parse().unwrap());
+        assert_eq!(request_id_of(&headers), "abc-1_2");
+        headers.insert(REQUEST_ID, "a b\"".parse().unwrap());
+        assert_eq!(request_id_of(&headers).len(), 32);
+    }
+}

@@ -1,0 +1,1 @@
+//! Import of a reference server's data.

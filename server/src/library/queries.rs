@@ -1,0 +1,340 @@
+//! The SQL of assets.
+
+use uuid::Uuid;
+
+use crate::db::{DbResult, Row, Tx, find};
+use crate::params;
+
+/// An asset row.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the columns of table assets, described in the schema")]
+pub struct Asset {
+    pub asset_id: String,
+    pub account_uuid: Uuid,
+    pub seq: i64,
+    pub digest: [u8; 32],
+    pub size_bytes: i64,
+    pub name: String,
+    pub stored_name: String,
+    pub media_type: String,
+    pub arrived_at_ms: i64,
+    pub trashed_at_ms: Option<i64>,
+    pub quarantined_at_ms: Option<i64>,
+    pub listed: bool,
+}
+
+fn asset(row: &Row) -> DbResult<Asset> {
+    Ok(Asset {
+        asset_id: row.text(0)?,
+        account_uuid: row.uuid(1)?,
+        seq: row.integer(2)?,
+        digest: row.digest(3)?,
+        size_bytes: row.integer(4)?,
+        name: row.text(5)?,
+        stored_name: row.text(6)?,
+        media_type: row.text(7)?,
+        arrived_at_ms: row.integer(8)?,
+        trashed_at_ms: row.find_integer(9)?,
+        quarantined_at_ms: row.find_integer(10)?,
+        listed: row.boolean(11)?,
+    })
+}
+
+/// The asset with these bytes, whatever its state.
+pub fn find_by_digest(
+    tx: &mut dyn Tx,
+    account: Uuid,
+    digest: &[u8; 32],
+) -> DbResult<Option<Asset>> {
+    let row = find(
+        tx,
+        "SELECT asset_id, account_uuid, seq, digest, size_bytes, name, stored_name, media_type, arrived_at_ms,
+                trashed_at_ms, quarantined_at_ms, listed
+         FROM assets
+         WHERE account_uuid = ?1 AND digest = ?2",
+        params![account, &digest[..]],
+    )?;
+    row.as_ref().map(asset).transpose()
+}
+
+/// The held asset with this listed name or, failing that, one whose name folds to the same key.
+pub fn find_listed_by_name(
+    tx: &mut dyn Tx,
+    account: Uuid,
+    name_fold: &str,
+) -> DbResult<Option<Asset>> {
+    let row = find(
+        tx,
+        "SELECT asset_id, account_uuid, seq, digest, size_bytes, name, stored_name, media_type, arrived_at_ms,
+                trashed_at_ms, quarantined_at_ms, listed
+         FROM assets
+         WHERE account_uuid = ?1 AND name_fold = ?2 AND trashed_at_ms IS NULL AND listed = 1",
+        params![account, name_fold],
+    )?;
+    row.as_ref().map(asset).transpose()
+}
+
+/// Whether any asset outside the trash uses this listed or stored name.
+pub fn is_name_taken(
+    tx: &mut dyn Tx,
+    account: Uuid,
+    name_fold: &str,
+    stored_fold: &str,
+) -> DbResult<bool> {
+    let row = find(
+        tx,
+        "SELECT 1 WHERE EXISTS (SELECT 1 FROM assets
+                                WHERE account_uuid = ?1 AND name_fold = ?2 AND trashed_at_ms IS NULL)
+                     OR EXISTS (SELECT 1 FROM assets
+                                WHERE account_uuid = ?1 AND stored_fold = ?3 AND trashed_at_ms IS NULL)",
+        params![account, name_fold, stored_fold],
+    )?;
+    Ok(row.is_some())
+}
+
+/// The asset outside the trash with this stored name.
+pub fn find_by_stored_fold(
+    tx: &mut dyn Tx,
+    account: Uuid,
+    stored_fold: &str,
+) -> DbResult<Option<Asset>> {
+    let row = find(
+        tx,
+        "SELECT asset_id, account_uuid, seq, digest, size_bytes, name, stored_name, media_type, arrived_at_ms,
+                trashed_at_ms, quarantined_at_ms, listed
+         FROM assets
+         WHERE account_uuid = ?1 AND stored_fold = ?2 AND trashed_at_ms IS NULL",
+        params![account, stored_fold],
+    )?;
+    row.as_ref().map(asset).transpose()
+}
+
+/// A new asset, before it has an arrival number.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the columns of table assets, described in the schema")]
+pub struct NewAsset {
+    pub asset_id: String,
+    pub account_uuid: Uuid,
+    pub digest: [u8; 32],
+    pub size_bytes: i64,
+    pub name: String,
+    pub stored_name: String,
+    pub name_fold: String,
+    pub stored_fold: String,
+    pub media_type: String,
+    pub arrived_at_ms: i64,
+}
+
+/// Adds a held asset and counts it.
+pub fn store(tx: &mut dyn Tx, new: &NewAsset) -> DbResult<()> {
+    let seq = find(
+        tx,
+        "UPDATE accounts
+         SET next_seq = next_seq + 1, library_version = library_version + 1,
+             held_count = held_count + 1, held_bytes = held_bytes + ?2
+         WHERE account_uuid = ?1
+         RETURNING next_seq - 1",
+        params![new.account_uuid, new.size_bytes],
+    )?
+    .map_or(Ok(0), |row| row.integer(0))?;
+    tx.execute(
+        "INSERT INTO assets (asset_id, account_uuid, seq, digest, size_bytes, name, stored_name, name_fold,
+                             stored_fold, media_type, retention, arrived_at_ms)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 'keep', ?11)",
+        params![
+            &new.asset_id,
+            new.account_uuid,
+            seq,
+            &new.digest[..],
+            new.size_bytes,
+            &new.name,
+            &new.stored_name,
+            &new.name_fold,
+            &new.stored_fold,
+            &new.media_type,
+            new.arrived_at_ms
+        ],
+    )?;
+    Ok(())
+}
+
+/// Makes an asset held again, under this name, whatever its state was.
+pub fn set_held(tx: &mut dyn Tx, asset: &Asset, new: &NewAsset) -> DbResult<()> {
+    let was_listed = i64::from(asset.listed);
+    tx.execute(
+        "UPDATE assets
+         SET name = ?2, stored_name = ?3, name_fold = ?4, stored_fold = ?5, trashed_at_ms = NULL,
+             quarantined_at_ms = NULL, verified_at_ms = NULL, retention = 'keep', listed = 1
+         WHERE asset_id = ?1",
+        params![&asset.asset_id, &new.name, &new.stored_name, &new.name_fold, &new.stored_fold],
+    )?;
+    tx.execute(
+        "UPDATE accounts
+         SET library_version = library_version + 1, held_count = held_count + 1 - ?2,
+             held_bytes = held_bytes + (1 - ?2) * ?3
+         WHERE account_uuid = ?1",
+        params![asset.account_uuid, was_listed, asset.size_bytes],
+    )?;
+    Ok(())
+}
+
+/// Sets a held asset aside because its bytes are missing or wrong: it is wanted again.
+pub fn set_quarantined(tx: &mut dyn Tx, asset: &Asset, now_ms: i64) -> DbResult<()> {
+    let changed = tx.execute(
+        "UPDATE assets SET quarantined_at_ms = ?2, listed = 0 WHERE asset_id = ?1 AND listed = 1",
+        params![&asset.asset_id, now_ms],
+    )?;
+    tx.execute(
+        "UPDATE accounts
+         SET library_version = library_version + 1, held_count = held_count - ?2, held_bytes = held_bytes - ?3 * ?2
+         WHERE account_uuid = ?1",
+        params![asset.account_uuid, changed, asset.size_bytes],
+    )?;
+    Ok(())
+}
+
+/// Moves every held asset of an account to the trash; returns how many.
+pub fn trash_all(tx: &mut dyn Tx, account: Uuid, now_ms: i64) -> DbResult<i64> {
+    let trashed = tx.execute(
+        "UPDATE assets SET trashed_at_ms = ?2, listed = 0 WHERE account_uuid = ?1 AND listed = 1",
+        params![account, now_ms],
+    )?;
+    tx.execute(
+        "UPDATE accounts
+         SET library_version = library_version + 1, held_count = 0, held_bytes = 0
+         WHERE account_uuid = ?1",
+        params![account],
+    )?;
+    Ok(trashed)
+}
+
+/// A page of trashed assets in order of ids after `after`.
+pub fn list_trashed(
+    tx: &mut dyn Tx,
+    trashed_before_ms: i64,
+    after: &str,
+    limit: i64,
+) -> DbResult<Vec<Asset>> {
+    let rows = tx.query(
+        "SELECT asset_id, account_uuid, seq, digest, size_bytes, name, stored_name, media_type, arrived_at_ms,
+                trashed_at_ms, quarantined_at_ms, listed
+         FROM assets
+         WHERE trashed_at_ms < ?1 AND asset_id > ?2
+         ORDER BY asset_id
+         LIMIT ?3",
+        params![trashed_before_ms, after, limit],
+    )?;
+    rows.iter().map(asset).collect()
+}
+
+/// Forgets an asset whose trash period is over.
+pub fn remove(tx: &mut dyn Tx, asset_id: &str) -> DbResult<()> {
+    tx.execute(
+        "DELETE FROM assets WHERE asset_id = ?1 AND trashed_at_ms IS NOT NULL",
+        params![asset_id],
+    )?;
+    Ok(())
+}
+
+/// One row of a listing.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the columns of table assets, described in the schema")]
+pub struct Listed {
+    pub seq: i64,
+    pub name: String,
+    pub size_bytes: i64,
+    pub arrived_at_ms: i64,
+}
+
+fn listed(row: &Row) -> DbResult<Listed> {
+    Ok(Listed {
+        seq: row.integer(0)?,
+        name: row.text(1)?,
+        size_bytes: row.integer(2)?,
+        arrived_at_ms: row.integer(3)?,
+    })
+}
+
+/// The next held assets after arrival number `after_seq`.
+pub fn list_after(
+    tx: &mut dyn Tx,
+    account: Uuid,
+    after_seq: i64,
+    limit: i64,
+) -> DbResult<Vec<Listed>> {
+    let rows = tx.query(
+        "SELECT seq, name, size_bytes, arrived_at_ms
+         FROM assets
+         WHERE account_uuid = ?1 AND listed = 1 AND seq > ?2
+         ORDER BY seq
+         LIMIT ?3",
+        params![account, after_seq, limit],
+    )?;
+    rows.iter().map(listed).collect()
+}
+
+/// The arrival number of the `offset`th held asset (from 1), for a client that jumps into the middle.
+pub fn find_seq_at(tx: &mut dyn Tx, account: Uuid, offset: i64) -> DbResult<Option<i64>> {
+    let row = find(
+        tx,
+        "SELECT seq FROM assets WHERE account_uuid = ?1 AND listed = 1 ORDER BY seq LIMIT 1 OFFSET ?2",
+        params![account, offset - 1],
+    )?;
+    row.map(|row| row.integer(0)).transpose()
+}
+
+/// How many assets a listing shows, and the version of the library at that moment.
+pub fn find_totals(tx: &mut dyn Tx, account: Uuid) -> DbResult<(i64, i64)> {
+    let row = find(
+        tx,
+        "SELECT held_count, library_version FROM accounts WHERE account_uuid = ?1",
+        params![account],
+    )?;
+    row.map_or(Ok((0, 0)), |row| Ok((row.integer(0)?, row.integer(1)?)))
+}
+
+/// Every asset after `after` in order of ids, whatever its state: for `check`.
+pub fn list_all(tx: &mut dyn Tx, after: &str, limit: i64) -> DbResult<Vec<Asset>> {
+    let rows = tx.query(
+        "SELECT asset_id, account_uuid, seq, digest, size_bytes, name, stored_name, media_type, arrived_at_ms,
+                trashed_at_ms, quarantined_at_ms, listed
+         FROM assets
+         WHERE asset_id > ?1
+         ORDER BY asset_id
+         LIMIT ?2",
+        params![after, limit],
+    )?;
+    rows.iter().map(asset).collect()
+}
+
+/// Whether a trashed asset had this stored name.
+pub fn is_stored_name_trashed(tx: &mut dyn Tx, account: Uuid, stored_name: &str) -> DbResult<bool> {
+    let row = find(
+        tx,
+        "SELECT 1 FROM assets
+         WHERE account_uuid = ?1 AND trashed_at_ms IS NOT NULL AND stored_name = ?2
+         LIMIT 1",
+        params![account, stored_name],
+    )?;
+    Ok(row.is_some())
+}
+
+/// Trashed assets of one account since `since_ms`, in order of ids after `after`.
+pub fn list_trashed_of(
+    tx: &mut dyn Tx,
+    account: Uuid,
+    since_ms: i64,
+    after: &str,
+    limit: i64,
+) -> DbResult<Vec<Asset>> {
+    let rows = tx.query(
+        "SELECT asset_id, account_uuid, seq, digest, size_bytes, name, stored_name, media_type, arrived_at_ms,
+                trashed_at_ms, quarantined_at_ms, listed
+         FROM assets
+         WHERE account_uuid = ?1 AND trashed_at_ms >= ?2 AND asset_id > ?3
+         ORDER BY asset_id
+         LIMIT ?4",
+        params![account, since_ms, after, limit],
+    )?;
+    rows.iter().map(asset).collect()
+}

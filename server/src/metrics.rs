@@ -1,0 +1,95 @@
+//! What Prometheus sees. Names are part of OPERATIONS.md.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use crate::boot::App;
+
+/// Labels of a request: its route (never a path with names in it) and its status.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RequestLabels {
+    /// Route pattern.
+    pub route: String,
+    /// Method.
+    pub method: String,
+    /// Status.
+    pub status: u16,
+}
+
+/// Counters and gauges of one server.
+pub struct Metrics {
+    registry: Registry,
+    /// Requests answered.
+    pub requests: Family<RequestLabels, Counter>,
+    /// Originals stored.
+    pub stored: Counter,
+    /// Uploads whose bytes were held already.
+    pub duplicates: Counter,
+    /// Bytes received in uploads.
+    pub received_bytes: Counter,
+    /// Connections open.
+    pub connections: Gauge,
+    log_pages: Gauge,
+    queued: Gauge,
+    free_bytes: Gauge,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("photosync");
+        let metrics = Self {
+            requests: Family::default(),
+            stored: Counter::default(),
+            duplicates: Counter::default(),
+            received_bytes: Counter::default(),
+            connections: Gauge::default(),
+            log_pages: Gauge::default(),
+            queued: Gauge::default(),
+            free_bytes: Gauge::default(),
+            registry: Registry::default(),
+        };
+        registry.register("http_requests", "Requests answered", metrics.requests.clone());
+        registry.register("originals_stored", "Originals stored", metrics.stored.clone());
+        registry.register(
+            "originals_duplicate",
+            "Uploads that were held already",
+            metrics.duplicates.clone(),
+        );
+        registry.register(
+            "upload_received_bytes",
+            "Bytes received in uploads",
+            metrics.received_bytes.clone(),
+        );
+        registry.register("connections_open", "Connections open", metrics.connections.clone());
+        registry.register("db_log_pages", "Pages in the database log", metrics.log_pages.clone());
+        registry.register(
+            "db_jobs_waiting",
+            "Database jobs waiting or running",
+            metrics.queued.clone(),
+        );
+        registry.register(
+            "storage_free_bytes",
+            "Free bytes of the disk of the originals",
+            metrics.free_bytes.clone(),
+        );
+        Self { registry, ..metrics }
+    }
+}
+
+/// The text a Prometheus server reads.
+pub fn text(app: &App) -> String {
+    let metrics = &app.metrics;
+    metrics.log_pages.set(app.db.log_pages());
+    metrics.queued.set(i64::try_from(app.db.queued()).unwrap_or(i64::MAX));
+    if let Ok(free) = app.originals.free_bytes() {
+        metrics.free_bytes.set(i64::try_from(free).unwrap_or(i64::MAX));
+    }
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = encode(&mut text, &metrics.registry);
+    text
+}

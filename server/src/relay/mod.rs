@@ -1,0 +1,257 @@
+//! The relay: a blind store of sealed chunks and sealed manifests. It can read none of them, and nothing here may
+//! name a function that could.
+//!
+//! A chunk's id is the SHA-256 of its sealed bytes, verified on every write; a manifest's first writer wins.
+
+pub mod plans;
+pub mod queries;
+
+use std::fs::File;
+
+use photosync_protocol::error::ErrorCode;
+use photosync_protocol::v1::Manifest;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::blobs::{CommitOutcome, Key, Staged};
+use crate::boot::App;
+use crate::clock::iso_utc;
+use crate::error::{Error, Result};
+
+/// Longest manifest id kept, in characters.
+const MAX_MANIFEST_ID_CHARS: usize = 128;
+
+/// The id of a chunk in lower case, or nothing if it is no SHA-256 in hex.
+pub fn parse_chunk_id(text: &str) -> Option<String> {
+    let is_digest = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_digest.then(|| text.to_ascii_lowercase())
+}
+
+/// A manifest id as it is kept: letters, digits, `_` and `-`, at most 128.
+pub fn sanitise_manifest_id(text: &str) -> String {
+    let keep = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    text.chars().filter(keep).take(MAX_MANIFEST_ID_CHARS).collect()
+}
+
+/// Keeps a sealed chunk under the hash of its bytes. `claimed`: what the client says it is; without it the hash of
+/// the bytes counts. The same chunk twice is one chunk; a damaged one is replaced by the good bytes.
+pub async fn store_chunk(
+    app: &App,
+    account: Uuid,
+    claimed: Option<String>,
+    staged: Staged,
+) -> Result<String> {
+    if staged.size_bytes == 0 {
+        return Err(Error::new(ErrorCode::EmptyFile, "the chunk is empty"));
+    }
+    let chunk_id = hex::encode(staged.digest);
+    if claimed.is_some_and(|claimed| claimed != chunk_id) {
+        return Err(
+            Error::bad_request("the chunk's bytes do not have its id").with("received", chunk_id)
+        );
+    }
+    let app = app.clone();
+    let task = tokio::spawn(async move { store_chunk_here(&app, account, chunk_id, staged).await });
+    task.await.map_err(|source| Error::internal("store a chunk").caused_by(source))?
+}
+
+async fn store_chunk_here(
+    app: &App,
+    account: Uuid,
+    chunk_id: String,
+    staged: Staged,
+) -> Result<String> {
+    let _stripe = app.stripes.lock(account, &staged.digest).await;
+    let size_bytes = i64::try_from(staged.size_bytes).unwrap_or(i64::MAX);
+    let id = chunk_id.clone();
+    let known = app.db.read(move |tx| queries::find_chunk(tx, account, &id)).await?;
+    if known.is_none() {
+        plans::require_uploadable(app, account, size_bytes).await?;
+    }
+    let key = Key::chunk(account, &chunk_id);
+    // `commit_new` reads bytes that are there already and compares them with their hash.
+    if let CommitOutcome::Taken(staged) = app.relay_chunks.commit_new(staged, &key).await? {
+        tracing::error!(%account, chunk = %chunk_id, "a damaged chunk was replaced by the bytes that were sent again");
+        app.relay_chunks.heal(staged, &key).await?;
+    }
+    let (id, now_ms) = (chunk_id.clone(), app.clock.now_ms());
+    app.db.write(move |tx| queries::store_chunk(tx, account, &id, size_bytes, now_ms)).await?;
+    Ok(chunk_id)
+}
+
+/// Opens a chunk. One whose file is gone or has another length is an error, never wrong bytes.
+pub async fn open_chunk(app: &App, account: Uuid, chunk_id: &str) -> Result<(File, u64, i64)> {
+    let missing = || Error::not_found("there is no such chunk");
+    let id = chunk_id.to_owned();
+    let size_bytes =
+        app.db.read(move |tx| queries::find_chunk(tx, account, &id)).await?.ok_or_else(missing)?;
+    let opened = app.relay_chunks.open(&Key::chunk(account, chunk_id)).await?;
+    match opened {
+        Some((file, found)) if i64::try_from(found) == Ok(size_bytes) => {
+            let modified = file.metadata().and_then(|metadata| metadata.modified()).ok();
+            let modified_ms = modified
+                .and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok())
+                .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(0));
+            Ok((file, found, modified_ms))
+        }
+        _ => {
+            tracing::error!(%account, chunk = chunk_id, "a chunk is missing or damaged on disk");
+            Err(missing())
+        }
+    }
+}
+
+/// Keeps a sealed manifest; false if its id was there already (the first writer wins).
+pub async fn store_manifest(
+    app: &App,
+    account: Uuid,
+    manifest_id: String,
+    encrypted_manifest: String,
+) -> Result<bool> {
+    plans::require_uploadable(app, account, 0).await?;
+    let app = app.clone();
+    let task = tokio::spawn(async move {
+        store_manifest_here(&app, account, manifest_id, encrypted_manifest).await
+    });
+    task.await.map_err(|source| Error::internal("store a manifest").caused_by(source))?
+}
+
+async fn store_manifest_here(
+    app: &App,
+    account: Uuid,
+    manifest_id: String,
+    encrypted: String,
+) -> Result<bool> {
+    let stripe: [u8; 32] = Sha256::digest(manifest_id.as_bytes()).into();
+    let _stripe = app.stripes.lock(account, &stripe).await;
+    let id = manifest_id.clone();
+    let known = app.db.read(move |tx| queries::find_manifest(tx, account, &id)).await?;
+    if known.is_some() {
+        return Ok(false);
+    }
+    let now_ms = app.clock.now_ms();
+    let manifest = Manifest {
+        manifest_id: manifest_id.clone(),
+        encrypted_manifest: encrypted,
+        created_at: iso_utc(now_ms),
+    };
+    let bytes = serde_json::to_vec(&manifest)
+        .map_err(|source| Error::internal("write a manifest").caused_by(source))?;
+    let size_bytes = i64::try_from(bytes.len()).unwrap_or(i64::MAX);
+    let mut stage = app.relay.stage(account, bytes.len() as u64)?;
+    stage.push(bytes.into()).await?;
+    let staged = stage.seal().await?;
+    let key = Key::manifest(account, &manifest_id);
+    if let CommitOutcome::Taken(staged) = app.relay.commit_new(staged, &key).await? {
+        // Without a live row, the file in the way is from the trash or from an upload that a crash cut off before
+        // anybody was told that it was stored.
+        app.relay.heal(staged, &key).await?;
+    }
+    app.db
+        .write(move |tx| queries::store_manifest(tx, account, &manifest_id, size_bytes, now_ms))
+        .await?;
+    Ok(true)
+}
+
+/// Reads a manifest.
+pub async fn get_manifest(app: &App, account: Uuid, manifest_id: &str) -> Result<Manifest> {
+    let missing = || Error::not_found("there is no such manifest");
+    let id = manifest_id.to_owned();
+    app.db.read(move |tx| queries::find_manifest(tx, account, &id)).await?.ok_or_else(missing)?;
+    let opened = app.relay.open(&Key::manifest(account, manifest_id)).await?;
+    let (mut file, _) = opened.ok_or_else(missing)?;
+    let read = tokio::task::spawn_blocking(move || -> std::io::Result<Manifest> {
+        let mut text = String::new();
+        std::io::Read::read_to_string(&mut file, &mut text)?;
+        Ok(serde_json::from_str(&text)?)
+    });
+    let damaged = || Error::new(ErrorCode::Damaged, "the stored manifest is damaged");
+    read.await
+        .map_err(|source| Error::internal("read a manifest").caused_by(source))?
+        .map_err(|source| damaged().caused_by(source))
+}
+
+/// Ids `offset..offset+limit` in order of ids (`limit` 0: all), and how many there are.
+pub async fn list_manifests(
+    app: &App,
+    account: Uuid,
+    offset: i64,
+    limit: i64,
+) -> Result<(Vec<String>, i64)> {
+    const STEP_ROWS: i64 = 1000;
+    let (_, total) = app.db.read(move |tx| queries::find_usage(tx, account)).await?;
+    let (offset, limit) = if limit == 0 { (0, i64::MAX) } else { (offset, limit) };
+    let mut after = Some(String::new());
+    if offset > 0 {
+        after = app.db.read(move |tx| queries::find_manifest_at(tx, account, offset)).await?;
+    }
+    let mut ids: Vec<String> = Vec::new();
+    while let Some(start) = after {
+        let wanted = (limit - ids.len() as i64).min(STEP_ROWS);
+        if wanted <= 0 {
+            break;
+        }
+        let mut step =
+            app.db.read(move |tx| queries::list_manifests(tx, account, &start, wanted)).await?;
+        after = step.last().cloned();
+        ids.append(&mut step);
+    }
+    Ok((ids, total))
+}
+
+/// Moves all chunks and manifests of an account to the trash.
+pub async fn purge(app: &App, account: Uuid) -> Result<(i64, i64)> {
+    let now_ms = app.clock.now_ms();
+    let (chunks, manifests) =
+        app.db.write(move |tx| queries::trash_all(tx, account, now_ms)).await?;
+    let days = app.config.trash_days;
+    tracing::warn!(%account, chunks, manifests, days, "a device emptied its relay space; `trash restore` brings it back until the trash period is over");
+    Ok((chunks, manifests))
+}
+
+/// The opaque state of a device.
+pub async fn find_device_state(
+    app: &App,
+    account: Uuid,
+    legacy_uuid: &str,
+) -> Result<Option<(serde_json::Value, i64)>> {
+    let legacy_uuid = legacy_uuid.to_owned();
+    let found =
+        app.db.read(move |tx| queries::find_device_state(tx, account, &legacy_uuid)).await?;
+    found
+        .map(|(text, at_ms)| {
+            let state = serde_json::from_str(&text)
+                .map_err(|source| Error::internal("read a device state").caused_by(source))?;
+            Ok((state, at_ms))
+        })
+        .transpose()
+}
+
+/// Keeps the opaque state of a device; returns the time.
+pub async fn set_device_state(
+    app: &App,
+    account: Uuid,
+    legacy_uuid: &str,
+    state: &serde_json::Value,
+) -> Result<i64> {
+    let (legacy_uuid, text, now_ms) =
+        (legacy_uuid.to_owned(), state.to_string(), app.clock.now_ms());
+    app.db
+        .write(move |tx| queries::set_device_state(tx, account, &legacy_uuid, &text, now_ms))
+        .await?;
+    Ok(now_ms)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_from_the_wire_can_never_be_paths() {
+        assert_eq!(sanitise_manifest_id("../../a b/ü_-9"), "ab_-9");
+        assert_eq!(sanitise_manifest_id(&"x".repeat(500)).len(), 128);
+        assert_eq!(parse_chunk_id(&"A".repeat(64)), Some("a".repeat(64)));
+        assert_eq!(parse_chunk_id(&"g".repeat(64)), None);
+        assert_eq!(parse_chunk_id("../x"), None);
+    }
+}

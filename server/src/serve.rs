@@ -1,0 +1,253 @@
+//! Runs an [`App`] on listeners it is given, until a shutdown signal it is given.
+//!
+//! It owns the accept loop: the number of connections is bounded before accepting, the first byte decides between
+//! TLS and plain HTTP, and every stream passes one [`Connection`] wrapper.
+
+mod connection;
+mod tls;
+
+pub use tls::load as load_tls;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderValue, Request, Response, StatusCode, Uri, header};
+use axum::response::IntoResponse;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use photosync_protocol::error::ErrorCode;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tower::ServiceExt;
+
+use crate::accounts::rules::is_private;
+use crate::boot::App;
+use crate::error::Error;
+use crate::http::extract::Peer;
+use connection::Connection;
+
+/// Time that requests get to finish after the order to stop. Half-open uploads are cut then: nothing of them was
+/// acknowledged.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// What a listener speaks.
+#[derive(Clone)]
+pub enum Speaks {
+    /// Plain HTTP, for everybody.
+    Plain,
+    /// TLS, and plain HTTP for private peers only.
+    Both(TlsAcceptor),
+    /// TLS only.
+    Tls(TlsAcceptor),
+    /// Plain HTTP that redirects to this HTTPS port.
+    Redirect(u16),
+}
+
+/// A bound socket with what it speaks and the routes behind it.
+pub struct Listener {
+    /// The socket.
+    pub socket: TcpListener,
+    /// What it speaks.
+    pub speaks: Speaks,
+    /// What it serves.
+    pub router: Router,
+}
+
+/// Serves until `stop` is done, then stops accepting, lets requests finish for [`GRACE`], and drops the rest.
+pub async fn serve(app: App, listeners: Vec<Listener>, stop: impl Future<Output = ()>) {
+    let graceful = Arc::new(GracefulShutdown::new());
+    let places = Arc::new(Semaphore::new(app.config.max_connections.max(1)));
+    let mut tasks = JoinSet::new();
+    for listener in listeners {
+        let accepting = Accepting {
+            app: app.clone(),
+            speaks: listener.speaks,
+            router: listener.router,
+            places: places.clone(),
+        };
+        tasks.spawn(accepting.run(listener.socket, graceful.clone()));
+    }
+    stop.await;
+    tracing::info!("stopping: no new connections; requests have 5 s to finish");
+    tasks.shutdown().await;
+    // The accepting tasks are gone, so this is the last holder.
+    let Some(graceful) = Arc::into_inner(graceful) else { return };
+    if tokio::time::timeout(GRACE, graceful.shutdown()).await.is_err() {
+        tracing::warn!(
+            "stopping: cut the connections that were still busy; nothing of them was acknowledged"
+        );
+    }
+}
+
+struct Accepting {
+    app: App,
+    speaks: Speaks,
+    router: Router,
+    places: Arc<Semaphore>,
+}
+
+impl Accepting {
+    async fn run(self, socket: TcpListener, graceful: Arc<GracefulShutdown>) {
+        // Connections live in tasks of their own: ending this one only ends accepting.
+        let this = Arc::new(self);
+        loop {
+            let Ok(place) = this.places.clone().acquire_owned().await else { return };
+            let (stream, peer) = match socket.accept().await {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::warn!(%error, "could not accept a connection");
+                    // Out of descriptors: trying again at once would only burn the processor.
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            };
+            let this = this.clone();
+            let watcher = graceful.watcher();
+            tokio::spawn(async move {
+                let _place = place;
+                this.app.metrics.connections.inc();
+                this.serve_stream(stream, peer, watcher).await;
+                this.app.metrics.connections.dec();
+            });
+        }
+    }
+
+    async fn serve_stream(&self, stream: TcpStream, peer: SocketAddr, watcher: Watcher) {
+        // Answers are small: waiting to fill a packet would delay each by 40 ms.
+        let _ = stream.set_nodelay(true);
+        let address = peer.ip();
+        let is_tls = match &self.speaks {
+            Speaks::Plain | Speaks::Redirect(_) => false,
+            Speaks::Tls(_) => true,
+            Speaks::Both(_) => {
+                let mut first = [0];
+                let peeked =
+                    tokio::time::timeout(self.app.config.header_wait, stream.peek(&mut first))
+                        .await;
+                // A TLS handshake record begins with 22 (RFC 8446 §5.1); no HTTP method does.
+                let Ok(Ok(1..)) = peeked else { return };
+                first == [0x16]
+            }
+        };
+        match (&self.speaks, is_tls) {
+            (Speaks::Both(acceptor) | Speaks::Tls(acceptor), true) => {
+                let handshake = acceptor.accept(stream);
+                let Ok(Ok(stream)) =
+                    tokio::time::timeout(self.app.config.header_wait, handshake).await
+                else {
+                    tracing::debug!(%address, "a TLS handshake failed");
+                    return;
+                };
+                self.serve_http(
+                    Connection::new(stream),
+                    address,
+                    watcher,
+                    Policy::Serve { tls: true },
+                )
+                .await;
+            }
+            (Speaks::Both(_), false) if !is_private(address) => {
+                self.serve_http(Connection::new(stream), address, watcher, Policy::RefusePlain)
+                    .await;
+            }
+            (Speaks::Redirect(port), _) => {
+                self.serve_http(Connection::new(stream), address, watcher, Policy::Redirect(*port))
+                    .await;
+            }
+            _ => {
+                self.serve_http(
+                    Connection::new(stream),
+                    address,
+                    watcher,
+                    Policy::Serve { tls: false },
+                )
+                .await
+            }
+        }
+    }
+
+    async fn serve_http<S>(
+        &self,
+        stream: Connection<S>,
+        address: IpAddr,
+        watcher: Watcher,
+        policy: Policy,
+    ) where
+        S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+    {
+        let router = self.router.clone();
+        let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+            let router = router.clone();
+            async move {
+                Ok::<_, std::convert::Infallible>(answer(router, request, address, policy).await)
+            }
+        });
+        let mut builder = auto::Builder::new(TokioExecutor::new());
+        builder.http1().timer(TokioTimer::new()).header_read_timeout(self.app.config.header_wait);
+        builder.http2().timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(60));
+        let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+        if let Err(error) = watcher.watch(connection).await {
+            tracing::debug!(%address, %error, "a connection ended early");
+        }
+    }
+}
+
+/// What is done with the requests of a connection.
+#[derive(Debug, Clone, Copy)]
+enum Policy {
+    Serve { tls: bool },
+    RefusePlain,
+    Redirect(u16),
+}
+
+async fn answer(
+    router: Router,
+    request: Request<Incoming>,
+    address: IpAddr,
+    policy: Policy,
+) -> Response<Body> {
+    let tls = match policy {
+        Policy::Serve { tls } => tls,
+        Policy::RefusePlain => {
+            let message = "this server answers HTTPS only outside its own network";
+            return Error::new(ErrorCode::Forbidden, message).into_response();
+        }
+        Policy::Redirect(port) => return redirect(&request, port),
+    };
+    let mut request = request.map(Body::new);
+    request.extensions_mut().insert(Peer { address, tls });
+    if let Some(uri) = crate::http::normalise_path(request.uri()) {
+        *request.uri_mut() = uri;
+    }
+    match router.oneshot(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    }
+}
+
+fn redirect(request: &Request<Incoming>, port: u16) -> Response<Body> {
+    let host = request
+        .headers()
+        .get(header::HOST)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let Ok(authority) = host.parse::<axum::http::uri::Authority>() else {
+        return Error::bad_request("the Host header is missing").into_response();
+    };
+    let suffix = if port == 443 { String::new() } else { format!(":{port}") };
+    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+    let target = format!("https://{}{suffix}{path}", authority.host());
+    match (target.parse::<Uri>(), HeaderValue::from_str(&target)) {
+        (Ok(_), Ok(target)) => {
+            (StatusCode::MOVED_PERMANENTLY, [(header::LOCATION, target)]).into_response()
+        }
+        _ => Error::bad_request("this address cannot be redirected").into_response(),
+    }
+}

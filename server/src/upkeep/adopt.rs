@@ -1,0 +1,156 @@
+//! Whole files without a row belong to the account that owns the folder: a crash between publishing and committing
+//! leaves them, and so does a person with a file manager. They are taken in, never swept.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use photosync_protocol::names::fold_key;
+use uuid::Uuid;
+
+use crate::accounts::{self, queries as account_queries};
+use crate::auth::random_id;
+use crate::blobs::{BlobError, Key, NAMES_FILE, hash_file};
+use crate::boot::App;
+use crate::error::{Error, Result};
+use crate::library::queries::{self, NewAsset};
+use crate::uploads::ingest::media_type;
+
+/// Adopts in every live account's folder; returns how many files.
+pub async fn adopt_all(app: &App) -> Result<u64> {
+    let accounts = accounts::list(app).await?;
+    let mut adopted = 0;
+    for account in accounts.into_iter().filter(|account| account.deleted_at_ms.is_none()) {
+        adopted += adopt_folder(app, account.account_uuid).await?;
+    }
+    Ok(adopted)
+}
+
+/// Adopts in one account's folder, oldest file first.
+pub async fn adopt_folder(app: &App, account: Uuid) -> Result<u64> {
+    let folder = app.originals.account_folder(account);
+    let (files, names) = blocking(move || Ok((list_files(&folder)?, lost_names(&folder)))).await?;
+    let mut adopted = 0;
+    for file in files {
+        if adopt_file(app, account, file, &names).await? {
+            adopted += 1;
+        }
+    }
+    Ok(adopted)
+}
+
+struct Found {
+    name: String,
+    path: PathBuf,
+    size_bytes: u64,
+    modified_ms: i64,
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+) -> Result<T> {
+    let failed = |source| BlobError::new("look through", "an account's folder", source);
+    let done = tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|source| failed(std::io::Error::other(source)))?;
+    Ok(done.map_err(failed)?)
+}
+
+/// Regular files whose names do not begin with a dot, oldest first. A missing folder has none.
+fn list_files(folder: &Path) -> std::io::Result<Vec<Found>> {
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other?,
+    };
+    let mut files = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        // A name that is not UTF-8 was not made by us; `check` names it.
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        let metadata = entry.metadata()?;
+        if name.starts_with('.') || !metadata.is_file() || metadata.len() == 0 {
+            continue;
+        }
+        let modified =
+            metadata.modified()?.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let modified_ms = i64::try_from(modified.as_millis()).unwrap_or(0);
+        files.push(Found { name, path: entry.path(), size_bytes: metadata.len(), modified_ms });
+    }
+    files.sort_by(|a, b| (a.modified_ms, &a.name).cmp(&(b.modified_ms, &b.name)));
+    Ok(files)
+}
+
+/// Listed names that the disk could not keep, by stored name.
+fn lost_names(folder: &Path) -> HashMap<String, String> {
+    #[derive(serde::Deserialize)]
+    struct Line {
+        stored: String,
+        name: String,
+    }
+    let text = std::fs::read_to_string(folder.join(NAMES_FILE)).unwrap_or_default();
+    let lines = text.lines().filter_map(|line| serde_json::from_str::<Line>(line).ok());
+    lines.map(|line| (line.stored, line.name)).collect()
+}
+
+async fn adopt_file(
+    app: &App,
+    account: Uuid,
+    file: Found,
+    names: &HashMap<String, String>,
+) -> Result<bool> {
+    let stored_fold = fold_key(&file.name);
+    let fold = stored_fold.clone();
+    let known = app.db.read(move |tx| queries::find_by_stored_fold(tx, account, &fold)).await?;
+    if known.is_some() {
+        return Ok(false);
+    }
+    let path = file.path.clone();
+    let (digest, size_bytes, head) = blocking(move || {
+        let (digest, size_bytes) = hash_file(&path)?;
+        let mut head = Vec::new();
+        std::io::Read::read_to_end(
+            &mut std::io::Read::take(std::fs::File::open(&path)?, 512),
+            &mut head,
+        )?;
+        Ok((digest, size_bytes, head))
+    })
+    .await?;
+    // An upload that is just being committed holds the stripe: afterwards its row is there.
+    let _stripe = app.stripes.lock(account, &digest).await;
+    let still_there = app.originals.find_size(&Key::original(account, &file.name))?;
+    if size_bytes != file.size_bytes || still_there != Some(size_bytes) {
+        return Ok(false);
+    }
+    let name = names.get(&file.name).cloned().unwrap_or_else(|| file.name.clone());
+    let new = NewAsset {
+        asset_id: random_id(),
+        account_uuid: account,
+        digest,
+        size_bytes: i64::try_from(size_bytes).unwrap_or(i64::MAX),
+        name_fold: fold_key(&name),
+        name,
+        stored_name: file.name,
+        stored_fold,
+        media_type: media_type(&head),
+        arrived_at_ms: file.modified_ms,
+    };
+    app.db
+        .write(move |tx| -> Result<bool> {
+            let taken = queries::is_name_taken(tx, account, &new.name_fold, &new.stored_fold)?;
+            match queries::find_by_digest(tx, account, &new.digest)? {
+                // Held elsewhere, or its name is: `check` names the file, nobody loses anything.
+                Some(asset) if asset.listed => return Ok(false),
+                // A trashed asset whose file was put back by hand stays in the trash.
+                Some(_) => return Ok(false),
+                None if taken => return Ok(false),
+                None => {}
+            }
+            queries::store(tx, &new)?;
+            Ok(true)
+        })
+        .await
+}
+
+/// Marks a new database as knowing this account, from its folder: used by `rebuild`.
+pub async fn adopt_account(app: &App, account: account_queries::Account) -> Result<()> {
+    app.db.write(move |tx| account_queries::store(tx, &account)).await.map_err(Error::from)
+}

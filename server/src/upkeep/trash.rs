@@ -1,0 +1,140 @@
+//! The trash: rows first, files later. A trashed row takes effect at commit; its file is moved to `.trash/<asset
+//! id>` afterwards and removed when the trash period is over.
+
+use crate::accounts::queries as account_queries;
+use crate::blobs::Key;
+use crate::boot::App;
+use crate::clock::DAY_MS;
+use crate::error::Result;
+use crate::library::queries::{self, Asset};
+use crate::relay::queries as relay_queries;
+
+/// Moves freshly trashed files, removes what is over, erases deleted accounts.
+pub async fn tidy(app: &App) -> Result<()> {
+    let now_ms = app.clock.now_ms();
+    let over_ms = now_ms - app.config.trash_days * DAY_MS;
+    let mut after = String::new();
+    loop {
+        let start = after.clone();
+        let page = app.db.read(move |tx| queries::list_trashed(tx, i64::MAX, &start, 1000)).await?;
+        let Some(last) = page.last() else { break };
+        after.clone_from(&last.asset_id);
+        for asset in page {
+            if asset.trashed_at_ms.is_some_and(|at| at < over_ms) {
+                expire(app, asset).await?;
+            } else {
+                move_to_trash(app, &asset).await?;
+            }
+        }
+    }
+    expire_relay(app, over_ms).await?;
+    erase_accounts(app, over_ms).await
+}
+
+/// The row again, under the stripe of its bytes: nobody else decides about them meanwhile.
+async fn find_still_trashed(app: &App, asset: &Asset) -> Result<Option<Asset>> {
+    let (account, digest) = (asset.account_uuid, asset.digest);
+    let found = app.db.read(move |tx| queries::find_by_digest(tx, account, &digest)).await?;
+    Ok(found.filter(|found| found.asset_id == asset.asset_id && found.trashed_at_ms.is_some()))
+}
+
+async fn move_to_trash(app: &App, asset: &Asset) -> Result<()> {
+    let to = Key::trashed(asset.account_uuid, &asset.asset_id);
+    if app.originals.find_size(&to)?.is_some() {
+        return Ok(());
+    }
+    let _stripe = app.stripes.lock(asset.account_uuid, &asset.digest).await;
+    let Some(asset) = find_still_trashed(app, asset).await? else { return Ok(()) };
+    // The name may belong to a newer file already: then this asset's file is the one in the trash.
+    let (account, fold) =
+        (asset.account_uuid, photosync_protocol::names::fold_key(&asset.stored_name));
+    if app.db.read(move |tx| queries::find_by_stored_fold(tx, account, &fold)).await?.is_some() {
+        return Ok(());
+    }
+    let from = Key::original(asset.account_uuid, &asset.stored_name);
+    app.originals.relocate(&from, &to).await?;
+    Ok(())
+}
+
+async fn expire(app: &App, asset: Asset) -> Result<()> {
+    move_to_trash(app, &asset).await?;
+    let _stripe = app.stripes.lock(asset.account_uuid, &asset.digest).await;
+    let Some(asset) = find_still_trashed(app, &asset).await? else { return Ok(()) };
+    // Row first: bytes without a row in `.trash` are harmless, a row without bytes is not.
+    let id = asset.asset_id.clone();
+    app.db.write(move |tx| queries::remove(tx, &id)).await?;
+    app.originals.remove(&Key::trashed(asset.account_uuid, &asset.asset_id)).await?;
+    Ok(())
+}
+
+async fn expire_relay(app: &App, over_ms: i64) -> Result<()> {
+    loop {
+        let chunks = app.db.read(move |tx| relay_queries::list_expired_chunks(tx, over_ms)).await?;
+        let manifests =
+            app.db.read(move |tx| relay_queries::list_expired_manifests(tx, over_ms)).await?;
+        if chunks.is_empty() && manifests.is_empty() {
+            return Ok(());
+        }
+        for (account, chunk_id) in chunks {
+            let id = chunk_id.clone();
+            let gone = app
+                .db
+                .write(move |tx| relay_queries::remove_expired_chunk(tx, account, &id, over_ms))
+                .await?;
+            if gone {
+                app.relay_chunks.remove(&Key::chunk(account, &chunk_id)).await?;
+            }
+        }
+        for (account, manifest_id) in manifests {
+            let id = manifest_id.clone();
+            let gone = app
+                .db
+                .write(move |tx| relay_queries::remove_expired_manifest(tx, account, &id, over_ms))
+                .await?;
+            if gone {
+                app.relay.remove(&Key::manifest(account, &manifest_id)).await?;
+            }
+        }
+    }
+}
+
+async fn erase_accounts(app: &App, over_ms: i64) -> Result<()> {
+    let accounts = app.db.read(move |tx| account_queries::list_to_erase(tx, over_ms)).await?;
+    for account in accounts {
+        let now_ms = app.clock.now_ms();
+        app.db.write(move |tx| account_queries::set_erased(tx, account, now_ms)).await?;
+        for store in [&app.originals, &app.relay, &app.relay_chunks] {
+            let folder = store.account_folder(account);
+            let removed =
+                tokio::task::spawn_blocking(move || std::fs::remove_dir_all(folder)).await;
+            if let Ok(Err(error)) = removed
+                && error.kind() != std::io::ErrorKind::NotFound
+            {
+                tracing::error!(%account, %error, "the folder of an erased account could not be removed");
+            }
+        }
+        tracing::warn!(%account, "the trash period of a deleted account is over; its files were removed");
+    }
+    Ok(())
+}
+
+/// Brings everything of an account back that went to the trash since `since_ms`. Returns how many objects came back.
+pub async fn restore(app: &App, account: uuid::Uuid, since_ms: i64) -> Result<i64> {
+    let mut restored = 0;
+    let mut after = String::new();
+    loop {
+        let start = after.clone();
+        let page = app
+            .db
+            .read(move |tx| queries::list_trashed_of(tx, account, since_ms, &start, 1000))
+            .await?;
+        let Some(last) = page.last() else { break };
+        after.clone_from(&last.asset_id);
+        for asset in page {
+            restored += i64::from(crate::uploads::ingest::restore_from_trash(app, asset).await?);
+        }
+    }
+    restored +=
+        app.db.write(move |tx| relay_queries::restore_trashed(tx, account, since_ms)).await?;
+    Ok(restored)
+}

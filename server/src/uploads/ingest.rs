@@ -1,0 +1,326 @@
+//! The one road by which bytes become an asset, whichever protocol they came by.
+//!
+//! Order, and why it may not change: bytes are synced → a name is reserved → the file gets it, without replacing →
+//! the folder is synced → the row is committed → the caller answers. A row never points at missing bytes, and an
+//! answer never comes before the commit. What a crash leaves is either a staged file (swept) or whole bytes without
+//! a row (adopted).
+
+use photosync_protocol::error::ErrorCode;
+use photosync_protocol::names::{fold_key, numbered_name, stored_name};
+use uuid::Uuid;
+
+use super::reservations::NameGuard;
+use crate::auth::random_id;
+use crate::blobs::{CommitOutcome, Key, NAMES_FILE, Staged, sync_dir};
+use crate::boot::App;
+use crate::db::{DbResult, Tx};
+use crate::error::{Error, Result};
+use crate::library::queries::{self, Asset, NewAsset};
+
+/// Whole bytes that want to become an asset.
+pub struct Arrived {
+    /// Whose they are.
+    pub account: Uuid,
+    /// Listed name they would like (from `names::parse_wire_name`).
+    pub name: String,
+    /// The bytes, synced.
+    pub staged: Staged,
+}
+
+/// What became of them.
+#[derive(Debug, Clone)]
+pub struct Finished {
+    /// The asset that holds the bytes.
+    pub asset_id: String,
+    /// The name it is listed under.
+    pub name: String,
+    /// Whether the same bytes were held when the request began.
+    pub duplicate: bool,
+}
+
+/// Turns whole bytes into a held asset. Runs in a task of its own: a client that closes its socket now changes
+/// nothing any more, the result is a whole asset or nothing.
+pub async fn finish(app: &App, arrived: Arrived) -> Result<Finished> {
+    let app = app.clone();
+    let task = tokio::spawn(async move { finish_here(&app, arrived).await });
+    task.await.map_err(|source| Error::internal("finish an upload").caused_by(source))?
+}
+
+async fn finish_here(app: &App, arrived: Arrived) -> Result<Finished> {
+    let Arrived { account, name, staged } = arrived;
+    if staged.size_bytes == 0 {
+        return Err(Error::new(ErrorCode::EmptyFile, "the file is empty; nothing was stored"));
+    }
+    let digest = staged.digest;
+    let _stripe = app.stripes.lock(account, &digest).await;
+    let known = app.db.read(move |tx| queries::find_by_digest(tx, account, &digest)).await?;
+    if let Some(asset) = known {
+        return meet_known(app, asset, staged).await;
+    }
+    let media_type = media_type(&staged.head);
+    let (draft, _guard) = publish(app, account, &name, staged, media_type).await?;
+    keep_lost_name(app, &draft).await?;
+    let finished =
+        Finished { asset_id: draft.asset_id.clone(), name: draft.name.clone(), duplicate: false };
+    let key = Key::original(account, &draft.stored_name);
+    if let Err(error) =
+        app.db.write(move |tx| queries::store(tx, &draft).map_err(Error::from)).await
+    {
+        // No room for the row means that it is certainly not there: give the bytes up too. After any other
+        // failure nobody knows, and a row without bytes would be worse than bytes without a row.
+        if error.code == ErrorCode::StorageFull {
+            let _ = app.originals.remove(&key).await;
+        }
+        return Err(error);
+    }
+    Ok(finished)
+}
+
+/// The bytes are known to this account: a duplicate if they are really there, otherwise these replace them.
+async fn meet_known(app: &App, asset: Asset, staged: Staged) -> Result<Finished> {
+    let key = Key::original(asset.account_uuid, &asset.stored_name);
+    let size_bytes = Some(staged.size_bytes);
+    let on_disk = app.originals.find_size(&key)?;
+    if asset.listed && on_disk == size_bytes {
+        return Ok(Finished { asset_id: asset.asset_id, name: asset.name, duplicate: true });
+    }
+    if asset.trashed_at_ms.is_some() {
+        return restore(app, asset, staged).await;
+    }
+    // Listed, but missing or of another length; or quarantined: heal in place.
+    app.originals.heal(staged, &key).await?;
+    tracing::info!(account = %asset.account_uuid, asset = %asset.asset_id, "an original was healed by being sent again");
+    let (asset_id, name) = (asset.asset_id.clone(), asset.name.clone());
+    let draft = draft_of(&asset, asset.name.clone());
+    app.db.write(move |tx| queries::set_held(tx, &asset, &draft)).await?;
+    Ok(Finished { asset_id, name, duplicate: false })
+}
+
+/// Brings an asset back from the trash with the bytes that were just sent, under its old name if that is free.
+async fn restore(app: &App, asset: Asset, staged: Staged) -> Result<Finished> {
+    let (account, old_name) = (asset.account_uuid, asset.name.clone());
+    let in_trash = Key::trashed(account, &asset.asset_id);
+    let (mut draft, _guard) =
+        publish(app, account, &old_name, staged, asset.media_type.clone()).await?;
+    draft.asset_id.clone_from(&asset.asset_id);
+    keep_lost_name(app, &draft).await?;
+    let finished =
+        Finished { asset_id: draft.asset_id.clone(), name: draft.name.clone(), duplicate: false };
+    let was = Key::original(account, &asset.stored_name);
+    let is = Key::original(account, &draft.stored_name);
+    app.db.write(move |tx| queries::set_held(tx, &asset, &draft)).await?;
+    // The second copy of the bytes is not needed any more; if this fails, `check` names it.
+    let _ = app.originals.remove(&in_trash).await;
+    if was != is && is_unlisted(app, &was).await {
+        let _ = app.originals.remove(&was).await;
+    }
+    Ok(finished)
+}
+
+/// Whether no row outside the trash points at this file any more.
+async fn is_unlisted(app: &App, key: &Key) -> bool {
+    let account = key.account();
+    let Some(name) =
+        app.originals.path(key).file_name().and_then(|name| name.to_str()).map(fold_key)
+    else {
+        return false;
+    };
+    let found = app.db.read(move |tx| queries::find_by_stored_fold(tx, account, &name)).await;
+    matches!(found, Ok(None))
+}
+
+fn draft_of(asset: &Asset, name: String) -> NewAsset {
+    NewAsset {
+        asset_id: asset.asset_id.clone(),
+        account_uuid: asset.account_uuid,
+        digest: asset.digest,
+        size_bytes: asset.size_bytes,
+        name_fold: fold_key(&name),
+        name,
+        stored_fold: fold_key(&asset.stored_name),
+        stored_name: asset.stored_name.clone(),
+        media_type: asset.media_type.clone(),
+        arrived_at_ms: asset.arrived_at_ms,
+    }
+}
+
+/// Gives staged bytes the first free name of their kind, on disk and for the listing. The guard keeps the name
+/// until the row is committed.
+async fn publish(
+    app: &App,
+    account: Uuid,
+    wanted: &str,
+    mut staged: Staged,
+    media_type: String,
+) -> Result<(NewAsset, NameGuard)> {
+    let mut number = 1;
+    loop {
+        let (candidate, guard) = reserve(app, account, wanted, number).await?;
+        let key = Key::original(account, &candidate.stored_name);
+        let (digest, size_bytes) = (staged.digest, staged.size_bytes);
+        match app.originals.commit_new(staged, &key).await? {
+            CommitOutcome::Stored | CommitOutcome::AlreadyStored => {
+                let asset = NewAsset {
+                    asset_id: random_id(),
+                    account_uuid: account,
+                    digest,
+                    size_bytes: i64::try_from(size_bytes).unwrap_or(i64::MAX),
+                    name_fold: fold_key(&candidate.name),
+                    name: candidate.name,
+                    stored_fold: fold_key(&candidate.stored_name),
+                    stored_name: candidate.stored_name,
+                    media_type,
+                    arrived_at_ms: app.clock.now_ms(),
+                };
+                return Ok((asset, guard));
+            }
+            // A file without a row has this name: leave it alone, take the next number.
+            CommitOutcome::Taken(back) => {
+                staged = back;
+                number = candidate.number + 1;
+            }
+        }
+    }
+}
+
+struct Candidate {
+    number: u64,
+    name: String,
+    stored_name: String,
+}
+
+impl Candidate {
+    fn new(wanted: &str, number: u64) -> Self {
+        let name = numbered_name(wanted, number);
+        Self { number, stored_name: stored_name(&name), name }
+    }
+
+    fn is_taken(&self, tx: &mut dyn Tx, account: Uuid) -> DbResult<bool> {
+        queries::is_name_taken(tx, account, &fold_key(&self.name), &fold_key(&self.stored_name))
+    }
+}
+
+/// The first name from `number` on that no row and no other upload has.
+async fn reserve(
+    app: &App,
+    account: Uuid,
+    wanted: &str,
+    mut number: u64,
+) -> Result<(Candidate, NameGuard)> {
+    loop {
+        let candidate = Candidate::new(wanted, number);
+        let guard = app.names.try_reserve(
+            account,
+            &fold_key(&candidate.name),
+            &fold_key(&candidate.stored_name),
+        );
+        let Some(guard) = guard else {
+            number += 1;
+            continue;
+        };
+        // Asked only while the name is reserved: otherwise a row could appear in between.
+        let wanted = wanted.to_owned();
+        let (candidate, free) = app
+            .db
+            .read(move |tx| -> DbResult<(Candidate, u64)> {
+                let taken = candidate.is_taken(tx, account)?;
+                let free = if taken { next_free(tx, account, &wanted, number)? } else { number };
+                Ok((candidate, free))
+            })
+            .await?;
+        if free == number {
+            return Ok((candidate, guard));
+        }
+        number = free;
+    }
+}
+
+/// A free number above a taken one, in a logarithmic number of look-ups: doubling until one is free, then halving
+/// the gap. With gaps in the numbering this need not be the smallest.
+fn next_free(tx: &mut dyn Tx, account: Uuid, wanted: &str, taken: u64) -> DbResult<u64> {
+    let (mut low, mut step) = (taken, 1);
+    let mut high = loop {
+        let probe = low + step;
+        if !Candidate::new(wanted, probe).is_taken(tx, account)? {
+            break probe;
+        }
+        low = probe;
+        step *= 2;
+    };
+    while high - low > 1 {
+        let middle = low + (high - low) / 2;
+        if Candidate::new(wanted, middle).is_taken(tx, account)? {
+            low = middle
+        } else {
+            high = middle
+        }
+    }
+    Ok(high)
+}
+
+/// Writes the listed name beside the files if the disk could not keep it, before the row: `rebuild` finds it there.
+async fn keep_lost_name(app: &App, asset: &NewAsset) -> Result<()> {
+    if asset.name == asset.stored_name {
+        return Ok(());
+    }
+    let path = app.originals.account_folder(asset.account_uuid).join(NAMES_FILE);
+    let line =
+        serde_json::json!({"stored": asset.stored_name, "name": asset.name}).to_string() + "\n";
+    let append = move || -> std::io::Result<()> {
+        let mut options = std::fs::File::options();
+        options.create(true).append(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let is_new = !path.exists();
+        let mut file = options.open(&path)?;
+        std::io::Write::write_all(&mut file, line.as_bytes())?;
+        file.sync_data()?;
+        if is_new { path.parent().map_or(Ok(()), sync_dir) } else { Ok(()) }
+    };
+    let failed = |source| crate::blobs::BlobError::new("note the name of", "an upload", source);
+    tokio::task::spawn_blocking(append)
+        .await
+        .map_err(|source| failed(std::io::Error::other(source)))?
+        .map_err(failed)?;
+    Ok(())
+}
+
+/// The media type of a file by its first bytes; the label a client sends is not believed.
+pub fn media_type(head: &[u8]) -> String {
+    infer::get(head).map_or("application/octet-stream", |kind| kind.mime_type()).to_owned()
+}
+
+/// Brings a trashed asset back with the bytes that are still on disk; false if they are not.
+pub async fn restore_from_trash(app: &App, asset: Asset) -> Result<bool> {
+    let account = asset.account_uuid;
+    let _stripe = app.stripes.lock(account, &asset.digest).await;
+    let in_trash = Key::trashed(account, &asset.asset_id);
+    let mut number = 1;
+    loop {
+        let (candidate, _guard) = reserve(app, account, &asset.name, number).await?;
+        let key = Key::original(account, &candidate.stored_name);
+        let size_bytes = u64::try_from(asset.size_bytes).unwrap_or(0);
+        let moved = match app.originals.relocate(&in_trash, &key).await {
+            Ok(moved) => moved,
+            Err(error) if error.source.kind() == std::io::ErrorKind::AlreadyExists => false,
+            Err(error) => return Err(error.into()),
+        };
+        if !moved && !app.originals.holds(&key, &asset.digest, size_bytes).await? {
+            if app.originals.find_size(&key)?.is_none() {
+                return Ok(false);
+            }
+            number = candidate.number + 1;
+            continue;
+        }
+        let draft = NewAsset {
+            name_fold: fold_key(&candidate.name),
+            name: candidate.name,
+            stored_fold: fold_key(&candidate.stored_name),
+            stored_name: candidate.stored_name,
+            ..draft_of(&asset, String::new())
+        };
+        keep_lost_name(app, &draft).await?;
+        app.db.write(move |tx| queries::set_held(tx, &asset, &draft)).await?;
+        return Ok(true);
+    }
+}
