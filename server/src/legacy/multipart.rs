@@ -3,7 +3,7 @@
 //! The form is read to its very end before anything is finished: a form that was cut off is an error, not a file.
 
 use axum::body::Body;
-use axum::extract::{FromRequest, Multipart, Request};
+use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Request};
 use axum::http::{HeaderMap, HeaderValue, header};
 use photosync_protocol::error::ErrorCode;
 
@@ -31,6 +31,8 @@ pub async fn stage_file_part(
 ) -> Result<Option<FilePart>> {
     let mut request = Request::new(Body::from_stream(with_idle_limit(body, app.config.body_idle)));
     *request.headers_mut() = headers.clone();
+    // The limits are ours: originals have none but the disk.
+    DefaultBodyLimit::disable().apply(&mut request);
     let mut form = Multipart::from_request(request, &()).await.map_err(|source| {
         Error::bad_request("the body must be multipart/form-data with a boundary").caused_by(source)
     })?;
