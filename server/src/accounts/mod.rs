@@ -223,6 +223,8 @@ pub async fn sign_in(
         Verdict::RightButOld => Some(app.passwords.hash(password.to_owned()).await?),
         Verdict::Right | Verdict::Wrong => None,
     };
+    // A crash right after registering leaves an account without its folder.
+    owner_file::ensure_folder(app, &account).await?;
     let derived = legacy_device_uuids(email, password);
     begin_session(app, &account, device_uuid, Some(presented), derived, device_name, rehashed).await
 }

@@ -12,6 +12,7 @@ use photosync_protocol::names::{decode_wire_text, fold_key};
 use uuid::Uuid;
 
 use crate::blobs::Key;
+use crate::blobs::volume::find_id;
 use crate::boot::App;
 use crate::error::{Error, Result};
 use queries::{Asset, Listed};
@@ -125,7 +126,16 @@ pub async fn open(app: &App, asset: Asset) -> Result<Original> {
 }
 
 /// Sets a held asset aside: its row is no longer listed, its bytes (if any) stay where they are.
+///
+/// On a root without its marker (a disk that is not mounted) nothing may be called missing.
 pub async fn quarantine(app: &App, asset: Asset) -> Result<()> {
+    if !matches!(find_id(app.originals.root()), Ok(Some(_))) {
+        return Err(Error::new(
+            ErrorCode::StorageFailed,
+            "the storage of the originals is not there",
+        )
+        .retry_after(60));
+    }
     tracing::error!(account = %asset.account_uuid, asset = %asset.asset_id, "an original is missing or damaged; it is wanted again");
     let now_ms = app.clock.now_ms();
     Ok(app.db.write(move |tx| queries::set_quarantined(tx, &asset, now_ms)).await?)

@@ -1,6 +1,8 @@
 //! The trash: rows first, files later. A trashed row takes effect at commit; its file is moved to `.trash/<asset
 //! id>` afterwards and removed when the trash period is over.
 
+use photosync_protocol::names::fold_key;
+
 use crate::accounts::queries as account_queries;
 use crate::blobs::Key;
 use crate::boot::App;
@@ -45,9 +47,12 @@ async fn move_to_trash(app: &App, asset: &Asset) -> Result<()> {
     }
     let _stripe = app.stripes.lock(asset.account_uuid, &asset.digest).await;
     let Some(asset) = find_still_trashed(app, asset).await? else { return Ok(()) };
-    // The name may belong to a newer file already: then this asset's file is the one in the trash.
-    let (account, fold) =
-        (asset.account_uuid, photosync_protocol::names::fold_key(&asset.stored_name));
+    // The name may belong to a newer file already, or be about to: then this asset's file is not there any more, and
+    // what is there must not be touched.
+    let (account, fold) = (asset.account_uuid, fold_key(&asset.stored_name));
+    let Some(_guard) = app.names.try_reserve(account, &fold_key(&asset.name), &fold) else {
+        return Ok(());
+    };
     if app.db.read(move |tx| queries::find_by_stored_fold(tx, account, &fold)).await?.is_some() {
         return Ok(());
     }

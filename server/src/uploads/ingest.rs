@@ -53,12 +53,24 @@ async fn finish_here(app: &App, arrived: Arrived) -> Result<Finished> {
     }
     let digest = staged.digest;
     let _stripe = app.stripes.lock(account, &digest).await;
-    let known = app.db.read(move |tx| queries::find_by_digest(tx, account, &digest)).await?;
+    // Most names are free: reserving first makes one question of "are these bytes known?" and "is the name free?".
+    let first = Candidate::new(&name, 1);
+    let guard = first.try_reserve(app, account);
+    let (known, first, taken) = app
+        .db
+        .read(move |tx| -> DbResult<(Option<Asset>, Candidate, bool)> {
+            let known = queries::find_by_digest(tx, account, &digest)?;
+            let taken = first.is_taken(tx, account)?;
+            Ok((known, first, taken))
+        })
+        .await?;
     if let Some(asset) = known {
+        drop(guard);
         return meet_known(app, asset, staged).await;
     }
     let media_type = media_type(&staged.head);
-    let (draft, _guard) = publish(app, account, &name, staged, media_type).await?;
+    let reserved = guard.filter(|_| !taken).map(|guard| (first, guard));
+    let (draft, _guard) = publish(app, account, &name, reserved, staged, media_type).await?;
     keep_lost_name(app, &draft).await?;
     let finished =
         Finished { asset_id: draft.asset_id.clone(), name: draft.name.clone(), duplicate: false };
@@ -87,7 +99,13 @@ async fn meet_known(app: &App, asset: Asset, staged: Staged) -> Result<Finished>
     if asset.trashed_at_ms.is_some() {
         return restore(app, asset, staged).await;
     }
-    // Listed, but missing or of another length; or quarantined: heal in place.
+    // Listed, but missing or of another length; or quarantined: heal in place. What is there may be all that is
+    // left of something a person did by hand, so it is set aside, not thrown away.
+    if on_disk.is_some() {
+        let aside = Key::quarantined(asset.account_uuid, &asset.asset_id);
+        app.originals.remove(&aside).await?;
+        app.originals.relocate(&key, &aside).await?;
+    }
     app.originals.heal(staged, &key).await?;
     tracing::info!(account = %asset.account_uuid, asset = %asset.asset_id, "an original was healed by being sent again");
     let (asset_id, name) = (asset.asset_id.clone(), asset.name.clone());
@@ -101,32 +119,37 @@ async fn restore(app: &App, asset: Asset, staged: Staged) -> Result<Finished> {
     let (account, old_name) = (asset.account_uuid, asset.name.clone());
     let in_trash = Key::trashed(account, &asset.asset_id);
     let (mut draft, _guard) =
-        publish(app, account, &old_name, staged, asset.media_type.clone()).await?;
+        publish(app, account, &old_name, None, staged, asset.media_type.clone()).await?;
     draft.asset_id.clone_from(&asset.asset_id);
     keep_lost_name(app, &draft).await?;
     let finished =
         Finished { asset_id: draft.asset_id.clone(), name: draft.name.clone(), duplicate: false };
+    let old = asset.clone();
     let was = Key::original(account, &asset.stored_name);
     let is = Key::original(account, &draft.stored_name);
     app.db.write(move |tx| queries::set_held(tx, &asset, &draft)).await?;
     // The second copy of the bytes is not needed any more; if this fails, `check` names it.
     let _ = app.originals.remove(&in_trash).await;
-    if was != is && is_unlisted(app, &was).await {
-        let _ = app.originals.remove(&was).await;
+    if was != is {
+        remove_left_behind(app, &old, &was).await;
     }
     Ok(finished)
 }
 
-/// Whether no row outside the trash points at this file any more.
-async fn is_unlisted(app: &App, key: &Key) -> bool {
-    let account = key.account();
-    let Some(name) =
-        app.originals.path(key).file_name().and_then(|name| name.to_str()).map(fold_key)
-    else {
-        return false;
-    };
-    let found = app.db.read(move |tx| queries::find_by_stored_fold(tx, account, &name)).await;
-    matches!(found, Ok(None))
+/// Removes the file a restored asset had before, if it is still there, is still its bytes and nobody else's by now.
+/// The reservation matters: without it, another upload could publish its own bytes under this name, be acknowledged,
+/// and lose them here.
+async fn remove_left_behind(app: &App, old: &Asset, was: &Key) {
+    let (name_fold, stored_fold) = (fold_key(&old.name), fold_key(&old.stored_name));
+    let account = old.account_uuid;
+    let Some(_guard) = app.names.try_reserve(account, &name_fold, &stored_fold) else { return };
+    let row = app.db.read(move |tx| queries::find_by_stored_fold(tx, account, &stored_fold)).await;
+    let size_bytes = u64::try_from(old.size_bytes).unwrap_or(0);
+    if matches!(row, Ok(None))
+        && matches!(app.originals.holds(was, &old.digest, size_bytes).await, Ok(true))
+    {
+        let _ = app.originals.remove(was).await;
+    }
 }
 
 fn draft_of(asset: &Asset, name: String) -> NewAsset {
@@ -150,12 +173,16 @@ async fn publish(
     app: &App,
     account: Uuid,
     wanted: &str,
+    mut reserved: Option<(Candidate, NameGuard)>,
     mut staged: Staged,
     media_type: String,
 ) -> Result<(NewAsset, NameGuard)> {
     let mut number = 1;
     loop {
-        let (candidate, guard) = reserve(app, account, wanted, number).await?;
+        let (candidate, guard) = match reserved.take() {
+            Some(reserved) => reserved,
+            None => reserve(app, account, wanted, number).await?,
+        };
         let key = Key::original(account, &candidate.stored_name);
         let (digest, size_bytes) = (staged.digest, staged.size_bytes);
         match app.originals.commit_new(staged, &key).await? {
@@ -195,6 +222,10 @@ impl Candidate {
         Self { number, stored_name: stored_name(&name), name }
     }
 
+    fn try_reserve(&self, app: &App, account: Uuid) -> Option<NameGuard> {
+        app.names.try_reserve(account, &fold_key(&self.name), &fold_key(&self.stored_name))
+    }
+
     fn is_taken(&self, tx: &mut dyn Tx, account: Uuid) -> DbResult<bool> {
         queries::is_name_taken(tx, account, &fold_key(&self.name), &fold_key(&self.stored_name))
     }
@@ -209,12 +240,7 @@ async fn reserve(
 ) -> Result<(Candidate, NameGuard)> {
     loop {
         let candidate = Candidate::new(wanted, number);
-        let guard = app.names.try_reserve(
-            account,
-            &fold_key(&candidate.name),
-            &fold_key(&candidate.stored_name),
-        );
-        let Some(guard) = guard else {
+        let Some(guard) = candidate.try_reserve(app, account) else {
             number += 1;
             continue;
         };
