@@ -4,7 +4,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
 use super::local::sync_dir;
@@ -31,16 +31,16 @@ struct Order {
 /// Handle of the publishing thread; the thread ends with the last handle.
 #[derive(Clone)]
 pub(super) struct Publisher {
-    orders: Sender<Order>,
+    orders: UnboundedSender<Order>,
 }
 
 impl Publisher {
     pub(super) fn start() -> io::Result<Self> {
-        let (orders, queue) = unbounded();
+        let (orders, mut queue) = unbounded_channel();
         std::thread::Builder::new()
             .name("publish".into())
             .stack_size(256 * 1024)
-            .spawn(move || work(&queue))?;
+            .spawn(move || work(&mut queue))?;
         Ok(Self { orders })
     }
 
@@ -53,8 +53,8 @@ impl Publisher {
     }
 }
 
-fn work(queue: &Receiver<Order>) {
-    while let Ok(first) = queue.recv() {
+fn work(queue: &mut UnboundedReceiver<Order>) {
+    while let Some(first) = queue.blocking_recv() {
         let mut group = vec![first];
         while group.len() < MAX_GROUP {
             let Ok(next) = queue.try_recv() else { break };

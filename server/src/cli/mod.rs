@@ -147,7 +147,7 @@ async fn command(config: Config, command: Command) -> Result<Exit, BootError> {
     let outcome = match boot(config, BootOptions::default()).await {
         Ok(app) => {
             let outcome = control::execute(&app, command).await;
-            app.db.close();
+            app.db.close().await;
             outcome.map_err(|error| refusal(&error))?
         }
         Err(error) if error.exit == Exit::DataHeld => ask_server(data_dir, command).await?,

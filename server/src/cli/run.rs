@@ -84,9 +84,7 @@ pub async fn serve(config: Config, resolved: &Resolved) -> Result<Exit, BootErro
     let ended = running.await;
     upkeep.abort();
     remote::withdraw(&app.config.data_dir);
-    let db = app.db.clone();
-    // Answers every write that is under way and moves the log into the database.
-    let _ = tokio::task::spawn_blocking(move || db.close()).await;
+    app.db.close().await;
     match ended {
         Ok(()) => Ok(Exit::Success),
         Err(error) => {
@@ -274,7 +272,7 @@ pub async fn rebuild(config: Config, owners: Vec<String>) -> Result<Exit, BootEr
     let options = BootOptions { allow_lost_database: true, ..BootOptions::default() };
     let app = boot(config, options).await?;
     let report = upkeep::rebuild::rebuild(&app, &owners).await;
-    app.db.close();
+    app.db.close().await;
     let report = report.map_err(|error| refusal(&error))?;
     for (email, originals) in &report.accounts {
         say(&format!(

