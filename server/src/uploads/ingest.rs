@@ -25,6 +25,8 @@ pub struct Arrived {
     pub name: String,
     /// The bytes, synced.
     pub staged: Staged,
+    /// When they arrived, in Unix milliseconds, if that was earlier and elsewhere; `None` is now.
+    pub arrived_at_ms: Option<i64>,
 }
 
 /// What became of them.
@@ -47,7 +49,7 @@ pub async fn finish(app: &App, arrived: Arrived) -> Result<Finished> {
 }
 
 async fn finish_here(app: &App, arrived: Arrived) -> Result<Finished> {
-    let Arrived { account, name, staged } = arrived;
+    let Arrived { account, name, staged, arrived_at_ms } = arrived;
     if staged.size_bytes == 0 {
         return Err(Error::new(ErrorCode::EmptyFile, "the file is empty; nothing was stored"));
     }
@@ -58,7 +60,8 @@ async fn finish_here(app: &App, arrived: Arrived) -> Result<Finished> {
         return meet_known(app, asset, staged).await;
     }
     let media_type = media_type(&staged.head);
-    let (draft, _guard) = publish(app, account, &name, staged, media_type).await?;
+    let (mut draft, _guard) = publish(app, account, &name, staged, media_type).await?;
+    draft.arrived_at_ms = arrived_at_ms.unwrap_or(draft.arrived_at_ms);
     keep_lost_name(app, &draft).await?;
     let finished =
         Finished { asset_id: draft.asset_id.clone(), name: draft.name.clone(), duplicate: false };
