@@ -60,12 +60,12 @@ async fn finish_here(app: &App, arrived: Arrived) -> Result<Finished> {
         return meet_known(app, asset, staged).await;
     }
     let media_type = media_type(&staged.head);
-    let (mut draft, _guard) = publish(app, account, &name, staged, media_type).await?;
-    draft.arrived_at_ms = arrived_at_ms.unwrap_or(draft.arrived_at_ms);
+    let (draft, _guard) = publish(app, account, &name, staged, media_type).await?;
     keep_lost_name(app, &draft).await?;
     let finished =
         Finished { asset_id: draft.asset_id.clone(), name: draft.name.clone(), duplicate: false };
     let key = Key::original(account, &draft.stored_name);
+    let draft = NewAsset { arrived_at_ms: arrived_at_ms.unwrap_or(draft.arrived_at_ms), ..draft };
     if let Err(error) =
         app.db.write(move |tx| queries::store(tx, &draft).map_err(Error::from)).await
     {

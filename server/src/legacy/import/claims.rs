@@ -4,7 +4,7 @@
 //! folder that more than one user has a claim to is given to nobody but by the operator.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
@@ -85,7 +85,7 @@ impl Claims {
         let mut divided: BTreeMap<Uuid, Vec<PathBuf>> = BTreeMap::new();
         for folder in folders {
             let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if name.starts_with('.') {
+            if is_hidden(folder) {
                 report.note(format!("{}: hidden", folder.display()));
                 continue;
             }
@@ -147,6 +147,11 @@ impl Claims {
         }
         bound
     }
+}
+
+/// Whether a file or folder is one that file managers and the like leave everywhere.
+pub(super) fn is_hidden(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
 }
 
 /// UUIDs are one whatever their case; other ids are taken as they are.

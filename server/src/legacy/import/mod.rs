@@ -241,8 +241,10 @@ fn list_folders(parent: &Path, report: &mut Imported) -> Result<Vec<PathBuf>> {
         // Follows links: an operator may have moved a large folder to another disk.
         if path.is_dir() {
             folders.push(path);
+        } else if claims::is_hidden(&path) {
+            report.note(format!("{}: hidden", path.display()));
         } else {
-            report.note(format!("{}: not in anybody's folder", path.display()));
+            report.left.push(format!("{}: is in nobody's folder", path.display()));
         }
     }
     folders.sort();

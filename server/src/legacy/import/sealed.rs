@@ -1,12 +1,13 @@
 //! Sealed chunks and manifests of all of a user's old cloud folders.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use photosync_protocol::v1::Manifest;
 use serde::Deserialize;
 use uuid::Uuid;
 
 use super::blocking;
+use super::claims::is_hidden;
 use super::originals::{Found, scan};
 use super::report::{Imported, Tally};
 use crate::blobs::{Key, hash_file};
@@ -47,6 +48,9 @@ pub(super) async fn import(
 ) -> Result<()> {
     app.relay.create_account_folder(account)?;
     app.relay_chunks.create_account_folder(account)?;
+    for folder in &folders {
+        name_others(folder, report);
+    }
     // All chunks before any manifest: a manifest is never there before what it needs.
     for folder in folders.iter().map(|folder| folder.join("chunks")).filter(|it| it.is_dir()) {
         for chunk in scan(folder, report).await? {
@@ -61,6 +65,27 @@ pub(super) async fn import(
         }
     }
     Ok(())
+}
+
+/// Names what an old cloud folder holds besides the two folders that are imported.
+fn name_others(folder: &Path, report: &mut Imported) {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) => {
+            report.left.push(format!("{}: could not be read: {error}", folder.display()));
+            return;
+        }
+    };
+    for entry in entries.flatten() {
+        let is_imported = matches!(entry.file_name().to_str(), Some("chunks" | "manifests"));
+        if is_hidden(&entry.path()) {
+            report.note(format!("{}: hidden", entry.path().display()));
+        } else if !is_imported || !entry.path().is_dir() {
+            report
+                .left
+                .push(format!("{}: is no folder of chunks or manifests", entry.path().display()));
+        }
+    }
 }
 
 async fn import_chunk(app: &App, account: Uuid, file: Found) -> Result<Outcome> {

@@ -92,6 +92,8 @@ impl Old {
         self.file(&format!("{second}/IMG_0001.jpg"), b"two", 2000);
         self.file(&format!("uploads/{SHARED}/whose.jpg"), b"whose", 6000);
         self.file(&format!("uploads/{ORPHAN}/lost.jpg"), b"lost", 7000);
+        self.file("uploads/stray.jpg", b"stray", 7000);
+        self.file(&format!("cloud/users/{}/notes.txt", self.first), b"notes", 7000);
         // The newest key and both older ones.
         let sealed = |key: &str, bytes: &[u8]| {
             let id = hex::encode(Sha256::digest(bytes));
@@ -231,8 +233,10 @@ async fn what_is_left_is_named_and_says_whether_it_needs_somebody() {
     has(&report.left, [&SHARED.to_string(), "alice@example.com and bob@example.com"]);
     has(&report.left, [&"a".repeat(64), "damaged"]);
     has(&report.left, ["m-2.json", "damaged"]);
-    assert_eq!((report.notes.len(), report.left.len()), (3, 4), "{report}");
-    assert!(report.to_string().contains("4 things need you"), "{report}");
+    has(&report.left, ["stray.jpg", "nobody's"]);
+    has(&report.left, ["notes.txt", "no folder of chunks"]);
+    assert_eq!((report.notes.len(), report.left.len()), (3, 6), "{report}");
+    assert!(report.to_string().contains("6 things need you"), "{report}");
 }
 
 #[tokio::test]
