@@ -307,7 +307,11 @@ pub async fn import(config: Config, import: ImportArgs) -> Result<Exit, BootErro
     let app = boot(config, BootOptions::default()).await?;
     let report = legacy::import::import(&app, &sources, &owners).await;
     app.db.close();
-    let report = report.map_err(|error| refusal(&error))?;
+    let report = report.map_err(|error| {
+        let cause = refusal(&error);
+        let hint = "what was imported so far is whole and stays; settle this, then run the same command again";
+        failed(cause.exit, format!("{}\n{hint}", cause.message))
+    })?;
     say(&report.to_string());
     Ok(if report.left.is_empty() { Exit::Success } else { Exit::Disagreements })
 }
