@@ -398,6 +398,18 @@ pub async fn add(app: &App, email: &str, password: String, admin: bool) -> Resul
     create(app, Draft { email, role, password_hash, hardware_device_id: None }).await
 }
 
+/// Adds the account of an old server's user: with the hash that server made, which the next sign-in replaces, or
+/// locked without one. `email` is normalised and has no live account yet.
+pub async fn take_over(
+    app: &App,
+    email: String,
+    password_hash: Option<String>,
+    hardware_id: Option<&str>,
+) -> Result<Account> {
+    let hardware_device_id = hardware_id.and_then(hash_hardware_id);
+    create(app, Draft { email, role: Role::Creator, password_hash, hardware_device_id }).await
+}
+
 /// The live account of an e-mail, or an error that names it.
 pub async fn get_by_email(app: &App, typed: &str) -> Result<Account> {
     let email = parse_email(typed).map_err(|error| Error::bad_request(error.to_string()))?;

@@ -4,7 +4,7 @@
 //! A permit of the disk is held only while bytes are written, never while waiting for the client.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -99,19 +99,49 @@ impl Work {
         if self.file.is_none() {
             self.file = Some(create(&self.path).map_err(|source| failed("begin", source))?);
         }
-        let Some(file) = self.file.as_mut() else { return Ok(()) };
         for bytes in buffer {
+            let Some(file) = self.file.as_mut() else { return Ok(()) };
             crate::fault::point("write")
                 .and_then(|()| file.write_all(bytes))
                 .map_err(|s| failed("write", s))?;
-            self.hasher.update(bytes);
-            self.size_bytes += bytes.len() as u64;
-            if self.head.len() < HEAD_BYTES {
-                let wanted = bytes.len().min(HEAD_BYTES - self.head.len());
-                self.head.extend_from_slice(&bytes[..wanted]);
-            }
+            self.absorb(bytes);
         }
         Ok(())
+    }
+
+    /// Hashes and counts bytes that are in the file.
+    fn absorb(&mut self, bytes: &[u8]) {
+        self.hasher.update(bytes);
+        self.size_bytes += bytes.len() as u64;
+        if self.head.len() < HEAD_BYTES {
+            let wanted = bytes.len().min(HEAD_BYTES - self.head.len());
+            self.head.extend_from_slice(&bytes[..wanted]);
+        }
+    }
+
+    /// Fills the file with the bytes of another and takes over its time. What is hashed is what was written, not
+    /// what was meant to be.
+    fn copy(&mut self, source: &std::path::Path) -> Result<(), BlobError> {
+        let failed = |error| BlobError::new("copy", source.display(), error);
+        let from = File::open(source).map_err(failed)?;
+        let modified = from.metadata().and_then(|metadata| metadata.modified()).map_err(failed)?;
+        let mut file = create(&self.path).map_err(failed)?;
+        crate::fault::point("write").map_err(failed)?;
+        let is_clone = share_blocks(&from, &file);
+        let mut bytes = if is_clone { File::open(&self.path).map_err(failed)? } else { from };
+        let mut buffer = vec![0; BUFFER_BYTES];
+        loop {
+            let read = bytes.read(&mut buffer).map_err(failed)?;
+            if read == 0 {
+                break;
+            }
+            if !is_clone {
+                file.write_all(&buffer[..read]).map_err(failed)?;
+            }
+            self.absorb(&buffer[..read]);
+        }
+        file.set_modified(modified).map_err(failed)?;
+        crate::fault::point("sync").and_then(|()| file.sync_all()).map_err(failed)
     }
 
     fn sync(&mut self) -> Result<(), BlobError> {
@@ -122,6 +152,18 @@ impl Work {
             None => Ok(()),
         }
     }
+}
+
+/// Makes `to` a copy-on-write clone of `from`, which takes no space and no time. False, with `to` unchanged, where
+/// the file system cannot.
+#[cfg(target_os = "linux")]
+fn share_blocks(from: &File, to: &File) -> bool {
+    rustix::fs::ioctl_ficlone(to, from).is_ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn share_blocks(_from: &File, _to: &File) -> bool {
+    false
 }
 
 fn create(path: &std::path::Path) -> std::io::Result<File> {
@@ -193,14 +235,27 @@ impl Stage {
             })
             .await;
         let work = join(task).await?;
+        Ok(self.into_staged(work))
+    }
+
+    /// Takes a whole file of this machine instead of pushed bytes, with its modification time, and makes it durable.
+    /// The file itself is only read. Reading holds one permit of the disk.
+    pub async fn seal_copy(mut self, source: PathBuf) -> Result<Staged, BlobError> {
+        let mut work = self.idle_work().await?;
+        let task = self.spawn(move || work.copy(&source).map(|()| work)).await;
+        let work = join(task).await?;
+        Ok(self.into_staged(work))
+    }
+
+    fn into_staged(mut self, work: Work) -> Staged {
         let file =
             std::mem::replace(&mut self.file, StagedFile { path: PathBuf::new(), remove: false });
-        Ok(Staged {
+        Staged {
             file,
             digest: work.hasher.finalize().into(),
             size_bytes: work.size_bytes,
             head: work.head,
-        })
+        }
     }
 
     fn take_buffer(&mut self) -> Vec<Bytes> {

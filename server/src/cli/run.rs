@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::io::{IsTerminal, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
 
 use photosync_protocol::process::{Exit, Ready};
 use photosync_server::accounts::rules::is_private;
@@ -11,6 +10,7 @@ use photosync_server::boot::{App, BootError, BootOptions, boot};
 use photosync_server::config::{Config, LogFormat, Resolved};
 use photosync_server::control::remote;
 use photosync_server::http::{metrics_router, router};
+use photosync_server::legacy;
 use photosync_server::serve::{self, Listener, Speaks};
 use photosync_server::upkeep;
 use tokio::net::TcpListener;
@@ -294,7 +294,22 @@ pub async fn rebuild(config: Config, owners: Vec<String>) -> Result<Exit, BootEr
 }
 
 /// Takes over an old server's data.
-pub async fn import(_config: Config, _import: ImportArgs) -> Result<Exit, BootError> {
-    let _: Option<PathBuf> = None;
-    Err(failed(Exit::Usage, "not built yet"))
+pub async fn import(config: Config, import: ImportArgs) -> Result<Exit, BootError> {
+    let owners = parse_owners(&import.owner)?;
+    let ImportArgs { dir, db, uploads, cloud, chunks, .. } = import;
+    let usage = |message: String| failed(Exit::Usage, message);
+    let sources =
+        legacy::import::Sources::find(dir.as_deref(), db, uploads, cloud, chunks).map_err(usage)?;
+    // Before `boot`, which already makes folders.
+    sources.require_apart(&config).map_err(usage)?;
+    let app = boot(config, BootOptions::default()).await?;
+    let report = legacy::import::import(&app, &sources, &owners).await;
+    app.db.close();
+    let report = report.map_err(|error| {
+        let cause = refusal(&error);
+        let hint = "what was imported so far is whole and stays; settle this, then run the same command again";
+        failed(cause.exit, format!("{}\n{hint}", cause.message))
+    })?;
+    say(&report.to_string());
+    Ok(if report.left.is_empty() { Exit::Success } else { Exit::Disagreements })
 }

@@ -43,7 +43,11 @@ pub async fn upload_multipart(
         .await?
         .ok_or_else(|| Error::bad_request("the form has no part named file"))?;
     let name = parse_wire_name(&part.file_name).map_err(bad_name)?;
-    finish(&app, Arrived { account: device.account, name, staged: part.staged }).await
+    finish(
+        &app,
+        Arrived { account: device.account, name, staged: part.staged, arrived_at_ms: None },
+    )
+    .await
 }
 
 /// `POST /api/upload/raw`: the body is the file, whatever its type says; the name is in a header.
@@ -69,7 +73,7 @@ pub async fn upload_raw(
         }
     };
     let staged = stage_body(&app, stage, body, NO_LIMIT).await?;
-    finish(&app, Arrived { account: device.account, name, staged }).await
+    finish(&app, Arrived { account: device.account, name, staged, arrived_at_ms: None }).await
 }
 
 fn bad_name(error: photosync_protocol::names::NameError) -> Error {

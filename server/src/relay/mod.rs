@@ -51,23 +51,33 @@ pub async fn store_chunk(
         );
     }
     let app = app.clone();
-    let task = tokio::spawn(async move { store_chunk_here(&app, account, chunk_id, staged).await });
+    let task = tokio::spawn(async move {
+        let _stripe = app.stripes.lock(account, &staged.digest).await;
+        let size_bytes = i64::try_from(staged.size_bytes).unwrap_or(i64::MAX);
+        let id = chunk_id.clone();
+        let known = app.db.read(move |tx| queries::find_chunk(tx, account, &id)).await?;
+        if known.is_none() {
+            plans::require_uploadable(&app, account, size_bytes).await?;
+        }
+        store_chunk_here(&app, account, chunk_id, staged).await
+    });
     task.await.map_err(|source| Error::internal("store a chunk").caused_by(source))?
 }
 
+/// Keeps a chunk that an old server held already, whatever the plan: what was paid for once is never left behind.
+pub async fn import_chunk(app: &App, account: Uuid, staged: Staged) -> Result<String> {
+    let _stripe = app.stripes.lock(account, &staged.digest).await;
+    store_chunk_here(app, account, hex::encode(staged.digest), staged).await
+}
+
+/// The caller holds the stripe of the bytes.
 async fn store_chunk_here(
     app: &App,
     account: Uuid,
     chunk_id: String,
     staged: Staged,
 ) -> Result<String> {
-    let _stripe = app.stripes.lock(account, &staged.digest).await;
     let size_bytes = i64::try_from(staged.size_bytes).unwrap_or(i64::MAX);
-    let id = chunk_id.clone();
-    let known = app.db.read(move |tx| queries::find_chunk(tx, account, &id)).await?;
-    if known.is_none() {
-        plans::require_uploadable(app, account, size_bytes).await?;
-    }
     let key = Key::chunk(account, &chunk_id);
     // `commit_new` reads bytes that are there already and compares them with their hash.
     if let CommitOutcome::Taken(staged) = app.relay_chunks.commit_new(staged, &key).await? {
@@ -110,18 +120,15 @@ pub async fn store_manifest(
 ) -> Result<bool> {
     plans::require_uploadable(app, account, 0).await?;
     let app = app.clone();
-    let task = tokio::spawn(async move {
-        store_manifest_here(&app, account, manifest_id, encrypted_manifest).await
-    });
+    let created_at = iso_utc(app.clock.now_ms());
+    let manifest = Manifest { manifest_id, encrypted_manifest, created_at };
+    let task = tokio::spawn(async move { import_manifest(&app, account, manifest).await });
     task.await.map_err(|source| Error::internal("store a manifest").caused_by(source))?
 }
 
-async fn store_manifest_here(
-    app: &App,
-    account: Uuid,
-    manifest_id: String,
-    encrypted: String,
-) -> Result<bool> {
+/// [`store_manifest`] without asking for a plan, and with the time at which an old server got it.
+pub async fn import_manifest(app: &App, account: Uuid, manifest: Manifest) -> Result<bool> {
+    let manifest_id = manifest.manifest_id.clone();
     let stripe: [u8; 32] = Sha256::digest(manifest_id.as_bytes()).into();
     let _stripe = app.stripes.lock(account, &stripe).await;
     let id = manifest_id.clone();
@@ -130,11 +137,6 @@ async fn store_manifest_here(
         return Ok(false);
     }
     let now_ms = app.clock.now_ms();
-    let manifest = Manifest {
-        manifest_id: manifest_id.clone(),
-        encrypted_manifest: encrypted,
-        created_at: iso_utc(now_ms),
-    };
     let bytes = serde_json::to_vec(&manifest)
         .map_err(|source| Error::internal("write a manifest").caused_by(source))?;
     let size_bytes = i64::try_from(bytes.len()).unwrap_or(i64::MAX);

@@ -40,6 +40,17 @@ pub fn store_chunk(
     Ok(())
 }
 
+/// Whether a chunk is in the trash.
+pub fn is_chunk_trashed(tx: &mut dyn Tx, account: Uuid, chunk_id: &str) -> DbResult<bool> {
+    let row = find(
+        tx,
+        "SELECT 1 FROM relay_chunks
+         WHERE account_uuid = ?1 AND chunk_id = ?2 AND trashed_at_ms IS NOT NULL",
+        params![account, chunk_id],
+    )?;
+    Ok(row.is_some())
+}
+
 /// When a manifest outside the trash was stored.
 pub fn find_manifest(tx: &mut dyn Tx, account: Uuid, manifest_id: &str) -> DbResult<Option<i64>> {
     let row = find(

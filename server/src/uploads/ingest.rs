@@ -25,6 +25,8 @@ pub struct Arrived {
     pub name: String,
     /// The bytes, synced.
     pub staged: Staged,
+    /// When they arrived, in Unix milliseconds, if that was earlier and elsewhere; `None` is now.
+    pub arrived_at_ms: Option<i64>,
 }
 
 /// What became of them.
@@ -47,7 +49,7 @@ pub async fn finish(app: &App, arrived: Arrived) -> Result<Finished> {
 }
 
 async fn finish_here(app: &App, arrived: Arrived) -> Result<Finished> {
-    let Arrived { account, name, staged } = arrived;
+    let Arrived { account, name, staged, arrived_at_ms } = arrived;
     if staged.size_bytes == 0 {
         return Err(Error::new(ErrorCode::EmptyFile, "the file is empty; nothing was stored"));
     }
@@ -75,6 +77,7 @@ async fn finish_here(app: &App, arrived: Arrived) -> Result<Finished> {
     let finished =
         Finished { asset_id: draft.asset_id.clone(), name: draft.name.clone(), duplicate: false };
     let key = Key::original(account, &draft.stored_name);
+    let draft = NewAsset { arrived_at_ms: arrived_at_ms.unwrap_or(draft.arrived_at_ms), ..draft };
     if let Err(error) =
         app.db.write(move |tx| queries::store(tx, &draft).map_err(Error::from)).await
     {

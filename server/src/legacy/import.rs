@@ -1,1 +1,0 @@
-//! Import of a reference server's data.
