@@ -157,7 +157,7 @@ pub async fn boot(config: Config, options: BootOptions) -> Result<App, BootError
     let locks = roots.keys().map(|root| volume::lock(root)).collect::<Result<Vec<_>, _>>()?;
 
     if !options.allow_lost_database
-        && !config.database.exists()
+        && std::fs::metadata(&config.database).map_or(0, |file| file.len()) == 0
         && has_account_folders(&config.uploads)
     {
         return Err(BootError::new(

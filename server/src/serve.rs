@@ -63,14 +63,14 @@ pub struct Listener {
 /// Serves until `stop` is done, then stops accepting, lets requests finish for [`GRACE`], and drops the rest.
 pub async fn serve(app: App, listeners: Vec<Listener>, stop: impl Future<Output = ()>) {
     let graceful = Arc::new(GracefulShutdown::new());
-    let places = Arc::new(Semaphore::new(app.config.max_connections.max(1)));
     let mut tasks = JoinSet::new();
     for listener in listeners {
         let accepting = Accepting {
             app: app.clone(),
             speaks: listener.speaks,
             router: listener.router,
-            places: places.clone(),
+            // Each listener has its own: a flood on the public port leaves control and metrics alone.
+            places: Arc::new(Semaphore::new(app.config.max_connections.max(1))),
         };
         tasks.spawn(accepting.run(listener.socket, graceful.clone()));
     }
@@ -123,20 +123,15 @@ impl Accepting {
         // Answers are small: waiting to fill a packet would delay each by 40 ms.
         let _ = stream.set_nodelay(true);
         let address = peer.ip();
-        let is_tls = match &self.speaks {
-            Speaks::Plain | Speaks::Redirect(_) => false,
-            Speaks::Tls(_) => true,
-            Speaks::Both(_) => {
-                let mut first = [0];
-                let peeked =
-                    tokio::time::timeout(self.app.config.header_wait, stream.peek(&mut first))
-                        .await;
-                // A TLS handshake record begins with 22 (RFC 8446 §5.1); no HTTP method does.
-                let Ok(Ok(1..)) = peeked else { return };
-                first == [0x16]
-            }
-        };
+        // A client that connects and says nothing must not keep its place.
+        let mut first = [0];
+        let peeked =
+            tokio::time::timeout(self.app.config.header_wait, stream.peek(&mut first)).await;
+        let Ok(Ok(1..)) = peeked else { return };
+        // A TLS handshake record begins with 22 (RFC 8446 §5.1); no HTTP method does.
+        let is_tls = first == [0x16] && matches!(self.speaks, Speaks::Both(_) | Speaks::Tls(_));
         match (&self.speaks, is_tls) {
+            (Speaks::Tls(_), false) => {}
             (Speaks::Both(acceptor) | Speaks::Tls(acceptor), true) => {
                 let handshake = acceptor.accept(stream);
                 let Ok(Ok(stream)) =
@@ -180,7 +175,7 @@ impl Accepting {
         watcher: Watcher,
         policy: Policy,
     ) where
-        S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+        S: connection::Stream,
     {
         let router = self.router.clone();
         let service = hyper::service::service_fn(move |request: Request<Incoming>| {
@@ -189,7 +184,10 @@ impl Accepting {
                 Ok::<_, std::convert::Infallible>(answer(router, request, address, policy).await)
             }
         });
-        let mut builder = auto::Builder::new(TokioExecutor::new());
+        // Told, not guessed: guessing waits without a time-out for the first bytes.
+        let builder = auto::Builder::new(TokioExecutor::new());
+        let mut builder =
+            if stream.speaks_h2() { builder.http2_only() } else { builder.http1_only() };
         builder.http1().timer(TokioTimer::new()).header_read_timeout(self.app.config.header_wait);
         builder.http2().timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(60));
         let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();

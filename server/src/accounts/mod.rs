@@ -251,8 +251,16 @@ async fn begin_session(
     };
     let token = app.tokens.sign(&claims)?;
     let (uuid, legacy, label) = (account.account_uuid, legacy_uuid.to_owned(), shorten(label, 100));
+    let verified_hash = account.password_hash.clone();
     app.db
         .write(move |tx| -> Result<()> {
+            // The password was checked a moment ago: if it was changed since, or the account closed, that counts.
+            let unchanged = queries::find_by_uuid(tx, uuid)?.is_some_and(|now| {
+                now.password_hash == verified_hash && !now.disabled && now.deleted_at_ms.is_none()
+            });
+            if !unchanged {
+                return Err(Error::new(ErrorCode::Unauthorised, "e-mail or password is wrong"));
+            }
             for derived in derived {
                 queries::bind_derived(tx, derived, uuid, now_ms)?;
             }
@@ -355,6 +363,9 @@ pub async fn reset_password_by_device(
 
 /// Sets a password and ends every session. Returns how many there were.
 pub async fn set_password(app: &App, account: Uuid, password: String) -> Result<i64> {
+    if password.chars().count() < rules::MIN_PASSWORD_CHARS {
+        return Err(Error::bad_request("the password must have at least 6 characters"));
+    }
     let hash = app.passwords.hash(password).await?;
     let now_ms = app.clock.now_ms();
     app.db
@@ -457,8 +468,7 @@ pub async fn restore_deleted(app: &App, typed: &str) -> Result<Account> {
             if queries::find_by_email(tx, &email)?.is_some() {
                 return Err(Error::new(ErrorCode::EmailTaken, "this e-mail has a live account"));
             }
-            let deleted = queries::list(tx)?.into_iter().rfind(|account| account.email == email);
-            let account = deleted
+            let account = queries::find_deleted_by_email(tx, &email)?
                 .ok_or_else(|| Error::not_found("there is no deleted account of this e-mail"))?;
             queries::clear_deleted(tx, account.account_uuid)?;
             Ok(account)

@@ -156,22 +156,46 @@ pub fn list_to_erase(tx: &mut dyn Tx, deleted_before_ms: i64) -> DbResult<Vec<Uu
     rows.iter().map(|row| row.uuid(0)).collect()
 }
 
-/// Notes that an account's bytes are gone.
-pub fn set_erased(tx: &mut dyn Tx, account_uuid: Uuid, now_ms: i64) -> DbResult<()> {
+/// Forgets everything of an account that was deleted before `deleted_before_ms`; false, and nothing changes, if it was
+/// brought back meanwhile. The row itself stays: its UUID must never be given to somebody else.
+pub fn set_erased(
+    tx: &mut dyn Tx,
+    account_uuid: Uuid,
+    deleted_before_ms: i64,
+    now_ms: i64,
+) -> DbResult<bool> {
+    let erased = tx.execute(
+        "UPDATE accounts
+         SET erased_at_ms = ?3, password_hash = NULL, hardware_device_id = NULL, held_count = 0, held_bytes = 0,
+             relay_bytes = 0, relay_manifests = 0
+         WHERE account_uuid = ?1 AND deleted_at_ms < ?2 AND erased_at_ms IS NULL",
+        params![account_uuid, deleted_before_ms, now_ms],
+    )?;
+    if erased == 0 {
+        return Ok(false);
+    }
     tx.execute("DELETE FROM assets WHERE account_uuid = ?1", params![account_uuid])?;
     tx.execute("DELETE FROM relay_chunks WHERE account_uuid = ?1", params![account_uuid])?;
     tx.execute("DELETE FROM relay_manifests WHERE account_uuid = ?1", params![account_uuid])?;
     tx.execute("DELETE FROM relay_device_states WHERE account_uuid = ?1", params![account_uuid])?;
     tx.execute("DELETE FROM plans WHERE account_uuid = ?1", params![account_uuid])?;
     tx.execute("DELETE FROM sessions WHERE account_uuid = ?1", params![account_uuid])?;
-    tx.execute(
-        "UPDATE accounts
-         SET erased_at_ms = ?2, password_hash = NULL, hardware_device_id = NULL, held_count = 0, held_bytes = 0,
-             relay_bytes = 0, relay_manifests = 0
-         WHERE account_uuid = ?1",
-        params![account_uuid, now_ms],
+    Ok(true)
+}
+
+/// The latest deleted account of an e-mail whose bytes are still there.
+pub fn find_deleted_by_email(tx: &mut dyn Tx, email: &str) -> DbResult<Option<Account>> {
+    let row = find(
+        tx,
+        "SELECT account_uuid, user_id, email, generation, role, password_hash, hardware_device_id, disabled,
+                created_at_ms, deleted_at_ms, held_count, held_bytes, relay_bytes
+         FROM accounts
+         WHERE email = ?1 AND deleted_at_ms IS NOT NULL AND erased_at_ms IS NULL
+         ORDER BY generation DESC
+         LIMIT 1",
+        params![email],
     )?;
-    Ok(())
+    row.as_ref().map(account).transpose()
 }
 
 /// The account a legacy device UUID names.

@@ -72,7 +72,16 @@ impl LocalStore {
     /// Begins an upload of `declared_bytes` (0 if unknown). Refused at once when the disk has no room for it.
     pub fn stage(&self, account: Uuid, declared_bytes: u64) -> Result<Stage, BlobError> {
         self.require_space(declared_bytes)?;
-        let path = self.account_folder(account).join(STAGING).join(random_id());
+        let staging = self.account_folder(account).join(STAGING);
+        if !staging.is_dir() {
+            // A crash, a full disk or a backup that left hidden folders out. Never on an unmounted disk, though.
+            if !matches!(super::volume::find_id(&self.root), Ok(Some(_))) {
+                let source = io::Error::new(io::ErrorKind::NotFound, "the storage is not there");
+                return Err(BlobError::new("begin", "an upload", source));
+            }
+            self.create_account_folder(account)?;
+        }
+        let path = staging.join(random_id());
         let store = self.clone();
         let space = Arc::new(move |bytes| store.require_space(bytes));
         Ok(Stage::new(path, self.disk.clone(), space))

@@ -144,6 +144,14 @@ fn default_data_dir() -> Option<PathBuf> {
 /// Carries a command out here, or by the server that holds the data.
 async fn command(config: Config, command: Command) -> Result<Exit, BootError> {
     let data_dir = config.data_dir.clone();
+    // Looking at a folder that does not exist must not make one and call it healthy.
+    let makes_data = matches!(command, Command::UserAdd { .. } | Command::UserInvite { .. });
+    if !makes_data && !config.database.exists() && !config.uploads.exists() {
+        return Err(failed(
+            Exit::Storage,
+            format!("there is no PhotoSync data in {}", data_dir.display()),
+        ));
+    }
     let outcome = match boot(config, BootOptions::default()).await {
         Ok(app) => {
             let outcome = control::execute(&app, command).await;

@@ -269,10 +269,19 @@ pub async fn rebuild(config: Config, owners: Vec<String>) -> Result<Exit, BootEr
         );
         return Err(failed(Exit::Storage, message));
     }
+    let database = config.database.clone();
     let options = BootOptions { allow_lost_database: true, ..BootOptions::default() };
     let app = boot(config, options).await?;
     let report = upkeep::rebuild::rebuild(&app, &owners).await;
     app.db.close().await;
+    if report.is_err() {
+        // Half an index must not look like one: the folders are untouched, and the command can be run again.
+        for suffix in ["", "-wal", "-shm"] {
+            let mut file = database.clone().into_os_string();
+            file.push(suffix);
+            let _ = std::fs::remove_file(file);
+        }
+    }
     let report = report.map_err(|error| refusal(&error))?;
     for (email, originals) in &report.accounts {
         say(&format!(
@@ -304,7 +313,7 @@ pub async fn import(config: Config, import: ImportArgs) -> Result<Exit, BootErro
     sources.require_apart(&config).map_err(usage)?;
     let app = boot(config, BootOptions::default()).await?;
     let report = legacy::import::import(&app, &sources, &owners).await;
-    app.db.close();
+    app.db.close().await;
     let report = report.map_err(|error| {
         let cause = refusal(&error);
         let hint = "what was imported so far is whole and stays; settle this, then run the same command again";

@@ -82,6 +82,7 @@ impl From<rusqlite::Error> for MigrateError {
 
 /// Creates or migrates the database at `path`. `now_ms` names the copy that is made before a migration.
 pub fn migrate(path: &Path, now_ms: i64) -> Result<(), MigrateError> {
+    make_private(path)?;
     let mut connection = open(path)?;
     let pragma = |connection: &Connection, name: &str| -> rusqlite::Result<i64> {
         connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get(0))
@@ -131,16 +132,33 @@ pub fn migrate(path: &Path, now_ms: i64) -> Result<(), MigrateError> {
     Ok(())
 }
 
-/// Whether the file at `path` is a database of this program. False for anything else, also for no file.
+/// Whether the file at `path` is a database of this program, or an empty one. False for anything else, also for no
+/// file.
 pub fn is_ours(path: &Path) -> DbResult<bool> {
     if !path.exists() {
         return Ok(false);
     }
     let connection = Connection::open_with_flags(path, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)
         .map_err(|source| statement_error("open the database", &source))?;
-    let id: rusqlite::Result<i64> =
-        connection.query_row("PRAGMA application_id", [], |row| row.get(0));
-    Ok(matches!(id, Ok(APPLICATION_ID)))
+    let number = |sql| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+    let tables = number("SELECT COUNT(*) FROM sqlite_schema");
+    // A power cut in the middle of the first start leaves a database without tables.
+    Ok(matches!(tables, Ok(0)) || matches!(number("PRAGMA application_id"), Ok(APPLICATION_ID)))
+}
+
+/// Password hashes are nobody else's business: SQLite gives its log the same mode as the database.
+fn make_private(path: &Path) -> Result<(), MigrateError> {
+    let mut options = std::fs::File::options();
+    options.create(true).truncate(false).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(drop).map_err(|source| {
+        MigrateError::Db(DbError::Statement {
+            sql: "create the database",
+            reason: source.to_string(),
+            kind: super::DbFailure::Disk,
+        })
+    })
 }
 
 fn check_history(connection: &Connection) -> Result<(), MigrateError> {

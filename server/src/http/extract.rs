@@ -21,7 +21,17 @@ pub struct Peer {
     pub tls: bool,
 }
 
-const FORWARDING: [&str; 4] = ["x-forwarded-for", "forwarded", "x-real-ip", "x-forwarded-host"];
+/// Signs that somebody else is behind the address: a proxy's headers, and the origin of a web page, which may be
+/// any page in a browser on this network.
+const FORWARDING: [&str; 7] = [
+    "x-forwarded-for",
+    "forwarded",
+    "x-real-ip",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "via",
+    "origin",
+];
 
 impl FromRequestParts<App> for Caller {
     type Rejection = Error;

@@ -2,15 +2,27 @@
 //!
 //! The form is read to its very end before anything is finished: a form that was cut off is an error, not a file.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
+
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Request};
 use axum::http::{HeaderMap, HeaderValue, header};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, stream};
 use photosync_protocol::error::ErrorCode;
 
 use crate::blobs::{Stage, Staged};
 use crate::boot::App;
 use crate::error::{Error, Result};
 use crate::http::body::{broken_body, too_large, with_idle_limit};
+
+/// Bytes given to the form's parser at once.
+const BURST_BYTES: usize = 512 * 1024;
+/// Bytes read without finding a part's beginning or giving out any of its content: far above what two network reads
+/// and a head need, small enough that a form without end costs nothing.
+const MAX_HEAD_BYTES: usize = 2 * 1024 * 1024;
 
 /// The bytes of the wanted part and its name as it came on the wire.
 pub struct FilePart {
@@ -29,7 +41,9 @@ pub async fn stage_file_part(
     stage: Stage,
     max_bytes: u64,
 ) -> Result<Option<FilePart>> {
-    let mut request = Request::new(Body::from_stream(with_idle_limit(body, app.config.body_idle)));
+    let unread = Arc::new(AtomicUsize::new(0));
+    let pieces = in_bursts(with_idle_limit(body, app.config.body_idle), unread.clone());
+    let mut request = Request::new(Body::from_stream(pieces));
     *request.headers_mut() = headers.clone();
     // The limits are ours: originals have none but the disk.
     DefaultBodyLimit::disable().apply(&mut request);
@@ -40,6 +54,7 @@ pub async fn stage_file_part(
     let mut found = None;
     // A form without its closing boundary is noticed by asking for one more part.
     while let Some(mut part) = form.next_field().await.map_err(|source| broken_form(&source))? {
+        unread.store(0, Ordering::Relaxed);
         let disposition = Disposition::parse(part.headers());
         let is_wanted = disposition.name == wanted.as_bytes();
         let mut taken = if is_wanted { stage.take() } else { None };
@@ -47,6 +62,7 @@ pub async fn stage_file_part(
             return Err(Error::bad_request("the form has more than one file"));
         }
         while let Some(piece) = part.chunk().await.map_err(|source| broken_form(&source))? {
+            unread.store(0, Ordering::Relaxed);
             app.metrics.received_bytes.inc_by(piece.len() as u64);
             if let Some(stage) = &mut taken {
                 stage.push(piece).await?;
@@ -63,6 +79,39 @@ pub async fn stage_file_part(
         Some((stage, file_name)) => Ok(Some(FilePart { staged: stage.seal().await?, file_name })),
         None => Ok(None),
     }
+}
+
+/// Passes a body on in bursts, counting bytes in `unread`.
+///
+/// The form's parser takes everything that is ready before it gives anything out; a fast client would make it hold
+/// megabytes. So after each burst it is told that nothing is ready for a moment.
+fn in_bursts<S>(
+    mut body: S,
+    unread: Arc<AtomicUsize>,
+) -> impl Stream<Item = std::io::Result<Bytes>> + Send
+where
+    S: Stream<Item = std::io::Result<Bytes>> + Send + Unpin,
+{
+    let mut burst_bytes = 0;
+    stream::poll_fn(move |cx| {
+        if burst_bytes >= BURST_BYTES {
+            burst_bytes = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let Poll::Ready(piece) = body.poll_next_unpin(cx) else {
+            burst_bytes = 0;
+            return Poll::Pending;
+        };
+        let Some(Ok(bytes)) = &piece else { return Poll::Ready(piece) };
+        burst_bytes += bytes.len();
+        if unread.fetch_add(bytes.len(), Ordering::Relaxed) + bytes.len() > MAX_HEAD_BYTES {
+            let endless =
+                std::io::Error::new(std::io::ErrorKind::InvalidData, "a part's head has no end");
+            return Poll::Ready(Some(Err(endless)));
+        }
+        Poll::Ready(piece)
+    })
 }
 
 fn broken_form(error: &axum::extract::multipart::MultipartError) -> Error {

@@ -67,7 +67,6 @@ pub async fn put_chunk(
             return Err(too_large(app.config.chunk_bytes));
         }
         plans::require_uploadable(&app, account, 0).await?;
-        app.relay_chunks.create_account_folder(account)?;
         Ok(app.relay_chunks.stage(account, declared)?)
     };
     let stage = match begun.await {
@@ -114,7 +113,8 @@ pub async fn put_manifest(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<v1::ManifestStored>> {
-    let permit = app.manifest_bodies.acquire().await.map_err(|_| Error::busy())?;
+    let waiting = tokio::time::timeout(app.config.queue_wait, app.manifest_bodies.acquire()).await;
+    let permit = waiting.map_err(|_| Error::busy())?.map_err(|_| Error::busy())?;
     let request: v1::ManifestRequest =
         read_json(&app, &headers, body, app.config.manifest_bytes).await?;
     let manifest_id =

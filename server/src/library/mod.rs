@@ -21,6 +21,9 @@ use queries::{Asset, Listed};
 /// slow client reads.
 pub const STEP_ROWS: i64 = 1000;
 
+/// Longest page; the unpaged listing is streamed instead and has no limit.
+pub const MAX_PAGE_ROWS: i64 = 10_000;
+
 /// A page of a listing.
 #[derive(Debug)]
 pub struct Page {
@@ -33,6 +36,7 @@ pub struct Page {
 /// Rows `offset..offset+limit` of the held assets, at most [`STEP_ROWS`] at a time for the database.
 pub async fn list_page(app: &App, account: Uuid, offset: i64, limit: i64) -> Result<Page> {
     let (total, version) = app.db.read(move |tx| queries::find_totals(tx, account)).await?;
+    let limit = limit.min(MAX_PAGE_ROWS);
     let mut after = find_start(app, account, version, offset).await?;
     let mut rows = Vec::new();
     while let Some(start) = after {
@@ -109,7 +113,7 @@ pub async fn open_by_segment(app: &App, account: Uuid, segment: &[u8]) -> Result
 pub async fn open(app: &App, asset: Asset) -> Result<Original> {
     let original = Key::original(asset.account_uuid, &asset.stored_name);
     let trashed = Key::trashed(asset.account_uuid, &asset.asset_id);
-    // Restoring commits the row before it moves the file, so for a moment the bytes are still in the trash.
+    // Between this row's reading and now it may have been trashed and moved.
     for key in [original, trashed] {
         if let Some((file, size_bytes)) = app.originals.open(&key).await? {
             if i64::try_from(size_bytes) == Ok(asset.size_bytes) {
@@ -125,17 +129,20 @@ pub async fn open(app: &App, asset: Asset) -> Result<Original> {
     ))
 }
 
+/// Refuses to go on while the storage of the originals is not there, as when a disk is not mounted.
+pub fn require_storage(app: &App) -> Result<()> {
+    if matches!(find_id(app.originals.root()), Ok(Some(_))) {
+        return Ok(());
+    }
+    let message = "the storage of the originals is not there";
+    Err(Error::new(ErrorCode::StorageFailed, message).retry_after(60))
+}
+
 /// Sets a held asset aside: its row is no longer listed, its bytes (if any) stay where they are.
 ///
 /// On a root without its marker (a disk that is not mounted) nothing may be called missing.
 pub async fn quarantine(app: &App, asset: Asset) -> Result<()> {
-    if !matches!(find_id(app.originals.root()), Ok(Some(_))) {
-        return Err(Error::new(
-            ErrorCode::StorageFailed,
-            "the storage of the originals is not there",
-        )
-        .retry_after(60));
-    }
+    require_storage(app)?;
     tracing::error!(account = %asset.account_uuid, asset = %asset.asset_id, "an original is missing or damaged; it is wanted again");
     let now_ms = app.clock.now_ms();
     Ok(app.db.write(move |tx| queries::set_quarantined(tx, &asset, now_ms)).await?)

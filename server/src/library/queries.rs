@@ -57,7 +57,7 @@ pub fn find_by_digest(
     row.as_ref().map(asset).transpose()
 }
 
-/// The held asset with this listed name or, failing that, one whose name folds to the same key.
+/// The held asset whose listed name folds to this key; at most one does.
 pub fn find_listed_by_name(
     tx: &mut dyn Tx,
     account: Uuid,
@@ -160,7 +160,9 @@ pub fn store(tx: &mut dyn Tx, new: &NewAsset) -> DbResult<()> {
 
 /// Makes an asset held again, under this name, whatever its state was.
 pub fn set_held(tx: &mut dyn Tx, asset: &Asset, new: &NewAsset) -> DbResult<()> {
-    let was_listed = i64::from(asset.listed);
+    // Read here, not from `asset`: a purge may have come in between.
+    let row = find(tx, "SELECT listed FROM assets WHERE asset_id = ?1", params![&asset.asset_id])?;
+    let was_listed = row.map_or(Ok(0), |row| row.integer(0))?;
     tx.execute(
         "UPDATE assets
          SET name = ?2, stored_name = ?3, name_fold = ?4, stored_fold = ?5, trashed_at_ms = NULL,

@@ -33,6 +33,19 @@ pub fn sanitise_manifest_id(text: &str) -> String {
     text.chars().filter(keep).take(MAX_MANIFEST_ID_CHARS).collect()
 }
 
+/// What decides about a chunk is serialised by: its hash, like that of any other bytes.
+pub fn stripe_of_chunk(chunk_id: &str) -> [u8; 32] {
+    let mut digest = [0; 32];
+    // An id that is no hash has no chunk: any stripe will do.
+    let _ = hex::decode_to_slice(chunk_id, &mut digest);
+    digest
+}
+
+/// What decides about a manifest is serialised by.
+pub fn stripe_of_manifest(manifest_id: &str) -> [u8; 32] {
+    Sha256::digest(manifest_id.as_bytes()).into()
+}
+
 /// Keeps a sealed chunk under the hash of its bytes. `claimed`: what the client says it is; without it the hash of
 /// the bytes counts. The same chunk twice is one chunk; a damaged one is replaced by the good bytes.
 pub async fn store_chunk(
@@ -129,8 +142,7 @@ pub async fn store_manifest(
 /// [`store_manifest`] without asking for a plan, and with the time at which an old server got it.
 pub async fn import_manifest(app: &App, account: Uuid, manifest: Manifest) -> Result<bool> {
     let manifest_id = manifest.manifest_id.clone();
-    let stripe: [u8; 32] = Sha256::digest(manifest_id.as_bytes()).into();
-    let _stripe = app.stripes.lock(account, &stripe).await;
+    let _stripe = app.stripes.lock(account, &stripe_of_manifest(&manifest_id)).await;
     let id = manifest_id.clone();
     let known = app.db.read(move |tx| queries::find_manifest(tx, account, &id)).await?;
     if known.is_some() {

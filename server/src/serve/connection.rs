@@ -10,12 +10,32 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
+use tokio_rustls::server::TlsStream;
 
 /// Longest time spent reading what nobody wants any more.
 const LINGER: Duration = Duration::from_secs(2);
 /// Most bytes read that way.
 const LINGER_BYTES: usize = 16 * 1024 * 1024;
+
+/// A stream that can be served.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {
+    /// Whether both ends agreed on HTTP/2 (ALPN).
+    fn speaks_h2(&self) -> bool;
+}
+
+impl Stream for TcpStream {
+    fn speaks_h2(&self) -> bool {
+        false
+    }
+}
+
+impl Stream for TlsStream<TcpStream> {
+    fn speaks_h2(&self) -> bool {
+        self.get_ref().1.alpn_protocol() == Some(b"h2")
+    }
+}
 
 /// A stream that lingers when it is closed.
 pub struct Connection<S> {
@@ -30,6 +50,13 @@ impl<S> Connection<S> {
     /// Wraps an accepted stream.
     pub fn new(stream: S) -> Self {
         Self { stream, closed: false, lingered_bytes: 0, deadline: None, ended: false }
+    }
+}
+
+impl<S: Stream> Connection<S> {
+    /// See [`Stream::speaks_h2`].
+    pub fn speaks_h2(&self) -> bool {
+        self.stream.speaks_h2()
     }
 }
 

@@ -9,33 +9,50 @@ use uuid::Uuid;
 
 use crate::accounts::{self, queries as account_queries};
 use crate::auth::random_id;
-use crate::blobs::{BlobError, Key, NAMES_FILE, hash_file};
+use crate::blobs::{BlobError, Key, NAMES_FILE, hash_file, sync_dir};
 use crate::boot::App;
 use crate::error::{Error, Result};
 use crate::library::queries::{self, NewAsset};
 use crate::uploads::ingest::media_type;
 
-/// Adopts in every live account's folder; returns how many files.
+/// What became of files without a row.
+#[derive(Debug, Default)]
+pub struct Adopted {
+    /// Files that are held now.
+    pub files: u64,
+    /// One sentence for each that is not, and why.
+    pub left: Vec<String>,
+}
+
+/// Adopts in every live account's folder; returns how many files. What cannot be read is logged and left.
 pub async fn adopt_all(app: &App) -> Result<u64> {
+    crate::library::require_storage(app)?;
     let accounts = accounts::list(app).await?;
     let mut adopted = 0;
     for account in accounts.into_iter().filter(|account| account.deleted_at_ms.is_none()) {
-        adopted += adopt_folder(app, account.account_uuid).await?;
+        let done = adopt_folder(app, account.account_uuid).await?;
+        adopted += done.files;
+        for left in done.left {
+            tracing::warn!(left, "a file without an entry in the index was left alone");
+        }
     }
     Ok(adopted)
 }
 
-/// Adopts in one account's folder, oldest file first.
-pub async fn adopt_folder(app: &App, account: Uuid) -> Result<u64> {
+/// Adopts in one account's folder, oldest file first. A file that cannot be read stops nobody else's.
+pub async fn adopt_folder(app: &App, account: Uuid) -> Result<Adopted> {
     let folder = app.originals.account_folder(account);
     let (files, names) = blocking(move || Ok((list_files(&folder)?, lost_names(&folder)))).await?;
-    let mut adopted = 0;
+    let mut done = Adopted::default();
     for file in files {
-        if adopt_file(app, account, file, &names).await? {
-            adopted += 1;
+        let shown = format!("{account}/{}", file.name);
+        match adopt_file(app, account, file, &names).await {
+            Ok(true) => done.files += 1,
+            Ok(false) => {}
+            Err(error) => done.left.push(format!("{shown}: {}", error.cause_chain())),
         }
     }
-    Ok(adopted)
+    Ok(done)
 }
 
 struct Found {
@@ -120,6 +137,13 @@ async fn adopt_file(
     if size_bytes != file.size_bytes || still_there != Some(size_bytes) {
         return Ok(false);
     }
+    // Nobody may have synced it yet: its row must not be more durable than its bytes.
+    let path = file.path.clone();
+    blocking(move || {
+        std::fs::File::open(&path)?.sync_all()?;
+        path.parent().map_or(Ok(()), sync_dir)
+    })
+    .await?;
     let name = names.get(&file.name).cloned().unwrap_or_else(|| file.name.clone());
     let new = NewAsset {
         asset_id: random_id(),
@@ -139,7 +163,7 @@ async fn adopt_file(
             match queries::find_by_digest(tx, account, &new.digest)? {
                 // Held elsewhere, or its name is: `check` names the file, nobody loses anything.
                 Some(asset) if asset.listed => return Ok(false),
-                // A trashed asset whose file was put back by hand stays in the trash.
+                // One in the trash or set aside stays there; sending it again, or `trash-restore`, brings it back.
                 Some(_) => return Ok(false),
                 None if taken => return Ok(false),
                 None => {}

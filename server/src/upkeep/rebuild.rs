@@ -30,9 +30,10 @@ pub struct Rebuilt {
 /// Fills an empty database from the folders. `owners`: whose folders without an owner file are.
 pub async fn rebuild(app: &App, owners: &HashMap<Uuid, String>) -> Result<Rebuilt> {
     let mut report = Rebuilt::default();
+    let mut found = Vec::new();
     for account in list_uuids(app.originals.root())? {
         let owner = match (owner_file::read(&app.originals, account), owners.get(&account)) {
-            (Ok(Some(owner)), _) => (owner.email, owner.generation, owner.role),
+            (Ok(Some(owner)), None) => (owner.email, owner.generation, owner.role),
             (_, Some(email)) => {
                 (email.clone(), generation_of(email, account), "creator".to_owned())
             }
@@ -50,12 +51,24 @@ pub async fn rebuild(app: &App, owners: &HashMap<Uuid, String>) -> Result<Rebuil
             }
         };
         let email = parse_email(&owner.0).map_err(|error| Error::bad_request(error.to_string()))?;
+        found.push((account, email, owner.1, owner.2));
+    }
+    // The newest account of an e-mail gets it; an older one had been deleted, and its folder waits.
+    found.sort_by_key(|(_, _, generation, _)| std::cmp::Reverse(*generation));
+    let mut taken = std::collections::HashSet::new();
+    for (account, email, generation, role) in found {
+        if !taken.insert(email.clone()) {
+            report.left.push(format!(
+                "{account} is an older account of {email}; to have it back, run again with --owner {account}=OTHER-E-MAIL"
+            ));
+            continue;
+        }
         let row = Account {
             account_uuid: account,
             user_id: i64::from_be_bytes(random_bytes::<8>()) & ((1 << 53) - 1),
             email: email.clone(),
-            generation: owner.1,
-            role: owner.2,
+            generation,
+            role,
             password_hash: None,
             hardware_device_id: None,
             disabled: false,
@@ -67,9 +80,10 @@ pub async fn rebuild(app: &App, owners: &HashMap<Uuid, String>) -> Result<Rebuil
         };
         adopt::adopt_account(app, row.clone()).await?;
         owner_file::ensure_folder(app, &row).await?;
-        let originals = adopt::adopt_folder(app, account).await?;
+        let mut adopted = adopt::adopt_folder(app, account).await?;
+        report.left.append(&mut adopted.left);
         report.relay_objects += rebuild_relay(app, account, &mut report.left).await?;
-        report.accounts.push((email, originals));
+        report.accounts.push((email, adopted.files));
     }
     Ok(report)
 }

@@ -12,7 +12,11 @@ use crate::library::queries::{self, Asset};
 use crate::relay::queries as relay_queries;
 
 /// Moves freshly trashed files, removes what is over, erases deleted accounts.
+///
+/// Does nothing while the storage is not there: on an unmounted disk everything would look removed. One file that
+/// cannot be moved is logged and tried again next time; it stops nobody else's.
 pub async fn tidy(app: &App) -> Result<()> {
+    crate::library::require_storage(app)?;
     let now_ms = app.clock.now_ms();
     let over_ms = now_ms - app.config.trash_days * DAY_MS;
     let mut after = String::new();
@@ -22,10 +26,16 @@ pub async fn tidy(app: &App) -> Result<()> {
         let Some(last) = page.last() else { break };
         after.clone_from(&last.asset_id);
         for asset in page {
-            if asset.trashed_at_ms.is_some_and(|at| at < over_ms) {
-                expire(app, asset).await?;
+            let over = asset.trashed_at_ms.is_some_and(|at| at < over_ms);
+            let id = asset.asset_id.clone();
+            let done = if over {
+                expire(app, asset).await
             } else {
-                move_to_trash(app, &asset).await?;
+                move_to_trash(app, &asset).await.map(drop)
+            };
+            if let Err(error) = done {
+                let causes = error.cause_chain();
+                tracing::warn!(asset = %id, %error, causes, "a trashed file was left for the next round");
             }
         }
     }
@@ -40,29 +50,32 @@ async fn find_still_trashed(app: &App, asset: &Asset) -> Result<Option<Asset>> {
     Ok(found.filter(|found| found.asset_id == asset.asset_id && found.trashed_at_ms.is_some()))
 }
 
-async fn move_to_trash(app: &App, asset: &Asset) -> Result<()> {
+/// False if it must be tried again later, because an upload is about to use the name.
+async fn move_to_trash(app: &App, asset: &Asset) -> Result<bool> {
     let to = Key::trashed(asset.account_uuid, &asset.asset_id);
     if app.originals.find_size(&to)?.is_some() {
-        return Ok(());
+        return Ok(true);
     }
     let _stripe = app.stripes.lock(asset.account_uuid, &asset.digest).await;
-    let Some(asset) = find_still_trashed(app, asset).await? else { return Ok(()) };
+    let Some(asset) = find_still_trashed(app, asset).await? else { return Ok(true) };
     // The name may belong to a newer file already, or be about to: then this asset's file is not there any more, and
     // what is there must not be touched.
     let (account, fold) = (asset.account_uuid, fold_key(&asset.stored_name));
     let Some(_guard) = app.names.try_reserve(account, &fold_key(&asset.name), &fold) else {
-        return Ok(());
+        return Ok(false);
     };
     if app.db.read(move |tx| queries::find_by_stored_fold(tx, account, &fold)).await?.is_some() {
-        return Ok(());
+        return Ok(true);
     }
     let from = Key::original(asset.account_uuid, &asset.stored_name);
     app.originals.relocate(&from, &to).await?;
-    Ok(())
+    Ok(true)
 }
 
 async fn expire(app: &App, asset: Asset) -> Result<()> {
-    move_to_trash(app, &asset).await?;
+    if !move_to_trash(app, &asset).await? {
+        return Ok(());
+    }
     let _stripe = app.stripes.lock(asset.account_uuid, &asset.digest).await;
     let Some(asset) = find_still_trashed(app, &asset).await? else { return Ok(()) };
     // Row first: bytes without a row in `.trash` are harmless, a row without bytes is not.
@@ -81,6 +94,9 @@ async fn expire_relay(app: &App, over_ms: i64) -> Result<()> {
             return Ok(());
         }
         for (account, chunk_id) in chunks {
+            // A chunk that is just being sent again holds the stripe: it comes back before, or is new afterwards.
+            let _stripe =
+                app.stripes.lock(account, &crate::relay::stripe_of_chunk(&chunk_id)).await;
             let id = chunk_id.clone();
             let gone = app
                 .db
@@ -91,6 +107,8 @@ async fn expire_relay(app: &App, over_ms: i64) -> Result<()> {
             }
         }
         for (account, manifest_id) in manifests {
+            let _stripe =
+                app.stripes.lock(account, &crate::relay::stripe_of_manifest(&manifest_id)).await;
             let id = manifest_id.clone();
             let gone = app
                 .db
@@ -107,7 +125,14 @@ async fn erase_accounts(app: &App, over_ms: i64) -> Result<()> {
     let accounts = app.db.read(move |tx| account_queries::list_to_erase(tx, over_ms)).await?;
     for account in accounts {
         let now_ms = app.clock.now_ms();
-        app.db.write(move |tx| account_queries::set_erased(tx, account, now_ms)).await?;
+        let erased = app
+            .db
+            .write(move |tx| account_queries::set_erased(tx, account, over_ms, now_ms))
+            .await?;
+        if !erased {
+            // Brought back in the meantime.
+            continue;
+        }
         for store in [&app.originals, &app.relay, &app.relay_chunks] {
             let folder = store.account_folder(account);
             let removed =

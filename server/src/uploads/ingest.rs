@@ -102,15 +102,30 @@ async fn meet_known(app: &App, asset: Asset, staged: Staged) -> Result<Finished>
     if asset.trashed_at_ms.is_some() {
         return restore(app, asset, staged).await;
     }
-    // Listed, but missing or of another length; or quarantined: heal in place. What is there may be all that is
-    // left of something a person did by hand, so it is set aside, not thrown away.
-    if on_disk.is_some() {
-        let aside = Key::quarantined(asset.account_uuid, &asset.asset_id);
+    heal(app, asset, staged).await
+}
+
+/// Puts good bytes where an asset's are missing or wrong. Its name is reserved and its row read again: after a purge in
+/// between, the file of that name may be somebody else's.
+async fn heal(app: &App, asset: Asset, staged: Staged) -> Result<Finished> {
+    let (account, digest) = (asset.account_uuid, asset.digest);
+    let guard =
+        app.names.try_reserve(account, &fold_key(&asset.name), &fold_key(&asset.stored_name));
+    let now = app.db.read(move |tx| queries::find_by_digest(tx, account, &digest)).await?;
+    let still_its_name =
+        now.is_some_and(|now| now.trashed_at_ms.is_none() && now.stored_name == asset.stored_name);
+    let Some(_guard) = guard.filter(|_| still_its_name) else {
+        return restore(app, asset, staged).await;
+    };
+    let key = Key::original(account, &asset.stored_name);
+    // What is there may be all that is left of something a person did by hand: it is set aside, not thrown away.
+    if app.originals.find_size(&key)?.is_some() {
+        let aside = Key::quarantined(account, &asset.asset_id);
         app.originals.remove(&aside).await?;
         app.originals.relocate(&key, &aside).await?;
     }
     app.originals.heal(staged, &key).await?;
-    tracing::info!(account = %asset.account_uuid, asset = %asset.asset_id, "an original was healed by being sent again");
+    tracing::info!(%account, asset = %asset.asset_id, "an original was healed by being sent again");
     let (asset_id, name) = (asset.asset_id.clone(), asset.name.clone());
     let draft = draft_of(&asset, asset.name.clone());
     app.db.write(move |tx| queries::set_held(tx, &asset, &draft)).await?;
@@ -293,8 +308,9 @@ async fn keep_lost_name(app: &App, asset: &NewAsset) -> Result<()> {
         return Ok(());
     }
     let path = app.originals.account_folder(asset.account_uuid).join(NAMES_FILE);
-    let line =
-        serde_json::json!({"stored": asset.stored_name, "name": asset.name}).to_string() + "\n";
+    let line = serde_json::json!({"stored": asset.stored_name, "name": asset.name}).to_string();
+    // A line torn by a crash must not swallow this one: blank lines mean nothing.
+    let line = format!("\n{line}\n");
     let append = move || -> std::io::Result<()> {
         let mut options = std::fs::File::options();
         options.create(true).append(true);
