@@ -1,1 +1,4 @@
 //! Black-box tests of the built binaries: one program.
+
+mod stand;
+mod weaknesses;
