@@ -138,6 +138,7 @@ async fn store_manifest_here(
     let bytes = serde_json::to_vec(&manifest)
         .map_err(|source| Error::internal("write a manifest").caused_by(source))?;
     let size_bytes = i64::try_from(bytes.len()).unwrap_or(i64::MAX);
+    app.relay.create_account_folder(account)?;
     let mut stage = app.relay.stage(account, bytes.len() as u64)?;
     stage.push(bytes.into()).await?;
     let staged = stage.seal().await?;
