@@ -2,3 +2,4 @@
 
 mod stand;
 mod weaknesses;
+mod wire;
