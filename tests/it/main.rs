@@ -1,1 +1,5 @@
 //! Black-box tests of the built binaries: one program.
+
+mod stand;
+mod weaknesses;
+mod wire;

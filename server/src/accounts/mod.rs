@@ -84,9 +84,15 @@ pub async fn register(app: &App, caller: Caller, new: NewAccount) -> Result<Sign
     let presented = new.device_uuid.as_deref().map(parse_device_uuid).transpose()?;
     let policy = rules::registration_for(app.config.registration, caller.address, caller.forwarded);
     require_registration(app, policy, &email).await?;
+    let derived = legacy_device_uuids(&new.email, &new.password);
+    // Asked before the account exists: a refused registration must not take the e-mail.
+    if let Some(claimed) = presented.filter(|uuid| !derived.contains(uuid))
+        && app.db.read(move |tx| queries::find_alias(tx, claimed)).await?.is_some()
+    {
+        return Err(device_taken());
+    }
 
     let hash = app.passwords.hash(new.password.clone()).await?;
-    let derived = legacy_device_uuids(&new.email, &new.password);
     let on_lan = rules::is_private(caller.address) && !caller.forwarded;
     let draft = Draft {
         email,
@@ -101,6 +107,10 @@ pub async fn register(app: &App, caller: Caller, new: NewAccount) -> Result<Sign
     crate::relay::plans::begin(app, account.account_uuid, new.plan_gb).await?;
     let legacy = new.device_uuid.unwrap_or_else(|| account.account_uuid.to_string());
     begin_session(app, &account, &legacy, presented, derived, "registered", None).await
+}
+
+fn device_taken() -> Error {
+    Error::new(ErrorCode::DeviceTaken, "this device id belongs to another account")
 }
 
 async fn require_registration(app: &App, policy: Registration, email: &str) -> Result<()> {
@@ -267,10 +277,7 @@ async fn begin_session(
             if let Some(presented) = presented
                 && !queries::bind_presented(tx, presented, uuid, now_ms)?
             {
-                return Err(Error::new(
-                    ErrorCode::DeviceTaken,
-                    "this device id belongs to another account",
-                ));
+                return Err(device_taken());
             }
             if let Some(hash) = &rehashed {
                 queries::set_password_hash(tx, uuid, hash)?;

@@ -121,35 +121,43 @@ fn stop_signal() -> Result<impl Future<Output = ()> + Send + 'static, BootError>
 async fn bind_public(app: &App) -> Result<Vec<Listener>, BootError> {
     let config = &app.config;
     let tls = config.tls.as_ref().map(serve::load_tls).transpose()?;
-    let speaks = match &tls {
-        Some(_) if config.force_redirect => Speaks::Redirect(config.https_port),
-        Some(acceptor) => Speaks::Both(acceptor.clone()),
-        None => Speaks::Plain,
-    };
     let mut listeners = Vec::new();
-    let mut port = config.port;
+    let (mut port, mut https_port) = (config.port, config.https_port);
     for host in &config.hosts {
+        let mut https = None;
+        if let (Some(acceptor), true) = (&tls, config.https_listener || config.force_redirect) {
+            let bound = bind(*host, https_port);
+            match bound {
+                Ok(socket) => {
+                    // Bound before the redirect to it is made: 0 stands for any free port.
+                    https_port = socket.local_addr().map_or(https_port, |address| address.port());
+                    let speaks = Speaks::Tls(acceptor.clone());
+                    https = Some(Listener { socket, speaks, router: router(app) });
+                }
+                Err(error) if host.is_ipv6() && !config.hosts_are_explicit => {
+                    tracing::warn!(%error, "IPv6 is not available here; listening on IPv4 only");
+                }
+                Err(error) => return Err(not_bound(*host, https_port, &error)),
+            }
+        }
+        let speaks = match &tls {
+            Some(_) if config.force_redirect => Speaks::Redirect(https_port),
+            Some(acceptor) => Speaks::Both(acceptor.clone()),
+            None => Speaks::Plain,
+        };
         let bound = bind(*host, port);
         match bound {
             Ok(socket) => {
                 // Any free port means one port for all addresses.
                 port = socket.local_addr().map_or(port, |address| address.port());
-                listeners.push(Listener { socket, speaks: speaks.clone(), router: router(app) });
+                listeners.push(Listener { socket, speaks, router: router(app) });
             }
             Err(error) if host.is_ipv6() && !config.hosts_are_explicit => {
                 tracing::warn!(%error, "IPv6 is not available here; listening on IPv4 only");
             }
             Err(error) => return Err(not_bound(*host, port, &error)),
         }
-        if let (Some(acceptor), true) = (&tls, config.https_listener || config.force_redirect) {
-            let socket = bind(*host, config.https_port)
-                .map_err(|error| not_bound(*host, config.https_port, &error))?;
-            listeners.push(Listener {
-                socket,
-                speaks: Speaks::Tls(acceptor.clone()),
-                router: router(app),
-            });
-        }
+        listeners.extend(https);
     }
     if listeners.is_empty() {
         return Err(failed(Exit::Configuration, "listen.host names no address that could be used"));

@@ -66,7 +66,17 @@ pub fn answer(request: &HeaderMap, found: FileAnswer) -> Result<Response> {
         insert(&mut headers, header::CONTENT_DISPOSITION, &disposition(name));
     }
 
-    let (start, length, status) = match wanted_range(request, &tag, modified, found.size_bytes)? {
+    let wanted = match wanted_range(request, &tag, modified, found.size_bytes) {
+        Ok(wanted) => wanted,
+        // RFC 9110 §15.5.17: says how long the file is, so that a resuming client can ask again.
+        Err(error) => {
+            let mut response = error.into_response();
+            let length = format!("bytes */{}", found.size_bytes);
+            insert(response.headers_mut(), header::CONTENT_RANGE, &length);
+            return Ok(response);
+        }
+    };
+    let (start, length, status) = match wanted {
         Some((start, end)) => {
             insert(
                 &mut headers,

@@ -13,7 +13,7 @@ use photosync_protocol::v1::Manifest;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::blobs::{CommitOutcome, Key, Staged};
+use crate::blobs::{CommitOutcome, Key, Staged, hash_file};
 use crate::boot::App;
 use crate::clock::iso_utc;
 use crate::error::{Error, Result};
@@ -108,9 +108,15 @@ pub async fn open_chunk(app: &App, account: Uuid, chunk_id: &str) -> Result<(Fil
     let id = chunk_id.to_owned();
     let size_bytes =
         app.db.read(move |tx| queries::find_chunk(tx, account, &id)).await?.ok_or_else(missing)?;
-    let opened = app.relay_chunks.open(&Key::chunk(account, chunk_id)).await?;
+    let key = Key::chunk(account, chunk_id);
+    let opened = app.relay_chunks.open(&key).await?;
+    // Old phones give up a whole restore over one wrong chunk, and the id says what is right: chunks are small, so
+    // the second read comes from memory.
+    let path = app.relay_chunks.path(&key);
+    let hashed = tokio::task::spawn_blocking(move || hash_file(&path)).await;
+    let is_whole = matches!(hashed, Ok(Ok((digest, _))) if hex::encode(digest) == chunk_id);
     match opened {
-        Some((file, found)) if i64::try_from(found) == Ok(size_bytes) => {
+        Some((file, found)) if is_whole && i64::try_from(found) == Ok(size_bytes) => {
             let modified = file.metadata().and_then(|metadata| metadata.modified()).ok();
             let modified_ms = modified
                 .and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok())
@@ -152,6 +158,7 @@ pub async fn import_manifest(app: &App, account: Uuid, manifest: Manifest) -> Re
     let bytes = serde_json::to_vec(&manifest)
         .map_err(|source| Error::internal("write a manifest").caused_by(source))?;
     let size_bytes = i64::try_from(bytes.len()).unwrap_or(i64::MAX);
+    app.relay.create_account_folder(account)?;
     let mut stage = app.relay.stage(account, bytes.len() as u64)?;
     stage.push(bytes.into()).await?;
     let staged = stage.seal().await?;

@@ -1,0 +1,146 @@
+//! TLS on the ports of old clients: the same port speaks both, redirects lead to it, and nothing pretends.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use photosync_tests::http::{Answer, Request};
+use photosync_tests::server::{ServerError, ServerProcess};
+
+use crate::stand::Stand;
+
+/// A certificate for 127.0.0.1 that only these tests trust.
+struct Certificate {
+    folder: tempfile::TempDir,
+}
+
+impl Certificate {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let this = Certificate { folder };
+        let made = Command::new("openssl")
+            .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"])
+            .args(["-nodes", "-days", "2", "-subj", "/CN=localhost"])
+            .args(["-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"])
+            .arg("-keyout")
+            .arg(this.key())
+            .arg("-out")
+            .arg(this.cert())
+            .output()
+            .expect("openssl is needed: apt-get install openssl");
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        this
+    }
+
+    fn cert(&self) -> PathBuf {
+        self.folder.path().join("cert.pem")
+    }
+
+    fn key(&self) -> PathBuf {
+        self.folder.path().join("key.pem")
+    }
+
+    fn settings(&self) -> [(&'static str, String); 2] {
+        let shown = |path: PathBuf| path.to_string_lossy().into_owned();
+        [("TLS_CERT_PATH", shown(self.cert())), ("TLS_KEY_PATH", shown(self.key()))]
+    }
+
+    fn stand(&self, more: &[(&str, &str)]) -> Stand {
+        let own = self.settings();
+        let mut settings: Vec<(&str, &str)> = own.iter().map(|(k, v)| (*k, v.as_str())).collect();
+        settings.extend_from_slice(more);
+        Stand::new(&settings)
+    }
+}
+
+/// Status, headers and body over TLS, trusting `cert` only.
+fn curl(cert: &Path, version: &str, url: &str) -> String {
+    let got = Command::new("curl")
+        .args(["--silent", "--show-error", "--include", "--max-time", "20", version, "--cacert"])
+        .arg(cert)
+        .arg(url)
+        .output()
+        .expect("curl is needed: apt-get install curl");
+    assert!(got.status.success(), "{url}: {}", String::from_utf8_lossy(&got.stderr));
+    String::from_utf8_lossy(&got.stdout).to_lowercase()
+}
+
+fn plain(stand: &Stand, path: &str) -> Answer {
+    stand.send(Request::new("GET", path))
+}
+
+#[test]
+fn with_a_certificate_one_port_speaks_tls_to_all_and_plain_http_to_neighbours() {
+    let certificate = Certificate::new();
+    let stand = certificate.stand(&[]);
+    for (version, status) in [("--http1.1", "http/1.1 200"), ("--http2", "http/2 200")] {
+        let answer =
+            curl(&certificate.cert(), version, &format!("https://{}/health", stand.address()));
+        assert!(answer.starts_with(status), "{answer}");
+        assert!(answer.ends_with("{\"ok\":true}"), "{answer}");
+        assert!(answer.contains("strict-transport-security: max-age="), "{answer}");
+    }
+    let answer = plain(&stand, "/health");
+    assert_eq!((answer.status(), answer.header("strict-transport-security")), (200, None));
+    let alice = stand.person();
+    alice.keep("a.jpg", b"photo");
+    alice.require_library(&[("a.jpg", b"photo")]);
+}
+
+#[test]
+fn a_forced_redirect_names_the_https_port_and_keeps_path_and_query() {
+    let certificate = Certificate::new();
+    let stand = certificate.stand(&[("FORCE_HTTPS_REDIRECT", "true"), ("HTTPS_PORT", "0")]);
+    let https = stand.with_server(|server| server.ready().listen[1]);
+    let answer = plain(&stand, "/api/files?limit=5&offset=0");
+    assert_eq!(answer.status(), 301, "{}", answer.text());
+    let target = format!("https://127.0.0.1:{}/api/files?limit=5&offset=0", https.port());
+    assert_eq!(answer.header("location"), Some(target.as_str()));
+    assert_eq!(answer.header("strict-transport-security"), None);
+    let named =
+        stand.send(Request::new("POST", "/api/login").header("Host", "photos.example.org:3000"));
+    let target = format!("https://photos.example.org:{}/api/login", https.port());
+    assert_eq!((named.status(), named.header("location")), (301, Some(target.as_str())));
+    let answer = curl(&certificate.cert(), "--http1.1", &format!("https://{https}/health"));
+    assert!(answer.starts_with("http/1.1 200"), "{answer}");
+}
+
+#[test]
+fn the_https_listener_speaks_tls_only() {
+    let certificate = Certificate::new();
+    let stand = certificate.stand(&[("ENABLE_HTTPS", "true"), ("HTTPS_PORT", "0")]);
+    let https = stand.with_server(|server| server.ready().listen[1]);
+    let answer = curl(&certificate.cert(), "--http1.1", &format!("https://{https}/health"));
+    assert!(answer.starts_with("http/1.1 200"), "{answer}");
+    let mut client = photosync_tests::http::Client::new(https);
+    let plain_there = client.send(Request::new("GET", "/health"));
+    assert!(plain_there.is_err(), "plain HTTP on the TLS port: {plain_there:?}");
+    assert_eq!(plain(&stand, "/health").status(), 200);
+}
+
+#[test]
+fn https_without_a_usable_certificate_ends_the_start_with_78() {
+    let certificate = Certificate::new();
+    let folder = tempfile::tempdir().expect("a folder");
+    let (cert, key) = (certificate.cert(), certificate.key());
+    let junk = folder.path().join("junk.pem");
+    fs::write(&junk, "no certificate").expect("a file");
+    let shown = |path: &Path| path.to_string_lossy().into_owned();
+    let (cert, key, junk) = (shown(&cert), shown(&key), shown(&junk));
+    let cases: [&[(&str, &str)]; 6] = [
+        &[("ENABLE_HTTPS", "true")],
+        &[("FORCE_HTTPS_REDIRECT", "true")],
+        &[("TLS_CERT_PATH", &cert)],
+        &[("TLS_CERT_PATH", &junk), ("TLS_KEY_PATH", &key)],
+        &[("TLS_CERT_PATH", &cert), ("TLS_KEY_PATH", &junk)],
+        &[("TLS_CERT_PATH", &cert), ("TLS_KEY_PATH", "/absent/key.pem")],
+    ];
+    for settings in cases {
+        match ServerProcess::start(&folder.path().join("data"), settings) {
+            Err(ServerError::NotReady { what, log_tail }) => {
+                assert!(what.ends_with("exit status: 78"), "{settings:?}: {what}\n{log_tail}");
+            }
+            other => panic!("{settings:?}: {other:?}"),
+        }
+    }
+}
