@@ -1,1 +1,3 @@
 //! Black-box tests of the built binaries: one program.
+
+mod crash;
