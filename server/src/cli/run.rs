@@ -304,7 +304,7 @@ pub async fn import(config: Config, import: ImportArgs) -> Result<Exit, BootErro
     sources.require_apart(&config).map_err(usage)?;
     let app = boot(config, BootOptions::default()).await?;
     let report = legacy::import::import(&app, &sources, &owners).await;
-    app.db.close();
+    app.db.close().await;
     let report = report.map_err(|error| {
         let cause = refusal(&error);
         let hint = "what was imported so far is whole and stays; settle this, then run the same command again";
