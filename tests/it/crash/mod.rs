@@ -2,5 +2,7 @@
 //!
 //! Each module names what it measured on one line. [`torture`] is also the harness of `scripts/torture`.
 
+mod power_cut;
+mod send;
 mod sigkill;
 pub mod torture;
