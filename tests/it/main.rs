@@ -1,5 +1,6 @@
 //! Black-box tests of the built binaries: one program.
 
+mod crash;
 mod stand;
 mod weaknesses;
 mod wire;

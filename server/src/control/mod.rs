@@ -105,9 +105,9 @@ pub async fn execute(app: &App, command: Command) -> Result<Outcome> {
         }
         Command::Check { read_bytes } => {
             let report = check::check(app, read_bytes).await?;
-            let mut text = report.disagreements.join("\n");
-            if !text.is_empty() {
-                text.push('\n');
+            let mut text = String::new();
+            for line in report.disagreements.iter().chain(&report.spares) {
+                text += &format!("{line}\n");
             }
             let found = report.disagreements.len();
             text += &format!(

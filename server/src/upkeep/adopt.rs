@@ -1,7 +1,7 @@
 //! Whole files without a row belong to the account that owns the folder: a crash between publishing and committing
 //! leaves them, and so does a person with a file manager. They are taken in, never swept.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use photosync_protocol::names::fold_key;
@@ -11,9 +11,11 @@ use crate::accounts::{self, queries as account_queries};
 use crate::auth::random_id;
 use crate::blobs::{BlobError, Key, NAMES_FILE, hash_file, sync_dir};
 use crate::boot::App;
+use crate::db::DbResult;
 use crate::error::{Error, Result};
 use crate::library::queries::{self, NewAsset};
-use crate::uploads::ingest::media_type;
+use crate::uploads::ingest::{keep_lost_name, media_type, reserve};
+use crate::uploads::reservations::NameGuard;
 
 /// What became of files without a row.
 #[derive(Debug, Default)]
@@ -43,10 +45,11 @@ pub async fn adopt_all(app: &App) -> Result<u64> {
 pub async fn adopt_folder(app: &App, account: Uuid) -> Result<Adopted> {
     let folder = app.originals.account_folder(account);
     let (files, names) = blocking(move || Ok((list_files(&folder)?, lost_names(&folder)))).await?;
+    let on_disk: HashSet<String> = files.iter().map(|file| file.name.clone()).collect();
     let mut done = Adopted::default();
     for file in files {
         let shown = format!("{account}/{}", file.name);
-        match adopt_file(app, account, file, &names).await {
+        match adopt_file(app, account, file, &names, &on_disk).await {
             Ok(true) => done.files += 1,
             Ok(false) => {}
             Err(error) => done.left.push(format!("{shown}: {}", error.cause_chain())),
@@ -113,11 +116,16 @@ async fn adopt_file(
     account: Uuid,
     file: Found,
     names: &HashMap<String, String>,
+    on_disk: &HashSet<String>,
 ) -> Result<bool> {
     let stored_fold = fold_key(&file.name);
     let fold = stored_fold.clone();
     let known = app.db.read(move |tx| queries::find_by_stored_fold(tx, account, &fold)).await?;
-    if known.is_some() {
+    // A row of another case may still mean this file: on a disk that does not tell them apart, or after a person
+    // renamed it. Only when both names are on the disk is this one without a row.
+    let is_another =
+        |row: &queries::Asset| row.stored_name != file.name && on_disk.contains(&row.stored_name);
+    if known.is_some_and(|row| !is_another(&row)) {
         return Ok(false);
     }
     let path = file.path.clone();
@@ -145,7 +153,7 @@ async fn adopt_file(
     })
     .await?;
     let name = names.get(&file.name).cloned().unwrap_or_else(|| file.name.clone());
-    let new = NewAsset {
+    let mut new = NewAsset {
         asset_id: random_id(),
         account_uuid: account,
         digest,
@@ -157,21 +165,60 @@ async fn adopt_file(
         media_type: media_type(&head),
         arrived_at_ms: file.modified_ms,
     };
+    let (name_fold, stored_fold) = (new.name_fold.clone(), new.stored_fold.clone());
+    let (known, taken) = app
+        .db
+        .read(move |tx| -> DbResult<_> {
+            let known = queries::find_by_digest(tx, account, &digest)?;
+            Ok((known, queries::is_name_taken(tx, account, &name_fold, &stored_fold)?))
+        })
+        .await?;
+    // Held under another name: `check` names the spare copy. In the trash: what was put back by hand stays there.
+    if known.is_some() {
+        return Ok(false);
+    }
+    let mut _guard = None;
+    if taken {
+        _guard = move_to_free_name(app, &mut new).await?;
+        if _guard.is_none() {
+            return Ok(false);
+        }
+    }
     app.db
         .write(move |tx| -> Result<bool> {
-            let taken = queries::is_name_taken(tx, account, &new.name_fold, &new.stored_fold)?;
-            match queries::find_by_digest(tx, account, &new.digest)? {
-                // Held elsewhere, or its name is: `check` names the file, nobody loses anything.
-                Some(asset) if asset.listed => return Ok(false),
-                // One in the trash or set aside stays there; sending it again, or `trash-restore`, brings it back.
-                Some(_) => return Ok(false),
-                None if taken => return Ok(false),
-                None => {}
+            if queries::is_name_taken(tx, account, &new.name_fold, &new.stored_fold)? {
+                return Ok(false);
             }
             queries::store(tx, &new)?;
             Ok(true)
         })
         .await
+}
+
+/// Renames a file without a row whose name a row has got meanwhile: a crash left `a.jpg`, and then `A.JPG` came.
+/// `None` if the file is gone. The guard keeps the new name until the row is committed.
+async fn move_to_free_name(app: &App, new: &mut NewAsset) -> Result<Option<NameGuard>> {
+    let from = Key::original(new.account_uuid, &new.stored_name);
+    let mut number = 2;
+    loop {
+        let (candidate, guard) = reserve(app, new.account_uuid, &new.name, number).await?;
+        let to = Key::original(new.account_uuid, &candidate.stored_name);
+        match app.originals.relocate(&from, &to).await {
+            Ok(true) => {}
+            Ok(false) => return Ok(None),
+            Err(error) if error.source.kind() == std::io::ErrorKind::AlreadyExists => {
+                number = candidate.number + 1;
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        }
+        new.name_fold = fold_key(&candidate.name);
+        new.name = candidate.name;
+        new.stored_fold = fold_key(&candidate.stored_name);
+        new.stored_name = candidate.stored_name;
+        keep_lost_name(app, new).await?;
+        return Ok(Some(guard));
+    }
 }
 
 /// Marks a new database as knowing this account, from its folder: used by `rebuild`.

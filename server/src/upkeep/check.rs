@@ -20,6 +20,9 @@ pub struct Report {
     pub files: u64,
     /// One sentence each.
     pub disagreements: Vec<String>,
+    /// Files without an entry whose bytes are held under another name: nothing is wrong with them. A crash between
+    /// publishing and committing leaves one when the same bytes are sent again under another name before adoption.
+    pub spares: Vec<String>,
 }
 
 /// Compares every row with its file (length always, bytes if `read_bytes`) and every file with its row.
@@ -121,7 +124,14 @@ async fn check_folders(app: &App, report: &mut Report) -> Result<()> {
                 }
                 _ => false,
             };
-            if !is_known {
+            if is_known {
+                continue;
+            }
+            if let Some(held) = find_same_bytes(app, account, &file.path()).await? {
+                report.spares.push(format!(
+                    "spare: {name}/{shown} has the bytes of {held}, and may be removed"
+                ));
+            } else {
                 report.disagreements.push(format!(
                     "without entry: {name}/{shown} is on disk, but not in the index"
                 ));
@@ -129,6 +139,19 @@ async fn check_folders(app: &App, report: &mut Report) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The listed name under which the bytes of a file without an entry are held anyway.
+async fn find_same_bytes(
+    app: &App,
+    account: Uuid,
+    file: &std::path::Path,
+) -> Result<Option<String>> {
+    let path = file.to_owned();
+    let hashed = tokio::task::spawn_blocking(move || hash_file(&path)).await;
+    let Ok(Ok((digest, _))) = hashed else { return Ok(None) };
+    let found = app.db.read(move |tx| queries::find_by_digest(tx, account, &digest)).await?;
+    Ok(found.filter(|asset| asset.listed).map(|asset| asset.name))
 }
 
 /// Whether the file belongs to a trashed asset that has not been moved yet.

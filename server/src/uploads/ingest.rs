@@ -228,10 +228,14 @@ async fn publish(
     }
 }
 
-struct Candidate {
-    number: u64,
-    name: String,
-    stored_name: String,
+/// A name that an original may get.
+pub struct Candidate {
+    /// Which of its kind: `a.jpg` is 1, `a (2).jpg` is 2.
+    pub number: u64,
+    /// As it is listed.
+    pub name: String,
+    /// As the disk can keep it.
+    pub stored_name: String,
 }
 
 impl Candidate {
@@ -250,7 +254,7 @@ impl Candidate {
 }
 
 /// The first name from `number` on that no row and no other upload has.
-async fn reserve(
+pub async fn reserve(
     app: &App,
     account: Uuid,
     wanted: &str,
@@ -303,7 +307,7 @@ fn next_free(tx: &mut dyn Tx, account: Uuid, wanted: &str, taken: u64) -> DbResu
 }
 
 /// Writes the listed name beside the files if the disk could not keep it, before the row: `rebuild` finds it there.
-async fn keep_lost_name(app: &App, asset: &NewAsset) -> Result<()> {
+pub async fn keep_lost_name(app: &App, asset: &NewAsset) -> Result<()> {
     if asset.name == asset.stored_name {
         return Ok(());
     }

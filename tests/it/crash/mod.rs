@@ -1,0 +1,8 @@
+//! What a crash, a power cut, a full disk and a failing disk leave behind: never less than was promised.
+//!
+//! Each module names what it measured on one line. [`torture`] is also the harness of `scripts/torture`.
+
+mod power_cut;
+mod send;
+mod sigkill;
+pub mod torture;
