@@ -204,7 +204,12 @@ pub const SETTINGS: &[Setting] = &[
         "120000",
         "A request whose body brings no byte for this long is answered 408 (a phone's 30 s stall survives).",
     ),
-    setting("limits", "header_ms", "30000", "Time to send the request head."),
+    setting(
+        "limits",
+        "header_ms",
+        "30000",
+        "Time to send the first request head of a connection; a kept connection may rest 75 s.",
+    ),
     setting(
         "limits",
         "manifest_bytes",

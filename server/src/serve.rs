@@ -22,7 +22,7 @@ use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use photosync_protocol::error::ErrorCode;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
@@ -36,6 +36,10 @@ use connection::Connection;
 /// Time that requests get to finish after the order to stop. Half-open uploads are cut then: nothing of them was
 /// acknowledged.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// How long a connection may rest between two requests, the next head included: phones ask in bursts, and a new
+/// connection over Wi-Fi is expensive. The first head has `limits.header_ms`.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
 /// What a listener speaks.
 #[derive(Clone)]
@@ -178,7 +182,10 @@ impl Accepting {
         S: connection::Stream,
     {
         let router = self.router.clone();
+        let asked = Arc::new(Notify::new());
+        let first = asked.clone();
         let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+            asked.notify_one();
             let router = router.clone();
             async move {
                 Ok::<_, std::convert::Infallible>(answer(router, request, address, policy).await)
@@ -188,10 +195,19 @@ impl Accepting {
         let builder = auto::Builder::new(TokioExecutor::new());
         let mut builder =
             if stream.speaks_h2() { builder.http2_only() } else { builder.http1_only() };
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(self.app.config.header_wait);
+        builder.http1().timer(TokioTimer::new()).header_read_timeout(KEEP_ALIVE);
         builder.http2().timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(60));
         let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-        if let Err(error) = watcher.watch(connection).await {
+        let mut connection = std::pin::pin!(watcher.watch(connection));
+        let ended = tokio::select! {
+            ended = &mut connection => ended,
+            slow = tokio::time::timeout(self.app.config.header_wait, first.notified()) => match slow {
+                Ok(()) => connection.await,
+                // No head in time: the connection is dropped.
+                Err(_) => return,
+            },
+        };
+        if let Err(error) = ended {
             tracing::debug!(%address, %error, "a connection ended early");
         }
     }

@@ -86,8 +86,10 @@ pub async fn register(app: &App, caller: Caller, new: NewAccount) -> Result<Sign
     require_registration(app, policy, &email).await?;
     let derived = legacy_device_uuids(&new.email, &new.password);
     // Asked before the account exists: a refused registration must not take the e-mail.
-    if let Some(claimed) = presented.filter(|uuid| !derived.contains(uuid))
-        && app.db.read(move |tx| queries::find_alias(tx, claimed)).await?.is_some()
+    let claimed =
+        presented.filter(|uuid| !derived.contains(uuid)).map(|uuid| app.aliases.of_uuid(uuid));
+    if let Some(claimed) = claimed
+        && app.db.read(move |tx| queries::find_alias(tx, &claimed)).await?.is_some()
     {
         return Err(device_taken());
     }
@@ -262,6 +264,9 @@ async fn begin_session(
     let token = app.tokens.sign(&claims)?;
     let (uuid, legacy, label) = (account.account_uuid, legacy_uuid.to_owned(), shorten(label, 100));
     let verified_hash = account.password_hash.clone();
+    let legacy = app.aliases.of(&legacy);
+    let derived = derived.map(|uuid| app.aliases.of_uuid(uuid));
+    let presented = presented.map(|uuid| app.aliases.of_uuid(uuid));
     app.db
         .write(move |tx| -> Result<()> {
             // The password was checked a moment ago: if it was changed since, or the account closed, that counts.
@@ -271,10 +276,10 @@ async fn begin_session(
             if !unchanged {
                 return Err(Error::new(ErrorCode::Unauthorised, "e-mail or password is wrong"));
             }
-            for derived in derived {
+            for derived in &derived {
                 queries::bind_derived(tx, derived, uuid, now_ms)?;
             }
-            if let Some(presented) = presented
+            if let Some(presented) = &presented
                 && !queries::bind_presented(tx, presented, uuid, now_ms)?
             {
                 return Err(device_taken());
@@ -320,7 +325,7 @@ pub async fn authenticate(app: &App, token: &str, device_uuid: &str) -> Result<D
         .db
         .read(move |tx| queries::find_live_session(tx, &claims.jti, now_ms))
         .await?
-        .filter(|session| session.legacy_uuid.as_deref() == Some(device_uuid))
+        .filter(|session| session.alias.as_deref() == Some(app.aliases.of(device_uuid).as_str()))
         .ok_or_else(refused)?;
     if now_ms - session.last_seen_at_ms > LAST_SEEN_MS {
         let session_id = session.session_id.clone();

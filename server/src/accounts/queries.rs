@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use crate::auth::aliases::Alias;
 use crate::db::{DbResult, Row, Tx, find};
 use crate::params;
 
@@ -199,9 +200,12 @@ pub fn find_deleted_by_email(tx: &mut dyn Tx, email: &str) -> DbResult<Option<Ac
 }
 
 /// The account a legacy device UUID names.
-pub fn find_alias(tx: &mut dyn Tx, legacy_uuid: Uuid) -> DbResult<Option<Uuid>> {
-    let row =
-        find(tx, "SELECT account_uuid FROM aliases WHERE legacy_uuid = ?1", params![legacy_uuid])?;
+pub fn find_alias(tx: &mut dyn Tx, alias: &Alias) -> DbResult<Option<Uuid>> {
+    let row = find(
+        tx,
+        "SELECT account_uuid FROM aliases WHERE legacy_uuid = ?1",
+        params![alias.as_str()],
+    )?;
     row.map(|row| row.uuid(0)).transpose()
 }
 
@@ -209,7 +213,7 @@ pub fn find_alias(tx: &mut dyn Tx, legacy_uuid: Uuid) -> DbResult<Option<Uuid>> 
 /// presented it.
 pub fn bind_derived(
     tx: &mut dyn Tx,
-    legacy_uuid: Uuid,
+    alias: &Alias,
     account_uuid: Uuid,
     now_ms: i64,
 ) -> DbResult<()> {
@@ -217,7 +221,7 @@ pub fn bind_derived(
         "INSERT INTO aliases (legacy_uuid, account_uuid, derived, created_at_ms)
          VALUES (?1, ?2, 1, ?3)
          ON CONFLICT (legacy_uuid) DO UPDATE SET account_uuid = excluded.account_uuid, derived = 1",
-        params![legacy_uuid, account_uuid, now_ms],
+        params![alias.as_str(), account_uuid, now_ms],
     )?;
     Ok(())
 }
@@ -225,16 +229,16 @@ pub fn bind_derived(
 /// Binds a UUID that a client presented, on first use; false if it belongs to another account.
 pub fn bind_presented(
     tx: &mut dyn Tx,
-    legacy_uuid: Uuid,
+    alias: &Alias,
     account_uuid: Uuid,
     now_ms: i64,
 ) -> DbResult<bool> {
-    match find_alias(tx, legacy_uuid)? {
+    match find_alias(tx, alias)? {
         Some(owner) => Ok(owner == account_uuid),
         None => {
             tx.execute(
                 "INSERT INTO aliases (legacy_uuid, account_uuid, derived, created_at_ms) VALUES (?1, ?2, 0, ?3)",
-                params![legacy_uuid, account_uuid, now_ms],
+                params![alias.as_str(), account_uuid, now_ms],
             )?;
             Ok(true)
         }
@@ -250,7 +254,7 @@ pub struct Session {
     pub user_id: i64,
     pub email: String,
     pub role: String,
-    pub legacy_uuid: Option<String>,
+    pub alias: Option<String>,
     pub last_seen_at_ms: i64,
 }
 
@@ -276,7 +280,7 @@ pub fn find_live_session(
             user_id: row.integer(2)?,
             email: row.text(3)?,
             role: row.text(4)?,
-            legacy_uuid: row.find_text(5)?,
+            alias: row.find_text(5)?,
             last_seen_at_ms: row.integer(6)?,
         })
     })
@@ -289,7 +293,7 @@ pub fn store_device_session(
     session_id: &str,
     account_uuid: Uuid,
     label: &str,
-    legacy_uuid: &str,
+    alias: &Alias,
     now_ms: i64,
     expires_at_ms: i64,
 ) -> DbResult<()> {
@@ -301,7 +305,7 @@ pub fn store_device_session(
         "INSERT INTO sessions (session_id, account_uuid, kind, scope, label, legacy_uuid, created_at_ms,
                                last_seen_at_ms, expires_at_ms)
          VALUES (?1, ?2, 'device', 'full', ?3, ?4, ?5, ?5, ?6)",
-        params![session_id, account_uuid, label, legacy_uuid, now_ms, expires_at_ms],
+        params![session_id, account_uuid, label, alias.as_str(), now_ms, expires_at_ms],
     )?;
     Ok(())
 }

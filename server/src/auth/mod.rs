@@ -1,5 +1,6 @@
 //! Proofs of identity: passwords, tokens, and the limits on guessing them. Knows no account and no route.
 
+pub mod aliases;
 pub mod passwords;
 pub mod throttle;
 pub mod tokens;

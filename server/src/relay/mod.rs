@@ -236,9 +236,8 @@ pub async fn find_device_state(
     account: Uuid,
     legacy_uuid: &str,
 ) -> Result<Option<(serde_json::Value, i64)>> {
-    let legacy_uuid = legacy_uuid.to_owned();
-    let found =
-        app.db.read(move |tx| queries::find_device_state(tx, account, &legacy_uuid)).await?;
+    let device = app.aliases.of(legacy_uuid);
+    let found = app.db.read(move |tx| queries::find_device_state(tx, account, &device)).await?;
     found
         .map(|(text, at_ms)| {
             let state = serde_json::from_str(&text)
@@ -255,11 +254,9 @@ pub async fn set_device_state(
     legacy_uuid: &str,
     state: &serde_json::Value,
 ) -> Result<i64> {
-    let (legacy_uuid, text, now_ms) =
-        (legacy_uuid.to_owned(), state.to_string(), app.clock.now_ms());
-    app.db
-        .write(move |tx| queries::set_device_state(tx, account, &legacy_uuid, &text, now_ms))
-        .await?;
+    let (device, text, now_ms) =
+        (app.aliases.of(legacy_uuid), state.to_string(), app.clock.now_ms());
+    app.db.write(move |tx| queries::set_device_state(tx, account, &device, &text, now_ms)).await?;
     Ok(now_ms)
 }
 

@@ -191,9 +191,10 @@ pub struct PlanEvent {
 /// Applies an event of the subscription service; false if it concerns nobody here.
 pub async fn apply(app: &App, event: PlanEvent) -> Result<bool> {
     let (now_ms, grace_ms) = (app.clock.now_ms(), app.config.plans.grace_days * DAY_MS);
+    let customer = app.aliases.of(&event.customer_id);
     app.db
         .write(move |tx| -> Result<bool> {
-            let Some(account) = queries::find_by_customer(tx, &event.customer_id)? else {
+            let Some(account) = queries::find_by_customer(tx, &customer)? else {
                 return Ok(false);
             };
             let mut plan = queries::find_plan(tx, account)?.unwrap_or_default();

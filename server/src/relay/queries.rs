@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use crate::auth::aliases::Alias;
 use crate::db::{DbResult, Tx, find};
 use crate::params;
 
@@ -224,12 +225,12 @@ pub fn is_manifest_trashed(tx: &mut dyn Tx, account: Uuid, manifest_id: &str) ->
 pub fn find_device_state(
     tx: &mut dyn Tx,
     account: Uuid,
-    legacy_uuid: &str,
+    device: &Alias,
 ) -> DbResult<Option<(String, i64)>> {
     let row = find(
         tx,
         "SELECT state_json, updated_at_ms FROM relay_device_states WHERE account_uuid = ?1 AND legacy_uuid = ?2",
-        params![account, legacy_uuid],
+        params![account, device.as_str()],
     )?;
     row.map(|row| Ok((row.text(0)?, row.integer(1)?))).transpose()
 }
@@ -238,7 +239,7 @@ pub fn find_device_state(
 pub fn set_device_state(
     tx: &mut dyn Tx,
     account: Uuid,
-    legacy_uuid: &str,
+    device: &Alias,
     state_json: &str,
     now_ms: i64,
 ) -> DbResult<()> {
@@ -247,7 +248,7 @@ pub fn set_device_state(
          VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT (account_uuid, legacy_uuid) DO UPDATE
          SET state_json = excluded.state_json, updated_at_ms = excluded.updated_at_ms",
-        params![account, legacy_uuid, state_json, now_ms],
+        params![account, device.as_str(), state_json, now_ms],
     )?;
     Ok(())
 }
@@ -320,20 +321,20 @@ pub fn set_plan(tx: &mut dyn Tx, account: Uuid, plan: &Plan, now_ms: i64) -> DbR
 }
 
 /// Notes under which id the subscription service knows the account: the device UUID of its last sign-in.
-pub fn set_plan_customer(tx: &mut dyn Tx, account: Uuid, customer_id: &str) -> DbResult<()> {
+pub fn set_plan_customer(tx: &mut dyn Tx, account: Uuid, customer: &Alias) -> DbResult<()> {
     tx.execute(
         "UPDATE plans SET customer_id = ?2 WHERE account_uuid = ?1",
-        params![account, customer_id],
+        params![account, customer.as_str()],
     )?;
     Ok(())
 }
 
 /// The account the subscription service calls `customer_id`.
-pub fn find_by_customer(tx: &mut dyn Tx, customer_id: &str) -> DbResult<Option<Uuid>> {
+pub fn find_by_customer(tx: &mut dyn Tx, customer: &Alias) -> DbResult<Option<Uuid>> {
     let row = find(
         tx,
         "SELECT account_uuid FROM plans WHERE customer_id = ?1 ORDER BY updated_at_ms DESC LIMIT 1",
-        params![customer_id],
+        params![customer.as_str()],
     )?;
     row.map(|row| row.uuid(0)).transpose()
 }

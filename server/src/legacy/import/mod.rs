@@ -163,8 +163,11 @@ async fn find_owners(
 /// Makes an old device UUID an alias, unless it is somebody's already.
 async fn bind_device(app: &App, uuid: Uuid, account: Uuid, report: &mut Imported) -> Result<()> {
     let now_ms = app.clock.now_ms();
-    let bound =
-        app.db.write(move |tx| account_queries::bind_presented(tx, uuid, account, now_ms)).await?;
+    let alias = app.aliases.of_uuid(uuid);
+    let bound = app
+        .db
+        .write(move |tx| account_queries::bind_presented(tx, &alias, account, now_ms))
+        .await?;
     if !bound {
         report.left.push(format!(
             "device {uuid} belongs to another account here and stays there; its files were imported where the old \
@@ -187,6 +190,7 @@ async fn take_over_rows(
             continue;
         };
         let old_plan = plan.clone();
+        let customer = plan.customer_id.as_deref().map(|id| app.aliases.of(id));
         app.db
             .write(move |tx| -> Result<()> {
                 if relay_queries::find_plan(tx, account)?.is_some() {
@@ -194,8 +198,8 @@ async fn take_over_rows(
                 }
                 let updated_at_ms = old_plan.updated_at_ms.unwrap_or(now_ms);
                 relay_queries::set_plan(tx, account, &old_plan.plan, updated_at_ms)?;
-                if let Some(customer_id) = &old_plan.customer_id {
-                    relay_queries::set_plan_customer(tx, account, customer_id)?;
+                if let Some(customer) = &customer {
+                    relay_queries::set_plan_customer(tx, account, customer)?;
                 }
                 Ok(())
             })
@@ -213,15 +217,15 @@ async fn take_over_rows(
             continue;
         }
         let (uuid, old_state) = (account.account_uuid, state.clone());
+        let device = app.aliases.of(&state.device_uuid);
         let stored = app
             .db
             .write(move |tx| -> Result<bool> {
-                let device = &old_state.device_uuid;
-                if relay_queries::find_device_state(tx, uuid, device)?.is_some() {
+                if relay_queries::find_device_state(tx, uuid, &device)?.is_some() {
                     return Ok(false);
                 }
                 let at_ms = old_state.updated_at_ms.unwrap_or(now_ms);
-                relay_queries::set_device_state(tx, uuid, device, &old_state.json, at_ms)?;
+                relay_queries::set_device_state(tx, uuid, &device, &old_state.json, at_ms)?;
                 Ok(true)
             })
             .await?;

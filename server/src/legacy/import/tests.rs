@@ -255,7 +255,12 @@ async fn the_old_password_signs_in_once_more_and_is_hashed_again() {
     assert!(account_of(&app, ALICE).await.password_hash.unwrap().starts_with("$argon2id$"));
     accounts::sign_in(&app, ALICE, PASSWORD, &device, "phone").await.unwrap();
     // A device that two users used is nobody's until somebody proves it.
-    let alias = app.db.read(|tx| account_queries::find_alias(tx, SHARED)).await.unwrap();
+    let alias = {
+        let shared = app.aliases.of_uuid(SHARED);
+        app.db.read(move |tx| account_queries::find_alias(tx, &shared))
+    }
+    .await
+    .unwrap();
     assert_eq!(alias, None);
 }
 
@@ -281,7 +286,12 @@ async fn sealed_objects_under_every_old_key_reach_the_account() {
     assert_eq!(state, Some((serde_json::json!({"seen": 1}), 7)));
     let plan = app.db.read(move |tx| relay_queries::find_plan(tx, account)).await.unwrap().unwrap();
     assert_eq!((plan.plan_gb, plan.status.as_str()), (Some(200), "active"));
-    let customer = app.db.read(|tx| relay_queries::find_by_customer(tx, "customer")).await.unwrap();
+    let customer = {
+        let customer = app.aliases.of("customer");
+        app.db.read(move |tx| relay_queries::find_by_customer(tx, &customer))
+    }
+    .await
+    .unwrap();
     assert_eq!(customer, Some(account));
 }
 
@@ -363,9 +373,11 @@ async fn a_device_that_is_somebody_elses_here_stays_theirs_and_is_named() {
         .await
         .unwrap()
         .account_uuid;
-    app.db.write(move |tx| account_queries::bind_presented(tx, SECOND, eve, 1)).await.unwrap();
+    let second = app.aliases.of_uuid(SECOND);
+    let of_eve = second.clone();
+    app.db.write(move |tx| account_queries::bind_presented(tx, &of_eve, eve, 1)).await.unwrap();
     let report = import_all(&app, &old).await;
-    let alias = app.db.read(|tx| account_queries::find_alias(tx, SECOND)).await.unwrap();
+    let alias = app.db.read(move |tx| account_queries::find_alias(tx, &second)).await.unwrap();
     assert_eq!(alias, Some(eve));
     assert!(report.left.iter().any(|line| line.contains(&SECOND.to_string())), "{report}");
     assert_eq!(assets_of(&app, ALICE).await.len(), 4);
