@@ -67,3 +67,32 @@ pub fn reference_page() -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_page_of_settings_is_the_one_in_the_documentation() {
+        let page = include_str!("../../../docs/CONFIG.md");
+        assert!(
+            page == super::reference_page(),
+            "run `photosync-server config reference > docs/CONFIG.md`"
+        );
+    }
+
+    #[test]
+    fn the_example_file_is_a_working_configuration() {
+        let text = super::example();
+        let uncommented: String = text
+            .lines()
+            .map(|line| {
+                line.strip_prefix("# ")
+                    .filter(|l| l.contains(" = ") && !l.ends_with('.'))
+                    .unwrap_or(line)
+            })
+            .map(|l| format!("{l}\n"))
+            .collect();
+        let file = Some(("example.toml".into(), uncommented));
+        let resolved = super::resolve(&super::Sources { file, ..super::Sources::default() });
+        assert!(resolved.is_ok(), "{resolved:?}");
+    }
+}
