@@ -132,18 +132,19 @@ pub fn migrate(path: &Path, now_ms: i64) -> Result<(), MigrateError> {
     Ok(())
 }
 
-/// Whether the file at `path` is a database of this program, or an empty one. False for anything else, also for no
-/// file.
+/// Whether the file at `path` is a database of this program, or an empty one, as a first start that was cut off leaves
+/// it. False for anything else, also for no file.
 pub fn is_ours(path: &Path) -> DbResult<bool> {
-    if !path.exists() {
-        return Ok(false);
-    }
+    let Ok(metadata) = path.metadata() else { return Ok(false) };
     let connection = Connection::open_with_flags(path, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)
         .map_err(|source| statement_error("open the database", &source))?;
     let number = |sql| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
-    let tables = number("SELECT COUNT(*) FROM sqlite_schema");
-    // A power cut in the middle of the first start leaves a database without tables.
-    Ok(matches!(tables, Ok(0)) || matches!(number("PRAGMA application_id"), Ok(APPLICATION_ID)))
+    let found = number("PRAGMA application_id").and_then(|id| {
+        Ok(id == APPLICATION_ID || number("SELECT COUNT(*) FROM sqlite_schema")? == 0)
+    });
+    // Without the right to write, SQLite cannot roll a cut-off first start back to read the file; a table of anybody's
+    // would need a second page.
+    Ok(found.unwrap_or(metadata.len() <= 4096))
 }
 
 /// Password hashes are nobody else's business: SQLite gives its log the same mode as the database.

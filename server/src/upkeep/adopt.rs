@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use photosync_protocol::names::fold_key;
 use uuid::Uuid;
 
-use crate::accounts::{self, queries as account_queries};
+use crate::accounts::{self, owner_file, queries as account_queries};
 use crate::auth::random_id;
-use crate::blobs::{BlobError, Key, NAMES_FILE, hash_file, sync_dir};
+use crate::blobs::{BlobError, Key, NAMES_FILE, OWNER_FILE, hash_file, sync_dir};
 use crate::boot::App;
 use crate::db::DbResult;
 use crate::error::{Error, Result};
@@ -32,11 +32,7 @@ pub async fn adopt_all(app: &App) -> Result<u64> {
     let accounts = accounts::list(app).await?;
     let mut adopted = 0;
     for account in accounts.into_iter().filter(|account| account.deleted_at_ms.is_none()) {
-        let done = adopt_folder(app, account.account_uuid).await?;
-        adopted += done.files;
-        for left in done.left {
-            tracing::warn!(left, "a file without an entry in the index was left alone");
-        }
+use crate::blobs::{BlobError, Key, NAMES_FILE, OWNER_FILE, hash_file, sync_dir};
     }
     Ok(adopted)
 }

@@ -2,6 +2,8 @@
 //!
 //! Each module names what it measured on one line. [`torture`] is also the harness of `scripts/torture`.
 
+mod disk;
+mod order;
 mod power_cut;
 mod send;
 mod sigkill;

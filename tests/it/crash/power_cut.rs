@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use photosync_powercut_replay::{Cut, Recording, launch};
 use photosync_tests::account::Session;
@@ -16,7 +16,7 @@ use photosync_tests::server::find_binary;
 use sha2::{Digest, Sha256};
 
 use super::send::{Operation, WAYS, Way, get, sign_up};
-use super::torture::process::{Running, Started, check, serve_command, start};
+use super::torture::process::{Running, Started, check, serve_command, start, wait_until};
 use super::torture::{Dice, binaries, list_below, random_seed, scratch_folder};
 
 /// Uploads of the recorded run.
@@ -29,6 +29,9 @@ const WORKERS: usize = 2;
 const RANDOM_CUTS: u64 = 150;
 /// Cuts of the first start.
 const FIRST_START_CUTS: u64 = 120;
+
+/// Adoption runs in the background after a start.
+const ADOPTED_WITHIN: Duration = Duration::from_secs(20);
 
 /// A cut: how many records happened, and what survives of them.
 type Moment = (usize, Cut);
@@ -101,6 +104,7 @@ fn a_power_cut_during_the_first_start_leaves_something_that_starts_again() {
         let binary = find_binary().map_err(|error| error.to_string())?;
         let command = serve_command(&binary, left);
         let server = start(command, &left.with_extension("stderr"))?.ready()?;
+        agree(&binary, left)?;
         server.stop()?;
         check(&binary, left)
     });
@@ -254,6 +258,7 @@ impl Run {
         }
         // Every tenth is looked at as an operator would.
         if number.is_multiple_of(10) {
+            agree(&binary, left)?;
             drop(client);
             server.stop()?;
             return check(&binary, left);
@@ -309,6 +314,16 @@ impl Run {
             }
         }
     }
+}
+
+/// Waits until the running server has adopted what the cut left: index and disk agree.
+fn agree(binary: &Path, left: &Path) -> Result<(), String> {
+    let mut found = Ok(());
+    let agreed = wait_until(ADOPTED_WITHIN, || {
+        found = check(binary, left);
+        found.is_ok()
+    });
+    if agreed { Ok(()) } else { found }
 }
 
 /// Every file below a folder with its digest, and every folder, without SQLite's shared memory.
