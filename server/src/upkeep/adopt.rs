@@ -32,7 +32,7 @@ pub async fn adopt_all(app: &App) -> Result<u64> {
     let accounts = accounts::list(app).await?;
     let mut adopted = 0;
     for account in accounts.into_iter().filter(|account| account.deleted_at_ms.is_none()) {
-use crate::blobs::{BlobError, Key, NAMES_FILE, OWNER_FILE, hash_file, sync_dir};
+        use crate::blobs::{BlobError, Key, NAMES_FILE, OWNER_FILE, hash_file, sync_dir};
     }
     Ok(adopted)
 }
