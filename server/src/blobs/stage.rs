@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
-use super::BlobError;
+use super::{BlobError, free_bytes};
 
 /// Bytes gathered before they are written: large enough that a task switch costs nothing beside the hash.
 const BUFFER_BYTES: usize = 512 * 1024;
@@ -95,7 +95,8 @@ struct Work {
 
 impl Work {
     fn write(&mut self, buffer: &[Bytes]) -> Result<(), BlobError> {
-        let failed = |action, source| BlobError::new(action, "an upload", source);
+        let path = self.path.clone();
+        let failed = |action, source| refused(&path, action, source);
         if self.file.is_none() {
             self.file = Some(create(&self.path).map_err(|source| failed("begin", source))?);
         }
@@ -145,7 +146,7 @@ impl Work {
     }
 
     fn sync(&mut self) -> Result<(), BlobError> {
-        let failed = |source| BlobError::new("sync", "an upload", source);
+        let failed = |source| refused(&self.path, "sync", source);
         crate::fault::point("sync").map_err(failed)?;
         match &self.file {
             Some(file) => file.sync_data().map_err(failed),
@@ -164,6 +165,13 @@ fn share_blocks(from: &File, to: &File) -> bool {
 #[cfg(not(target_os = "linux"))]
 fn share_blocks(_from: &File, _to: &File) -> bool {
     false
+}
+
+/// A write the disk refused; when it is full, with the room that is left, as clients are told.
+fn refused(path: &std::path::Path, action: &'static str, source: std::io::Error) -> BlobError {
+    let error = BlobError::new(action, "an upload", source);
+    let folder = path.parent().filter(|_| error.is_full());
+    BlobError { free_bytes: folder.and_then(|folder| free_bytes(folder).ok()), ..error }
 }
 
 fn create(path: &std::path::Path) -> std::io::Result<File> {

@@ -386,7 +386,11 @@ fn commit_batch(connection: &Connection, batch: &mut [WriteJob]) -> DbResult<()>
         }
     }
     let committed = crate::fault::point("commit")
-        .map_err(|source| DbError::Commit { reason: source.to_string(), kind: DbFailure::Disk })
+        .map_err(|source| {
+            let is_full = source.kind() == std::io::ErrorKind::StorageFull;
+            let kind = if is_full { DbFailure::Full } else { DbFailure::Disk };
+            DbError::Commit { reason: source.to_string(), kind }
+        })
         .and_then(|()| control("COMMIT"));
     if committed.is_err() {
         let _ = control("ROLLBACK");

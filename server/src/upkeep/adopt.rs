@@ -32,7 +32,15 @@ pub async fn adopt_all(app: &App) -> Result<u64> {
     let accounts = accounts::list(app).await?;
     let mut adopted = 0;
     for account in accounts.into_iter().filter(|account| account.deleted_at_ms.is_none()) {
-        use crate::blobs::{BlobError, Key, NAMES_FILE, OWNER_FILE, hash_file, sync_dir};
+        // A crash during registration leaves a row without its folder or the folder without its owner.
+        if !app.originals.account_folder(account.account_uuid).join(OWNER_FILE).exists() {
+            owner_file::ensure_folder(app, &account).await?;
+        }
+        let done = adopt_folder(app, account.account_uuid).await?;
+        adopted += done.files;
+        for left in done.left {
+            tracing::warn!(left, "a file without an entry in the index was left alone");
+        }
     }
     Ok(adopted)
 }
