@@ -237,8 +237,18 @@ fn a_kernel_that_fails_calls_is_survived() {
         let operation = Operation::new("failing".into(), Way::Raw, "failing.jpg".into(), 1, 3000);
         let failed = operation.send(&mut client, &session);
         tell(&format!("disable name={point}"));
-        // Whether there is an answer at all depends on what else the failing call carries.
-        if let Ok(answer) = &failed {
+        let mut server = server;
+        if point.ends_with("/write") {
+            // The runtime wakes its own threads by the same call, which no real disk ever fails, and does not
+            // survive it. What counts is that nothing is promised and nothing is left.
+            assert!(
+                !failed.as_ref().is_ok_and(|answer| answer.status() < 500),
+                "{point}: promised"
+            );
+            server.kill();
+            server = run(serve_command(&binary, &data), &data);
+        } else {
+            let answer = failed.as_ref().expect("an answer");
             assert_eq!(answer.status(), 500, "{point}: {}", answer.text());
         }
         let mut client = Client::new(server.address);

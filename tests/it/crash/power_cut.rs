@@ -26,7 +26,7 @@ const CONNECTIONS: usize = 5;
 /// Cuts looked at at a time: one for each core of a small machine.
 const WORKERS: usize = 2;
 /// Cuts of the run besides those at every answer.
-const RANDOM_CUTS: u64 = 150;
+const RANDOM_CUTS: u64 = 60;
 /// Cuts of the first start.
 const FIRST_START_CUTS: u64 = 120;
 
