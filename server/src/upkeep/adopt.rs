@@ -169,6 +169,8 @@ async fn adopt_file(
         media_type: media_type(&head),
         arrived_at_ms: file.modified_ms,
     };
+    // Without the reservation, an upload that was promised this name, in another case, would fail at its row.
+    let mut guard = app.names.try_reserve(account, &new.name_fold, &new.stored_fold);
     let (name_fold, stored_fold) = (new.name_fold.clone(), new.stored_fold.clone());
     let (known, taken) = app
         .db
@@ -181,13 +183,11 @@ async fn adopt_file(
     if known.is_some() {
         return Ok(false);
     }
-    let mut _guard = None;
-    if taken {
-        _guard = move_to_free_name(app, &mut new).await?;
-        if _guard.is_none() {
-            return Ok(false);
-        }
+    if taken || guard.is_none() {
+        drop(guard);
+        guard = move_to_free_name(app, &mut new).await?;
     }
+    let Some(_guard) = guard else { return Ok(false) };
     app.db
         .write(move |tx| -> Result<bool> {
             if queries::is_name_taken(tx, account, &new.name_fold, &new.stored_fold)? {
