@@ -77,7 +77,9 @@ impl Started {
 
 /// Starts a server whose log goes to the file `log`, and waits until it is ready or gone.
 pub fn start(mut command: Command, log: &Path) -> Result<Started, String> {
-    let stderr = File::create(log).map_err(|error| format!("make {}: {error}", log.display()))?;
+    // A folder is started on many times; the log of an earlier run is what explains its failure.
+    let opened = File::options().create(true).append(true).open(log);
+    let stderr = opened.map_err(|error| format!("make {}: {error}", log.display()))?;
     let spawned = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr).spawn();
     let mut child = spawned.map_err(|error| format!("start {command:?}: {error}"))?;
     let Some(stdout) = child.stdout.take() else { return Err("no standard output".into()) };
