@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use photosync_protocol::process::{Exit, Ready};
 use photosync_server::accounts::rules::is_private;
 use photosync_server::boot::{App, BootError, BootOptions, boot};
+use photosync_server::clock::{Clock, iso_utc};
 use photosync_server::config::{Config, LogFormat, Resolved};
 use photosync_server::control::remote;
 use photosync_server::http::{metrics_router, router};
@@ -15,6 +16,8 @@ use photosync_server::serve::{self, Listener, Speaks};
 use photosync_server::upkeep;
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::FormatTime;
 use uuid::Uuid;
 
 use super::arguments::ImportArgs;
@@ -38,9 +41,19 @@ pub fn start_log(config: &Config) -> Result<(), BootError> {
     if json {
         builder.json().flatten_event(true).with_target(false).init();
     } else {
-        builder.with_target(false).init();
+        builder.with_target(false).with_timer(Seconds).init();
     }
     Ok(())
+}
+
+/// Time in the log of a terminal: to the second, in UTC. JSON logs keep microseconds.
+struct Seconds;
+
+impl FormatTime for Seconds {
+    fn format_time(&self, writer: &mut Writer<'_>) -> std::fmt::Result {
+        let now = iso_utc(Clock::system().now_ms());
+        write!(writer, "{}Z", now.get(..19).unwrap_or(&now).replace('T', " "))
+    }
 }
 
 /// Runs the server until SIGTERM or Ctrl-C.
