@@ -25,6 +25,19 @@ pub struct Account {
     pub relay_bytes: i64,
 }
 
+/// A query whose rows [`account`] reads: the columns stand here once.
+macro_rules! account_query {
+    ($rest:literal) => {
+        concat!(
+            "SELECT account_uuid, user_id, email, generation, role, password_hash, hardware_device_id, disabled,
+                    created_at_ms, deleted_at_ms, held_count, held_bytes, relay_bytes
+             FROM accounts
+             ",
+            $rest
+        )
+    };
+}
+
 fn account(row: &Row) -> DbResult<Account> {
     Ok(Account {
         account_uuid: row.uuid(0)?,
@@ -45,39 +58,20 @@ fn account(row: &Row) -> DbResult<Account> {
 
 /// The live account of a normalised e-mail.
 pub fn find_by_email(tx: &mut dyn Tx, email: &str) -> DbResult<Option<Account>> {
-    let row = find(
-        tx,
-        "SELECT account_uuid, user_id, email, generation, role, password_hash, hardware_device_id, disabled,
-                created_at_ms, deleted_at_ms, held_count, held_bytes, relay_bytes
-         FROM accounts
-         WHERE email = ?1 AND deleted_at_ms IS NULL",
-        params![email],
-    )?;
+    let row =
+        find(tx, account_query!("WHERE email = ?1 AND deleted_at_ms IS NULL"), params![email])?;
     row.as_ref().map(account).transpose()
 }
 
 /// An account by its UUID, also a deleted one.
 pub fn find_by_uuid(tx: &mut dyn Tx, account_uuid: Uuid) -> DbResult<Option<Account>> {
-    let row = find(
-        tx,
-        "SELECT account_uuid, user_id, email, generation, role, password_hash, hardware_device_id, disabled,
-                created_at_ms, deleted_at_ms, held_count, held_bytes, relay_bytes
-         FROM accounts
-         WHERE account_uuid = ?1",
-        params![account_uuid],
-    )?;
+    let row = find(tx, account_query!("WHERE account_uuid = ?1"), params![account_uuid])?;
     row.as_ref().map(account).transpose()
 }
 
 /// All accounts, deleted ones too, by e-mail. A server has at most some thousands.
 pub fn list(tx: &mut dyn Tx) -> DbResult<Vec<Account>> {
-    let rows = tx.query(
-        "SELECT account_uuid, user_id, email, generation, role, password_hash, hardware_device_id, disabled,
-                created_at_ms, deleted_at_ms, held_count, held_bytes, relay_bytes
-         FROM accounts
-         ORDER BY email, generation",
-        &[],
-    )?;
+    let rows = tx.query(account_query!("ORDER BY email, generation"), &[])?;
     rows.iter().map(account).collect()
 }
 
@@ -188,12 +182,11 @@ pub fn set_erased(
 pub fn find_deleted_by_email(tx: &mut dyn Tx, email: &str) -> DbResult<Option<Account>> {
     let row = find(
         tx,
-        "SELECT account_uuid, user_id, email, generation, role, password_hash, hardware_device_id, disabled,
-                created_at_ms, deleted_at_ms, held_count, held_bytes, relay_bytes
-         FROM accounts
-         WHERE email = ?1 AND deleted_at_ms IS NOT NULL AND erased_at_ms IS NULL
+        account_query!(
+            "WHERE email = ?1 AND deleted_at_ms IS NOT NULL AND erased_at_ms IS NULL
          ORDER BY generation DESC
-         LIMIT 1",
+         LIMIT 1"
+        ),
         params![email],
     )?;
     row.as_ref().map(account).transpose()

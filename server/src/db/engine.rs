@@ -87,7 +87,7 @@ where
     E: From<DbError> + Send,
 {
     fn run(&mut self, tx: &mut SqliteTx<'_>) -> bool {
-        let result = (self.closure)(tx);
+        let result = caught(|| (self.closure)(tx));
         let result = match (result, tx.failed.take()) {
             // An error that the closure swallowed still counts: PostgreSQL would have ended the transaction.
             (Ok(_), Some(error)) => Err(E::from(error)),
@@ -108,6 +108,18 @@ where
         // Nobody waits any more: the client is gone, the effect stays.
         let _ = self.reply.send(result);
     }
+}
+
+/// A closure that panics fails alone: the thread goes on, because everybody else's work depends on it. The caller
+/// rolls back.
+fn caught<T, E: From<DbError>>(closure: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(closure)).unwrap_or_else(|_| {
+        Err(E::from(DbError::Statement {
+            sql: "run a transaction",
+            reason: "it panicked; the line before this one in the log says where".into(),
+            kind: DbFailure::Other,
+        }))
+    })
 }
 
 struct Stop;
@@ -411,7 +423,7 @@ where
     };
     control("BEGIN")?;
     let mut tx = SqliteTx { connection, failed: None };
-    let result = closure(&mut tx);
+    let result = caught(|| closure(&mut tx));
     let failed = tx.failed.take();
     let ended = control("COMMIT");
     match (result, failed, ended) {
@@ -598,6 +610,27 @@ mod tests {
             .await;
         assert!(matches!(result, Err(DbError::Statement { kind: DbFailure::Constraint, .. })));
         assert_eq!(count(&fixture.db).await, 0);
+    }
+
+    #[tokio::test]
+    async fn a_panicking_closure_fails_alone_and_the_threads_go_on() {
+        let fixture = fixture();
+        let broken: DbResult<()> = fixture
+            .db
+            .write(|tx| {
+                tx.execute("INSERT INTO t (n) VALUES (1)", &[])?;
+                panic!("a bug in a closure")
+            })
+            .await;
+        assert!(matches!(broken, Err(DbError::Statement { .. })));
+        for _ in 0..4 {
+            let broken: DbResult<()> = fixture.db.read(|_| panic!("a bug in a closure")).await;
+            assert!(matches!(broken, Err(DbError::Statement { .. })));
+        }
+        assert_eq!(count(&fixture.db).await, 0);
+        let stored: DbResult<i64> =
+            fixture.db.write(|tx| tx.execute("INSERT INTO t (n) VALUES (2)", &[])).await;
+        assert_eq!(stored.unwrap(), 1);
     }
 
     #[tokio::test]

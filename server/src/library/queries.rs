@@ -23,6 +23,19 @@ pub struct Asset {
     pub listed: bool,
 }
 
+/// A query whose rows [`asset`] reads: the columns stand here once.
+macro_rules! asset_query {
+    ($rest:literal) => {
+        concat!(
+            "SELECT asset_id, account_uuid, seq, digest, size_bytes, name, stored_name, media_type, arrived_at_ms,
+                    trashed_at_ms, quarantined_at_ms, listed
+             FROM assets
+             ",
+            $rest
+        )
+    };
+}
+
 fn asset(row: &Row) -> DbResult<Asset> {
     Ok(Asset {
         asset_id: row.text(0)?,
@@ -48,10 +61,7 @@ pub fn find_by_digest(
 ) -> DbResult<Option<Asset>> {
     let row = find(
         tx,
-        "SELECT asset_id, account_uuid, seq, digest, size_bytes, name, stored_name, media_type, arrived_at_ms,
-                trashed_at_ms, quarantined_at_ms, listed
-         FROM assets
-         WHERE account_uuid = ?1 AND digest = ?2",
+        asset_query!("WHERE account_uuid = ?1 AND digest = ?2"),
         params![account, &digest[..]],
     )?;
     row.as_ref().map(asset).transpose()
@@ -65,10 +75,9 @@ pub fn find_listed_by_name(
 ) -> DbResult<Option<Asset>> {
     let row = find(
         tx,
-        "SELECT asset_id, account_uuid, seq, digest, size_bytes, name, stored_name, media_type, arrived_at_ms,
-                trashed_at_ms, quarantined_at_ms, listed
-         FROM assets
-         WHERE account_uuid = ?1 AND name_fold = ?2 AND trashed_at_ms IS NULL AND listed = 1",
+        asset_query!(
+            "WHERE account_uuid = ?1 AND name_fold = ?2 AND trashed_at_ms IS NULL AND listed = 1"
+        ),
         params![account, name_fold],
     )?;
     row.as_ref().map(asset).transpose()
@@ -100,10 +109,7 @@ pub fn find_by_stored_fold(
 ) -> DbResult<Option<Asset>> {
     let row = find(
         tx,
-        "SELECT asset_id, account_uuid, seq, digest, size_bytes, name, stored_name, media_type, arrived_at_ms,
-                trashed_at_ms, quarantined_at_ms, listed
-         FROM assets
-         WHERE account_uuid = ?1 AND stored_fold = ?2 AND trashed_at_ms IS NULL",
+        asset_query!("WHERE account_uuid = ?1 AND stored_fold = ?2 AND trashed_at_ms IS NULL"),
         params![account, stored_fold],
     )?;
     row.as_ref().map(asset).transpose()
@@ -218,12 +224,11 @@ pub fn list_trashed(
     limit: i64,
 ) -> DbResult<Vec<Asset>> {
     let rows = tx.query(
-        "SELECT asset_id, account_uuid, seq, digest, size_bytes, name, stored_name, media_type, arrived_at_ms,
-                trashed_at_ms, quarantined_at_ms, listed
-         FROM assets
-         WHERE trashed_at_ms < ?1 AND asset_id > ?2
+        asset_query!(
+            "WHERE trashed_at_ms < ?1 AND asset_id > ?2
          ORDER BY asset_id
-         LIMIT ?3",
+         LIMIT ?3"
+        ),
         params![trashed_before_ms, after, limit],
     )?;
     rows.iter().map(asset).collect()
@@ -298,12 +303,11 @@ pub fn find_totals(tx: &mut dyn Tx, account: Uuid) -> DbResult<(i64, i64)> {
 /// Every asset after `after` in order of ids, whatever its state: for `check`.
 pub fn list_all(tx: &mut dyn Tx, after: &str, limit: i64) -> DbResult<Vec<Asset>> {
     let rows = tx.query(
-        "SELECT asset_id, account_uuid, seq, digest, size_bytes, name, stored_name, media_type, arrived_at_ms,
-                trashed_at_ms, quarantined_at_ms, listed
-         FROM assets
-         WHERE asset_id > ?1
+        asset_query!(
+            "WHERE asset_id > ?1
          ORDER BY asset_id
-         LIMIT ?2",
+         LIMIT ?2"
+        ),
         params![after, limit],
     )?;
     rows.iter().map(asset).collect()
@@ -330,12 +334,11 @@ pub fn list_trashed_of(
     limit: i64,
 ) -> DbResult<Vec<Asset>> {
     let rows = tx.query(
-        "SELECT asset_id, account_uuid, seq, digest, size_bytes, name, stored_name, media_type, arrived_at_ms,
-                trashed_at_ms, quarantined_at_ms, listed
-         FROM assets
-         WHERE account_uuid = ?1 AND trashed_at_ms >= ?2 AND asset_id > ?3
+        asset_query!(
+            "WHERE account_uuid = ?1 AND trashed_at_ms >= ?2 AND asset_id > ?3
          ORDER BY asset_id
-         LIMIT ?4",
+         LIMIT ?4"
+        ),
         params![account, since_ms, after, limit],
     )?;
     rows.iter().map(asset).collect()

@@ -13,6 +13,7 @@ use photosync_protocol::v1::Manifest;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use crate::auth::random_id;
 use crate::blobs::{CommitOutcome, Key, Staged, hash_file};
 use crate::boot::App;
 use crate::clock::iso_utc;
@@ -164,8 +165,12 @@ pub async fn import_manifest(app: &App, account: Uuid, manifest: Manifest) -> Re
     let staged = stage.seal().await?;
     let key = Key::manifest(account, &manifest_id);
     if let CommitOutcome::Taken(staged) = app.relay.commit_new(staged, &key).await? {
-        // Without a live row, the file in the way is from the trash or from an upload that a crash cut off before
-        // anybody was told that it was stored.
+        // Without a live row, the file in the way is from the trash, and a person may still want it: it is set aside.
+        // Or a crash cut its upload off before anybody was told that it was stored: then it is replaced.
+        let id = manifest_id.clone();
+        if app.db.read(move |tx| queries::is_manifest_trashed(tx, account, &id)).await? {
+            app.relay.relocate(&key, &Key::quarantined(account, &random_id())).await?;
+        }
         app.relay.heal(staged, &key).await?;
     }
     app.db

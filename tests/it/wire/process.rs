@@ -237,3 +237,30 @@ fn an_idle_connection_may_rest_longer_than_a_head_may_take() {
     half.read_to_end(&mut rest).expect("the server closes it");
     assert!(!String::from_utf8_lossy(&rest).starts_with("HTTP/1.1 200"));
 }
+
+#[test]
+fn a_busy_server_says_so_and_when_to_come_back_and_stores_nothing() {
+    // Two passwords are checked at once; with no patience for the queue, some of eight must be told to wait.
+    let stand = Stand::new(&[("PHOTOSYNC_LIMITS_QUEUE_MS", "20")]);
+    let answers: Vec<(u16, bool)> = std::thread::scope(|scope| {
+        let asked: Vec<_> = (0..8)
+            .map(|n| {
+                let stand = &stand;
+                scope.spawn(move || {
+                    let json = serde_json::json!({"email": format!("b{n}@example.org"), "password": "password 1"});
+                    let answer = stand.post_json("/api/register", &json);
+                    (answer.status(), answer.header("retry-after").is_some())
+                })
+            })
+            .collect();
+        asked.into_iter().map(|thread| thread.join().expect("an answer")).collect()
+    });
+    let busy = answers.iter().filter(|(status, _)| *status == 503).count();
+    assert!(busy > 0, "{answers:?}");
+    assert!(
+        answers.iter().all(|(status, wait)| matches!((status, wait), (201, false) | (503, true))),
+        "{answers:?}"
+    );
+    let made = stand.command(&["user", "list"], "").stdout.matches("@example.org").count();
+    assert_eq!(made, answers.len() - busy);
+}

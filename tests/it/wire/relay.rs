@@ -329,3 +329,20 @@ fn the_webhook_needs_its_secret_and_moves_a_plan_through_its_states() {
     assert_eq!(refused.json().expect("JSON")["deleteInDays"], 0);
     assert_eq!(alice.get(&format!("/api/cloud/chunks/{}", chunk_id(&sealed))).body, sealed);
 }
+
+#[test]
+fn a_manifest_sent_again_after_a_purge_destroys_nothing_that_is_in_the_trash() {
+    let stand = Stand::shared();
+    let alice = stand.person();
+    alice.put_manifest("one", "sealed before the purge");
+    assert_eq!(alice.post("/api/cloud/purge").status(), 200);
+    let again = alice.put_manifest("one", "sealed after the purge").json().expect("JSON");
+    assert_eq!(again, json!({"ok": true, "manifestId": "one"}));
+    let kept = alice.get("/api/cloud/manifests/one");
+    assert_eq!(text_of(&kept, "encryptedManifest"), "sealed after the purge");
+    let still_there = crate::stand::files_below(&stand.data().join("relay"))
+        .into_iter()
+        .filter_map(|path| std::fs::read_to_string(path).ok())
+        .any(|text| text.contains("sealed before the purge"));
+    assert!(still_there, "the purged manifest was overwritten");
+}

@@ -144,3 +144,30 @@ fn https_without_a_usable_certificate_ends_the_start_with_78() {
         }
     }
 }
+
+#[test]
+fn a_phone_backs_up_and_restores_over_tls_on_the_same_port() {
+    let certificate = Certificate::new();
+    let stand = certificate.stand(&[]);
+    let alice = stand.person();
+    let bytes: Vec<u8> = (0..3_000_000_u32).map(|n| n.to_le_bytes()[n as usize % 3]).collect();
+    let folder = tempfile::tempdir().expect("a folder");
+    let (sent, got) = (folder.path().join("photo.jpg"), folder.path().join("back.jpg"));
+    std::fs::write(&sent, &bytes).expect("a photo");
+    let run = |path: &str, more: &[&str]| {
+        let mut command = Command::new("curl");
+        command.args(["--silent", "--show-error", "--fail", "--max-time", "20", "--cacert"]);
+        command
+            .arg(certificate.cert())
+            .arg("-H")
+            .arg(format!("Authorization: Bearer {}", alice.token));
+        command.arg("-H").arg(format!("X-Device-UUID: {}", alice.device_uuid)).args(more);
+        let done =
+            command.arg(format!("https://{}{path}", stand.address())).output().expect("curl");
+        assert!(done.status.success(), "{path}: {}", String::from_utf8_lossy(&done.stderr));
+    };
+    run("/api/upload", &["-F", &format!("file=@{};filename=My%20Photo.jpg", sent.display())]);
+    run("/api/files/My%20Photo.jpg", &["-o", &got.to_string_lossy()]);
+    assert_eq!(std::fs::read(&got).expect("the photo"), bytes);
+    alice.require_library(&[("My Photo.jpg", &bytes)]);
+}
