@@ -23,6 +23,7 @@ use crate::boot::App;
 use crate::error::Error;
 use crate::legacy::{accounts, files as originals, relay};
 use crate::metrics::RequestLabels;
+use crate::upkeep;
 use extract::Peer;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -175,18 +176,11 @@ async fn health() -> impl IntoResponse {
     axum::Json(photosync_protocol::v1::Ok { ok: true })
 }
 
-/// Ready = the database answers and the storage root is the one it was.
+/// Whether requests would be answered now: see [`upkeep::require_ready`].
 async fn ready(State(app): State<App>) -> Response {
-    let database =
-        app.db.read(|tx| crate::accounts::queries::find_fact(tx, "volume:uploads")).await;
-    let volume = crate::blobs::volume::find_id(app.originals.root());
-    match (database, volume) {
-        (Ok(known), Ok(found)) if known.is_some() && known == found => {
-            health().await.into_response()
-        }
-        (Err(error), _) => Error::from(error).into_response(),
-        _ => Error::new(ErrorCode::StorageFailed, "the storage of the originals is not there")
-            .into_response(),
+    match upkeep::require_ready(&app).await {
+        Ok(()) => health().await.into_response(),
+        Err(error) => error.into_response(),
     }
 }
 

@@ -18,8 +18,7 @@ use crate::http::body::{declared_bytes, drain, stage_body};
 use crate::http::extract::Paging;
 use crate::http::files::{FileAnswer, answer};
 use crate::legacy::multipart::stage_file_part;
-use crate::library::queries::Listed;
-use crate::library::{self, STEP_ROWS};
+use crate::library::{self, Listed, STEP_ROWS};
 use crate::uploads::{self, Arrived, Finished};
 
 /// Originals have no size limit but the disk.
@@ -32,11 +31,11 @@ pub async fn upload_multipart(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<v1::UploadAnswer>> {
-    let stage = match app.originals.stage(device.account, declared_bytes(&headers)) {
+    let stage = match uploads::begin(&app, device.account, declared_bytes(&headers)).await {
         Ok(stage) => stage,
         Err(error) => {
             drain(body).await;
-            return Err(error.into());
+            return Err(error);
         }
     };
     let part = stage_file_part(&app, &headers, body, "file", stage, NO_LIMIT)
@@ -59,13 +58,14 @@ pub async fn upload_raw(
 ) -> Result<Json<v1::UploadAnswer>> {
     let header =
         headers.get(v1::FILENAME_HEADER).or_else(|| headers.get(v1::FILENAME_HEADER_ALIAS));
-    let begun = header
-        .ok_or_else(|| Error::new(ErrorCode::BadName, "the header X-Filename is missing"))
-        .and_then(|value| parse_wire_name(value.as_bytes()).map_err(bad_name))
-        .and_then(|name| {
-            Ok((name, app.originals.stage(device.account, declared_bytes(&headers))?))
-        });
-    let (name, stage) = match begun {
+    let begun = async {
+        let header = header
+            .ok_or_else(|| Error::new(ErrorCode::BadName, "the header X-Filename is missing"))?;
+        let name = parse_wire_name(header.as_bytes()).map_err(bad_name)?;
+        let stage = uploads::begin(&app, device.account, declared_bytes(&headers)).await?;
+        Ok((name, stage))
+    };
+    let (name, stage) = match begun.await {
         Ok(begun) => begun,
         Err(error) => {
             drain(body).await;

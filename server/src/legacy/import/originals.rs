@@ -112,7 +112,7 @@ async fn prepare(app: App, account: Uuid, file: Found) -> Result<Prepared> {
             return Ok(Prepared::Known);
         }
     }
-    let stage = app.originals.stage(account, size_bytes)?;
+    let stage = app.originals.stage(account, size_bytes).await?;
     let staged = stage.seal_copy(file.path.clone()).await?;
     if staged.digest != digest {
         return Ok(Prepared::Unusable(format!(
