@@ -2,5 +2,6 @@
 
 mod crash;
 mod stand;
+mod sync;
 mod weaknesses;
 mod wire;
