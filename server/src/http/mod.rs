@@ -7,8 +7,6 @@ pub mod files;
 
 pub use error::{Answered, status_of};
 
-use std::time::Instant;
-
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
@@ -20,6 +18,7 @@ use photosync_protocol::error::ErrorCode;
 
 use crate::auth::random_id;
 use crate::boot::App;
+use crate::clock::Stopwatch;
 use crate::error::Error;
 use crate::legacy::{accounts, files as originals, relay};
 use crate::metrics::RequestLabels;
@@ -98,7 +97,7 @@ pub fn normalise_path(uri: &Uri) -> Option<Uri> {
 
 /// Around every handler: request id, CORS for old clients, headers, metrics, and the one log line.
 async fn edge(State(app): State<App>, request: Request, next: Next) -> Response {
-    let began = Instant::now();
+    let began = Stopwatch::start();
     let request_id = request_id_of(request.headers());
     let method = request.method().clone();
     let route =
@@ -142,7 +141,7 @@ async fn edge(State(app): State<App>, request: Request, next: Next) -> Response 
     let labels =
         RequestLabels { route: route.clone(), method: method.to_string(), status: status.as_u16() };
     app.metrics.requests.get_or_create(&labels).inc();
-    let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let took_ms = began.elapsed_ms();
     let status = status.as_u16();
     match response.extensions().get::<Answered>() {
         Some(Answered { code, causes }) if status >= 500 => {
