@@ -74,7 +74,7 @@ pub fn router(app: &App) -> Router {
 pub fn metrics_router(app: &App) -> Router {
     let text = |State(app): State<App>| async move {
         let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-        ([(header::CONTENT_TYPE, kind)], crate::metrics::text(&app))
+        ([(header::CONTENT_TYPE, kind)], crate::metrics::text(&app).await)
     };
     Router::new().route("/metrics", get(text)).fallback(any(no_such_route)).with_state(app.clone())
 }
