@@ -41,6 +41,8 @@ const SQL: Rule = Rule {
     forbidden_text: looks_like_sql,
     exceptions: &[
         ("server/src/accounts/queries.rs", "the SQL of accounts"),
+        ("server/src/accounts/devices/queries.rs", "the SQL of an account's devices"),
+        ("server/src/pairing/queries.rs", "the SQL of pairing"),
         ("server/src/library/queries.rs", "the SQL of assets"),
         ("server/src/relay/queries.rs", "the SQL of the relay"),
         ("server/src/db/", "pragmas, savepoints and migrations"),

@@ -38,6 +38,9 @@ const QR_VERSION: u32 = 2;
 /// What this server can do beyond signing in and taking files.
 const FEATURES: &[&str] = &["pairing", "relay"];
 
+#[cfg(test)]
+mod tests;
+
 /// What anybody may know about this server.
 pub fn describe(app: &App, caller: Caller) -> ServerAnswer {
     let policy = registration_for(app.config.registration, caller.address, caller.forwarded);
