@@ -66,6 +66,8 @@ error_codes! {
     Unauthorised = "unauthorised", AfterSignIn;
     /// The token is not valid here, or not for this device.
     Forbidden = "forbidden", AfterSignIn;
+    /// The token is right, but does not open this: an upload-only token adds files and nothing else.
+    OutOfScope = "out_of_scope", Never;
     /// This device UUID belongs to another account.
     DeviceTaken = "device_taken", Never;
     /// New accounts need an invitation, or are not made at all.
@@ -80,6 +82,18 @@ error_codes! {
     Timeout = "timeout", AfterPause;
     /// The e-mail has an account already.
     EmailTaken = "email_taken", Never;
+    /// The bytes go on somewhere else: ask for the offset.
+    OffsetMismatch = "offset_mismatch", AfterPause;
+    /// Another connection took this upload over.
+    Preempted = "preempted", AfterPause;
+    /// There was such an upload once; it was ended or expired.
+    Gone = "gone", Never;
+    /// The protocol version of the request is not spoken here.
+    UnsupportedVersion = "unsupported_version", Never;
+    /// The media type of the request is not taken here.
+    UnsupportedType = "unsupported_type", Never;
+    /// The bytes of this piece do not have its checksum; none of them was kept.
+    ChecksumMismatch = "checksum_mismatch", AfterPause;
     /// The requested range lies outside the file.
     RangeNotSatisfiable = "range_not_satisfiable", Never;
     /// The body is larger than this route takes.

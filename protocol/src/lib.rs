@@ -2,11 +2,13 @@
 //!
 //! Read in this order: [`account`] (who owns which folder), [`names`] (what a file is called, listed and on
 //! disk), [`v1`] (the wire of the existing phone and desktop clients), [`error`] (the one error body),
-//! [`process`] (the ready line and the exit codes), [`config_names`] (every setting).
+//! [`v2`] (the native wire: sessions, tus, claims, what is missing, receipts), [`process`] (the ready line and the exit codes), [`config_names`] (every setting).
 
 pub mod account;
 pub mod config_names;
+pub mod digest;
 pub mod error;
 pub mod names;
 pub mod process;
 pub mod v1;
+pub mod v2;

@@ -3,5 +3,6 @@
 mod architecture;
 mod crash;
 mod stand;
+mod sync;
 mod weaknesses;
 mod wire;

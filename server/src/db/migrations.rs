@@ -19,8 +19,10 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: &[Migration] =
-    &[Migration { number: 1, sql: include_str!("migrations/0001_backup.sql") }];
+const MIGRATIONS: &[Migration] = &[
+    Migration { number: 1, sql: include_str!("migrations/0001_backup.sql") },
+    Migration { number: 2, sql: include_str!("migrations/0002_sync.sql") },
+];
 
 /// Number of the last migration this program knows.
 pub const SCHEMA_VERSION: i64 = MIGRATIONS.len() as i64;

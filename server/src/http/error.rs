@@ -5,9 +5,16 @@ use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use photosync_protocol::error::ErrorCode;
+use photosync_protocol::v2::tus::CHECKSUM_MISMATCH_STATUS;
 use serde_json::{Map, Value};
 
 use crate::error::Error;
+
+/// The status tus has for a wrong checksum; no other protocol knows it.
+const CHECKSUM_MISMATCH: StatusCode = match StatusCode::from_u16(CHECKSUM_MISMATCH_STATUS) {
+    Ok(status) => status,
+    Err(_) => StatusCode::BAD_REQUEST,
+};
 
 /// Status of a code. Exhaustive on purpose: a new code does not compile without its status.
 pub fn status_of(code: ErrorCode) -> StatusCode {
@@ -22,14 +29,21 @@ pub fn status_of(code: ErrorCode) -> StatusCode {
         | ErrorCode::TrialExpired
         | ErrorCode::SubscriptionRequired => StatusCode::PAYMENT_REQUIRED,
         ErrorCode::Forbidden
+        | ErrorCode::OutOfScope
         | ErrorCode::DeviceTaken
         | ErrorCode::RegistrationClosed
         | ErrorCode::ResetRefused => StatusCode::FORBIDDEN,
         ErrorCode::NotFound | ErrorCode::Damaged => StatusCode::NOT_FOUND,
         ErrorCode::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         ErrorCode::Timeout => StatusCode::REQUEST_TIMEOUT,
-        ErrorCode::EmailTaken => StatusCode::CONFLICT,
-        ErrorCode::SubscriptionDeleted => StatusCode::GONE,
+        ErrorCode::EmailTaken | ErrorCode::OffsetMismatch | ErrorCode::Preempted => {
+            StatusCode::CONFLICT
+        }
+        ErrorCode::SubscriptionDeleted | ErrorCode::Gone => StatusCode::GONE,
+        ErrorCode::UnsupportedVersion => StatusCode::PRECONDITION_FAILED,
+        ErrorCode::UnsupportedType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        // tus 1.0.0, extension checksum.
+        ErrorCode::ChecksumMismatch => CHECKSUM_MISMATCH,
         ErrorCode::TooLarge | ErrorCode::QuotaExceeded => StatusCode::PAYLOAD_TOO_LARGE,
         ErrorCode::RangeNotSatisfiable => StatusCode::RANGE_NOT_SATISFIABLE,
         ErrorCode::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
