@@ -109,16 +109,6 @@ pub fn list_same(
     rows.iter().map(upload).collect()
 }
 
-/// The finished upload that was put together from these parts.
-pub fn find_final(tx: &mut dyn Tx, account: Uuid, parts: &str) -> DbResult<Option<Upload>> {
-    let row = find(
-        tx,
-        upload_query!("WHERE account_uuid = ?1 AND kind = 'final' AND parts = ?2 LIMIT 1"),
-        params![account, parts],
-    )?;
-    row.as_ref().map(upload).transpose()
-}
-
 /// Gives an upload the length that was deferred; false if it has one already.
 pub fn set_length(tx: &mut dyn Tx, id: &str, length_bytes: i64) -> DbResult<bool> {
     let changed = tx.execute(
