@@ -15,15 +15,17 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, delete, get, post};
+use axum::routing::{any, delete, get, post, put};
 use photosync_protocol::error::ErrorCode;
 
+use crate::accounts::routes as sessions;
 use crate::auth::random_id;
 use crate::boot::App;
 use crate::error::Error;
 use crate::legacy::{accounts, files as originals, relay};
 use crate::metrics::RequestLabels;
 use crate::upkeep;
+use crate::uploads::routes as uploads;
 use extract::Peer;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -65,6 +67,9 @@ pub fn router(app: &App) -> Router {
         .route("/api/cloud/usage", get(relay::usage))
         .route("/api/cloud/purge", post(relay::purge))
         .route("/api/cloud/device-state", get(relay::get_device_state).put(relay::put_device_state))
+        .route("/api/v2/session", post(sessions::sign_in).delete(sessions::sign_out))
+        .route("/api/v2/session/refresh", post(sessions::refresh))
+        .route("/api/v2/library/assets", put(uploads::put_asset))
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method)
         .layer(axum::middleware::from_fn_with_state(app.clone(), edge))

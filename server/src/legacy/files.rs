@@ -19,7 +19,7 @@ use crate::http::extract::Paging;
 use crate::http::files::{FileAnswer, answer};
 use crate::legacy::multipart::stage_file_part;
 use crate::library::{self, Listed, STEP_ROWS};
-use crate::uploads::{self, Arrived, Finished};
+use crate::uploads::{self, Arrived, Finished, Origin};
 
 /// Originals have no size limit but the disk.
 const NO_LIMIT: u64 = u64::MAX;
@@ -44,7 +44,13 @@ pub async fn upload_multipart(
     let name = parse_wire_name(&part.file_name).map_err(bad_name)?;
     finish(
         &app,
-        Arrived { account: device.account, name, staged: part.staged, arrived_at_ms: None },
+        Arrived {
+            account: device.account,
+            name,
+            staged: part.staged,
+            arrived_at_ms: None,
+            origin: Origin::default(),
+        },
     )
     .await
 }
@@ -73,7 +79,17 @@ pub async fn upload_raw(
         }
     };
     let staged = stage_body(&app, stage, body, NO_LIMIT).await?;
-    finish(&app, Arrived { account: device.account, name, staged, arrived_at_ms: None }).await
+    finish(
+        &app,
+        Arrived {
+            account: device.account,
+            name,
+            staged,
+            arrived_at_ms: None,
+            origin: Origin::default(),
+        },
+    )
+    .await
 }
 
 fn bad_name(error: photosync_protocol::names::NameError) -> Error {

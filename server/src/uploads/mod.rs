@@ -5,9 +5,10 @@
 
 pub mod ingest;
 pub mod reservations;
+pub mod routes;
 
 pub use crate::blobs::{Stage, Staged};
-pub use ingest::{Arrived, Finished, finish};
+pub use ingest::{Arrived, Finished, Origin, find_held, finish};
 
 use uuid::Uuid;
 
