@@ -157,6 +157,12 @@ pub const SETTINGS: &[Setting] = &[
         "268435456",
         "Bytes of the disk that uploads leave free (256 MiB), so that the database can still write when the disk is full.",
     ),
+    setting(
+        "uploads",
+        "expires_days",
+        "7",
+        "Days without a byte after which a half upload is removed.",
+    ),
     setting("storage", "trash_days", "30", "Days that deleted files can be brought back."),
     secret(known_as(
         &["JWT_SECRET"],
@@ -203,6 +209,12 @@ pub const SETTINGS: &[Setting] = &[
         "body_idle_ms",
         "120000",
         "A request whose body brings no byte for this long is answered 408 (a phone's 30 s stall survives).",
+    ),
+    setting(
+        "limits",
+        "body_bytes",
+        "",
+        "Largest body of one request of a resumable upload, in bytes; larger ones are told to come in smaller pieces. Set it when a proxy before the server caps bodies. Not set: no limit.",
     ),
     setting(
         "limits",

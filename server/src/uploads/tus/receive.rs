@@ -72,7 +72,7 @@ pub async fn receive(
     };
     let mut summing = checksum.map(Summing::new);
     let mut end = pump(app, turn, body, most_bytes, &mut writer, summing.as_mut()).await;
-    let mut open = writer.finish().await?;
+    let mut open = writer.open.take().ok_or_else(lost)?;
     if let (Some(summing), Some(mark)) = (summing, mark) {
         let is_right = matches!(end, End::Whole) && summing.matches();
         if !is_right {
@@ -133,7 +133,10 @@ async fn pump(
             return End::Disk(error);
         }
     };
-    match writer.write(buffer).await {
+    if let Err(error) = writer.write(buffer).await {
+        return End::Disk(error);
+    }
+    match writer.settle().await {
         Ok(()) => end,
         Err(error) => End::Disk(error),
     }
@@ -145,17 +148,17 @@ struct Writer<'a> {
     id: &'a str,
     entry: Arc<Entry>,
     open: Option<Resumable>,
-    running: Option<JoinHandle<Result<(Resumable, Result<(), BlobError>), BlobError>>>,
+    running: Option<JoinHandle<std::result::Result<(Resumable, Written), BlobError>>>,
     synced_bytes: u64,
     checked_bytes: u64,
     syncs: bool,
 }
 
-type Result2 = std::result::Result<(), BlobError>;
+type Written = std::result::Result<(), BlobError>;
 
 impl Writer<'_> {
     /// Begins to write a piece once the one before it is written.
-    async fn write(&mut self, pieces: Vec<Bytes>) -> Result2 {
+    async fn write(&mut self, pieces: Vec<Bytes>) -> Written {
         self.settle().await?;
         let Some(open) = self.open.take() else { return Err(lost()) };
         if pieces.is_empty() {
@@ -181,7 +184,7 @@ impl Writer<'_> {
     }
 
     /// Waits for the piece that is being written.
-    async fn settle(&mut self) -> Result2 {
+    async fn settle(&mut self) -> Written {
         let Some(running) = self.running.take() else { return Ok(()) };
         let joined = running.await.map_err(|source| {
             BlobError::new("write", "an upload", io::Error::other(source))
@@ -189,15 +192,6 @@ impl Writer<'_> {
         let (open, outcome) = joined?;
         self.open = Some(open);
         outcome
-    }
-
-    /// The file, with everything written that could be.
-    async fn finish(mut self) -> std::result::Result<Resumable, BlobError> {
-        if self.running.is_some() {
-            // The error of the last write has been kept by nobody: it would show as a missing end.
-            self.settle().await?;
-        }
-        self.open.take().ok_or_else(lost)
     }
 }
 
@@ -222,7 +216,9 @@ pub fn make_durable(
     tokio::spawn(async move {
         loop {
             let length_bytes = entry.sync_wanted.load(Ordering::Acquire);
+            let syncing = entry.syncing.lock().await;
             sync_once(&app, &id, &entry, handle.clone(), length_bytes).await;
+            drop(syncing);
             entry.sync_running.store(false, Ordering::Release);
             let is_enough = entry.sync_wanted.load(Ordering::Acquire) == length_bytes;
             if is_enough || entry.sync_running.swap(true, Ordering::AcqRel) {

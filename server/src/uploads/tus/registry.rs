@@ -49,6 +49,8 @@ pub struct Entry {
     /// Length that should become durable, and whether somebody sees to it.
     pub(super) sync_wanted: AtomicU64,
     pub(super) sync_running: AtomicBool,
+    /// Held while the file is made durable: a failure shows before anything else relies on it.
+    pub(super) syncing: AsyncMutex<()>,
 }
 
 /// Why a request did not get its turn.
@@ -102,6 +104,7 @@ impl Registry {
             received_at_ms: AtomicI64::new(0),
             sync_wanted: AtomicU64::new(0),
             sync_running: AtomicBool::new(false),
+            syncing: AsyncMutex::new(()),
         });
         table.entries.insert(id.to_owned(), Slot { entry: entry.clone(), used: tick });
         entry
@@ -185,9 +188,9 @@ impl Entry {
         self.damaged.store(true, Ordering::Release);
     }
 
-    /// Whether a sync failed since this was last asked.
-    pub fn take_damage(&self) -> bool {
-        self.damaged.swap(false, Ordering::AcqRel)
+    /// The file was cut to its durable prefix.
+    pub fn clear_damage(&self) {
+        self.damaged.store(false, Ordering::Release);
     }
 
     /// Whether a sync failed.
