@@ -343,7 +343,7 @@ async fn set_length(app: &App, upload: &mut Upload, length_bytes: u64, held: u64
         return Err(Error::bad_request("Upload-Length does not fit this upload"));
     }
     if upload.length_bytes.is_none() {
-        app.originals.require_space(length_bytes - held)?;
+        app.originals.require_room(length_bytes - held).await?;
         let id = upload.upload_id.clone();
         app.db.write(move |tx| queries::set_length(tx, &id, length)).await?;
         upload.length_bytes = Some(length);

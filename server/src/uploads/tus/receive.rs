@@ -168,7 +168,7 @@ impl Writer<'_> {
         let length_bytes = open.length_bytes();
         if length_bytes - self.checked_bytes >= SPACE_CHECK_BYTES {
             self.checked_bytes = length_bytes;
-            if let Err(error) = self.app.originals.require_space(0) {
+            if let Err(error) = self.app.originals.require_room(0).await {
                 self.open = Some(open);
                 return Err(error);
             }
