@@ -157,12 +157,6 @@ pub const SETTINGS: &[Setting] = &[
         "268435456",
         "Bytes of the disk that uploads leave free (256 MiB), so that the database can still write when the disk is full.",
     ),
-    setting(
-        "uploads",
-        "expires_days",
-        "7",
-        "Days without a byte after which a half upload is removed.",
-    ),
     setting("storage", "trash_days", "30", "Days that deleted files can be brought back."),
     secret(known_as(
         &["JWT_SECRET"],
@@ -245,6 +239,12 @@ pub const SETTINGS: &[Setting] = &[
         "queue_ms",
         "10000",
         "Longest wait for the database or a password check before the answer is 503 with Retry-After.",
+    ),
+    setting(
+        "uploads",
+        "expires_days",
+        "7",
+        "Days without a byte after which a half upload is removed.",
     ),
     setting(
         "subscriptions",

@@ -57,7 +57,8 @@ impl Resumable {
 
     fn append(&mut self, pieces: &[Bytes]) -> Result<(), BlobError> {
         for bytes in pieces {
-            let written = crate::fault::point("write").and_then(|()| (&*self.file).write_all(bytes));
+            let written =
+                crate::fault::point("write").and_then(|()| (&*self.file).write_all(bytes));
             if let Err(source) = written {
                 let error = refused(&self.path, "write", source);
                 self.cut_to(self.length_bytes)?;

@@ -173,7 +173,11 @@ fn share_blocks(_from: &File, _to: &File) -> bool {
 }
 
 /// A write the disk refused; when it is full, with the room that is left, as clients are told.
-pub(super) fn refused(path: &std::path::Path, action: &'static str, source: std::io::Error) -> BlobError {
+pub(super) fn refused(
+    path: &std::path::Path,
+    action: &'static str,
+    source: std::io::Error,
+) -> BlobError {
     let error = BlobError::new(action, "an upload", source);
     let folder = path.parent().filter(|_| error.is_full());
     BlobError { free_bytes: folder.and_then(|folder| free_bytes(folder).ok()), ..error }

@@ -82,9 +82,7 @@ pub async fn complete(app: &App, upload: Upload, mut turn: Turn) -> Result<Progr
     done.expires_at_ms = app.clock.now_ms() + ANSWER_MS;
     let (id, asset_id, expires) =
         (done.upload_id.clone(), finished.asset_id.clone(), done.expires_at_ms);
-    app.db
-        .write(move |tx| queries::set_finished(tx, &id, size_bytes, &asset_id, expires))
-        .await?;
+    app.db.write(move |tx| queries::set_finished(tx, &id, size_bytes, &asset_id, expires)).await?;
     done.asset_id = Some(finished.asset_id);
     if finished.duplicate {
         // Otherwise the file has another name by now. If this fails, the next start sweeps it.
@@ -119,8 +117,7 @@ pub async fn store(app: &App, upload: &Upload, staged: Staged) -> Result<Finishe
         origin: origin_of(upload),
     };
     let finished = uploads::finish(app, arrived).await?;
-    let counter =
-        if finished.duplicate { &app.metrics.duplicates } else { &app.metrics.stored };
+    let counter = if finished.duplicate { &app.metrics.duplicates } else { &app.metrics.stored };
     counter.inc();
     Ok(finished)
 }

@@ -69,12 +69,9 @@ fn id_of(account: Uuid, parts: &str) -> String {
 }
 
 /// The turns of all parts, which nobody can change while they are held, and the length of the whole.
-async fn require_complete(
-    app: &App,
-    account: Uuid,
-    parts: &[String],
-) -> Result<(Vec<Turn>, u64)> {
-    let refused = || Error::bad_request("only complete partial uploads can be concatenated, each once");
+async fn require_complete(app: &App, account: Uuid, parts: &[String]) -> Result<(Vec<Turn>, u64)> {
+    let refused =
+        || Error::bad_request("only complete partial uploads can be concatenated, each once");
     if parts.iter().collect::<HashSet<_>>().len() != parts.len() {
         return Err(refused());
     }

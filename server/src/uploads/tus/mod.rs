@@ -12,6 +12,9 @@ mod registry;
 pub mod routes;
 pub mod rules;
 
+#[cfg(test)]
+mod tests;
+
 pub use recover::{recover, sweep_expired};
 pub use registry::Registry;
 
@@ -225,8 +228,7 @@ async fn find_same(
         return Ok(Some(Progress::finished(finished)));
     }
     let is_free = |row: &Upload| {
-        row.device_id == upload.device_id
-            || !app.tus.is_receiving(&row.upload_id, now_ms - BUSY_MS)
+        row.device_id == upload.device_id || !app.tus.is_receiving(&row.upload_id, now_ms - BUSY_MS)
     };
     let Some(begun) = same.into_iter().find(|row| row.asset_id.is_none() && is_free(row)) else {
         return Ok(None);
@@ -370,7 +372,9 @@ async fn take_piece(
     }
     make_durable(app, &id, &turn.entry, open.handle(), offset);
     match end {
-        End::Whole => Ok(Progress { upload: Upload { expires_at_ms: expiry(app), ..upload }, offset }),
+        End::Whole => {
+            Ok(Progress { upload: Upload { expires_at_ms: expiry(app), ..upload }, offset })
+        }
         End::Broken(error) => Err(broken_body(&error)),
         End::Preempted => Err(preempted()),
         End::TooLong => Err(too_large(room.unwrap_or(0))),

@@ -85,8 +85,11 @@ pub fn store(tx: &mut dyn Tx, new: &Upload) -> DbResult<()> {
 
 /// The upload with this id, if it is this account's.
 pub fn find_upload(tx: &mut dyn Tx, account: Uuid, id: &str) -> DbResult<Option<Upload>> {
-    let row =
-        find(tx, upload_query!("WHERE upload_id = ?1 AND account_uuid = ?2"), params![id, account])?;
+    let row = find(
+        tx,
+        upload_query!("WHERE upload_id = ?1 AND account_uuid = ?2"),
+        params![id, account],
+    )?;
     row.as_ref().map(upload).transpose()
 }
 

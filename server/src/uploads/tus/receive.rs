@@ -18,7 +18,7 @@ use super::registry::{Entry, Turn};
 use super::rules::{Algorithm, Checksum};
 use crate::blobs::{BlobError, Resumable, ResumableHandle};
 use crate::boot::App;
-use crate::clock::DAY_MS;
+use crate::clock::{DAY_MS, Stopwatch};
 use crate::db::DbError;
 use crate::error::{Error, Result};
 
@@ -26,6 +26,10 @@ use crate::error::{Error, Result};
 const PIECE_BYTES: usize = 256 * 1024;
 /// A client that sends slowly has what it sent written after this pause.
 const PAUSE: Duration = Duration::from_millis(200);
+/// A request that is taken over may still bring what reached this machine already: it ends after this silence …
+const LAST_SILENCE: Duration = Duration::from_millis(20);
+/// … and after this many milliseconds at the latest.
+const LAST_CALL_MS: u64 = 150;
 /// Bytes after which a growing file is made durable up to here, beside the receiving.
 const SYNC_BYTES: u64 = 64 * 1024 * 1024;
 /// Free space is looked at again after so many bytes.
@@ -96,11 +100,19 @@ async fn pump(
 ) -> End {
     let entry = turn.entry.clone();
     let (mut buffer, mut buffered_bytes, mut taken_bytes) = (Vec::new(), 0, 0_u64);
+    let mut last_call = None;
     let end = loop {
+        if last_call.is_some_and(|began: Stopwatch| began.elapsed_ms() > LAST_CALL_MS) {
+            break End::Preempted;
+        }
         let next = tokio::select! {
             biased;
-            () = turn.preempted() => break End::Preempted,
+            () = turn.preempted(), if last_call.is_none() => {
+                last_call = Some(Stopwatch::start());
+                continue;
+            }
             next = body.next() => next,
+            () = tokio::time::sleep(LAST_SILENCE), if last_call.is_some() => break End::Preempted,
             () = tokio::time::sleep(PAUSE), if buffered_bytes > 0 => {
                 if let Err(error) = writer.write(std::mem::take(&mut buffer)).await {
                     return End::Disk(error);
@@ -186,9 +198,9 @@ impl Writer<'_> {
     /// Waits for the piece that is being written.
     async fn settle(&mut self) -> Written {
         let Some(running) = self.running.take() else { return Ok(()) };
-        let joined = running.await.map_err(|source| {
-            BlobError::new("write", "an upload", io::Error::other(source))
-        })?;
+        let joined = running
+            .await
+            .map_err(|source| BlobError::new("write", "an upload", io::Error::other(source)))?;
         let (open, outcome) = joined?;
         self.open = Some(open);
         outcome
@@ -228,13 +240,7 @@ pub fn make_durable(
     });
 }
 
-async fn sync_once(
-    app: &App,
-    id: &str,
-    entry: &Entry,
-    handle: ResumableHandle,
-    length_bytes: u64,
-) {
+async fn sync_once(app: &App, id: &str, entry: &Entry, handle: ResumableHandle, length_bytes: u64) {
     let synced = tokio::task::spawn_blocking(move || handle.sync()).await;
     if let Ok(Err(error)) = &synced {
         // What the disk dropped is never written again by itself: these bytes are asked for once more.
@@ -246,10 +252,8 @@ async fn sync_once(
     }
     let (id, expires_at_ms) = (id.to_owned(), expiry(app));
     let synced_bytes = i64::try_from(length_bytes).unwrap_or(i64::MAX);
-    let noted: std::result::Result<(), DbError> = app
-        .db
-        .write(move |tx| queries::raise_synced(tx, &id, synced_bytes, expires_at_ms))
-        .await;
+    let noted: std::result::Result<(), DbError> =
+        app.db.write(move |tx| queries::raise_synced(tx, &id, synced_bytes, expires_at_ms)).await;
     if let Err(error) = noted {
         tracing::warn!(%error, "how far an upload is durable could not be noted; a power cut would cost more of it");
     }

@@ -29,8 +29,7 @@ fn boot_id() -> Option<String> {
 /// have kept the length and lost the bytes.
 pub async fn recover(db: &Db, originals: &LocalStore) -> Result<HashSet<String>> {
     let boot = boot_id();
-    let known: Option<String> =
-        db.read::<_, DbError, _>(|tx| find_fact(tx, BOOT_FACT)).await?;
+    let known: Option<String> = db.read::<_, DbError, _>(|tx| find_fact(tx, BOOT_FACT)).await?;
     let same_boot = boot.is_some() && boot == known;
     let (mut kept, mut after) = (HashSet::new(), String::new());
     loop {
@@ -74,7 +73,8 @@ async fn recover_one(
     };
     match asset.filter(|asset| asset.listed) {
         Some(asset) => {
-            let expires_at_ms = upload.expires_at_ms.max(upload.created_at_ms + complete::ANSWER_MS);
+            let expires_at_ms =
+                upload.expires_at_ms.max(upload.created_at_ms + complete::ANSWER_MS);
             let size_bytes = asset.size_bytes;
             db.write(move |tx| {
                 queries::set_finished(tx, &id, size_bytes, &asset.asset_id, expires_at_ms)
@@ -82,7 +82,10 @@ async fn recover_one(
             .await?;
         }
         None => {
-            tracing::warn!(upload = id, "the bytes of an unfinished upload are gone; it must begin again");
+            tracing::warn!(
+                upload = id,
+                "the bytes of an unfinished upload are gone; it must begin again"
+            );
             db.write(move |tx| queries::remove(tx, &id)).await?;
         }
     }

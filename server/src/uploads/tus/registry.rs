@@ -141,7 +141,8 @@ impl Registry {
         let table = self.lock();
         let entry = table.entries.get(id).map(|slot| &slot.entry);
         entry.is_some_and(|entry| {
-            entry.received_at_ms.load(Ordering::Relaxed) > since_ms && entry.open.try_lock().is_err()
+            entry.received_at_ms.load(Ordering::Relaxed) > since_ms
+                && entry.open.try_lock().is_err()
         })
     }
 
@@ -250,17 +251,18 @@ mod tests {
         assert!(third.is_ok());
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn one_that_does_not_yield_is_busy_and_one_that_finishes_is_waited_for() {
         let registry = Registry::default();
         let held = registry.take_over("a").await.unwrap();
         assert_eq!(registry.look("a").await.err(), Some(NoTurn::Busy));
         held.begin_finishing();
-        let (looked, ()) = tokio::join!(registry.look("a"), async {
-            tokio::time::sleep(Duration::from_secs(60)).await;
-            drop(held);
-        });
-        assert!(looked.is_ok());
+        let looking = registry.look("a");
+        tokio::pin!(looking);
+        let early = tokio::time::timeout(2 * YIELD_WAIT, &mut looking).await;
+        assert!(early.is_err(), "it waits longer than for a request that receives");
+        drop(held);
+        assert!(looking.await.is_ok());
     }
 
     #[tokio::test]

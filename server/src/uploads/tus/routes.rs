@@ -170,7 +170,9 @@ fn read_creation(headers: &HeaderMap) -> Result<(Creation, Concat)> {
     let concat = match text(headers, &CONCAT)? {
         None => Concat::Whole,
         Some(field) => rules::parse_concat(field, BASE).ok_or_else(|| {
-            Error::bad_request("Upload-Concat must be partial, or final; and uploads of this server")
+            Error::bad_request(
+                "Upload-Concat must be partial, or final; and uploads of this server",
+            )
         })?,
     };
     let length_bytes = bytes(headers, &LENGTH)?;
@@ -210,9 +212,7 @@ async fn create(
         let (creation, concat) = read_creation(headers)?;
         let checksum = if with_upload { read_checksum(headers)? } else { None };
         let progress = match concat {
-            Concat::Final(parts) => {
-                super::concatenate(app, &uploader, parts, creation).await?
-            }
+            Concat::Final(parts) => super::concatenate(app, &uploader, parts, creation).await?,
             Concat::Whole | Concat::Partial => super::create(app, &uploader, creation).await?,
         };
         Ok((progress, checksum))
