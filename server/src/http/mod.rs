@@ -69,6 +69,7 @@ pub fn router(app: &App) -> Router {
         .route("/api/v2/session", post(sessions::sign_in).delete(sessions::sign_out))
         .route("/api/v2/session/refresh", post(sessions::refresh))
         .route("/api/v2/library/assets", put(uploads::put_asset))
+        .merge(crate::uploads::tus::routes::routes(app))
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method)
         .layer(axum::middleware::from_fn_with_state(app.clone(), edge))

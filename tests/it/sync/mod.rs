@@ -2,6 +2,7 @@
 
 mod raw;
 mod sessions;
+mod tus;
 
 use std::net::SocketAddr;
 
