@@ -169,7 +169,7 @@ pub async fn find_held(
 async fn meet_known(app: &App, asset: Asset, staged: Staged) -> Result<Finished> {
     let key = Key::original(asset.account_uuid, &asset.stored_name);
     let size_bytes = Some(staged.size_bytes);
-    let on_disk = app.originals.find_size(&key)?;
+    let on_disk = app.originals.find_size(&key).await?;
     if asset.listed && on_disk == size_bytes {
         let (asset_id, digest) = (asset.asset_id, asset.digest);
         return Ok(Finished { asset_id, digest, name: asset.name, duplicate: true });
@@ -194,7 +194,7 @@ async fn heal(app: &App, asset: Asset, staged: Staged) -> Result<Finished> {
     };
     let key = Key::original(account, &asset.stored_name);
     // What is there may be all that is left of something a person did by hand: it is set aside, not thrown away.
-    if app.originals.find_size(&key)?.is_some() {
+    if app.originals.find_size(&key).await?.is_some() {
         let aside = Key::quarantined(account, &asset.asset_id);
         app.originals.remove(&aside).await?;
         app.originals.relocate(&key, &aside).await?;
@@ -429,7 +429,7 @@ pub async fn restore_from_trash(app: &App, asset: Asset) -> Result<bool> {
             Err(error) => return Err(error.into()),
         };
         if !moved && !app.originals.holds(&key, &asset.digest, size_bytes).await? {
-            if app.originals.find_size(&key)?.is_none() {
+            if app.originals.find_size(&key).await?.is_none() {
                 return Ok(false);
             }
             number = candidate.number + 1;
