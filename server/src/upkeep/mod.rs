@@ -43,6 +43,9 @@ pub async fn run(app: App) {
         if let Err(error) = trash::tidy(&app).await {
             tracing::error!(%error, causes = error.cause_chain(), "looking after the trash failed; it is tried again");
         }
+        if let Err(error) = crate::library::settled::sweep(&app).await {
+            tracing::error!(%error, causes = error.cause_chain(), "sweeping emptied sets failed; it is tried again");
+        }
         let _ = tokio::time::timeout(EVERY, app.upkeep_wanted()).await;
     }
 }
