@@ -22,6 +22,7 @@ use crate::config::Config;
 use crate::db::{self, Db, DbError, DbSettings, MigrateError};
 use crate::error::Error;
 use crate::library::cursors::Cursors;
+use crate::library::settled::Sets;
 use crate::metrics::Metrics;
 use crate::secrets::Secrets;
 use crate::uploads::reservations::{Names, Stripes};
@@ -51,6 +52,7 @@ pub struct AppState {
     pub stripes: Stripes,
     pub tus: Registry,
     pub pages: Cursors,
+    pub sets: Sets,
     pub metrics: Metrics,
     /// Manifests are the only large bodies held in memory: two at once.
     pub manifest_bodies: Semaphore,
@@ -241,6 +243,7 @@ pub async fn boot(config: Config, options: BootOptions) -> Result<App, BootError
         stripes: Stripes::default(),
         tus: Registry::default(),
         pages: Cursors::default(),
+        sets: Sets::default(),
         metrics: Metrics::default(),
         manifest_bodies: Semaphore::new(2),
         upkeep: Notify::new(),

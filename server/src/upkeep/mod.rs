@@ -50,6 +50,9 @@ pub async fn run(app: App) {
                 tracing::error!(%error, causes = error.cause_chain(), "sweeping uploads failed; it is tried again");
             }
         }
+        if let Err(error) = crate::library::settled::sweep(&app).await {
+            tracing::error!(%error, causes = error.cause_chain(), "sweeping emptied sets failed; it is tried again");
+        }
         let _ = tokio::time::timeout(EVERY, app.upkeep_wanted()).await;
     }
 }
