@@ -23,10 +23,12 @@ use crate::config::Config;
 use crate::db::{self, Db, DbError, DbSettings, MigrateError};
 use crate::error::Error;
 use crate::library::cursors::Cursors;
+use crate::library::settled::Sets;
 use crate::metrics::Metrics;
 use crate::pairing::presence::Presence;
 use crate::secrets::Secrets;
 use crate::uploads::reservations::{Names, Stripes};
+use crate::uploads::tus::{self, Registry};
 
 /// The fact under which this server remembers who it is.
 const SERVER_ID_FACT: &str = "server_id";
@@ -54,7 +56,9 @@ pub struct AppState {
     pub reset_failures: Window<String>,
     pub names: Names,
     pub stripes: Stripes,
+    pub tus: Registry,
     pub pages: Cursors,
+    pub sets: Sets,
     pub metrics: Metrics,
     /// Manifests are the only large bodies held in memory: two at once.
     pub manifest_bodies: Semaphore,
@@ -221,8 +225,9 @@ pub async fn boot(config: Config, options: BootOptions) -> Result<App, BootError
     let relay = start_store(&config.relay)?;
     let relay_chunks =
         if chunks_root == config.relay { relay.clone() } else { start_store(&chunks_root)? };
+    let resumable = tus::recover(&db, &originals).await?;
     for store in [&originals, &relay, &relay_chunks] {
-        let swept = store.sweep_staging().map_err(storage("sweep", store.root()))?;
+        let swept = store.sweep_staging(&resumable).map_err(storage("sweep", store.root()))?;
         if swept > 0 {
             tracing::info!(swept, "removed uploads that an earlier run left unfinished");
         }
@@ -244,7 +249,9 @@ pub async fn boot(config: Config, options: BootOptions) -> Result<App, BootError
         secrets,
         names: Names::default(),
         stripes: Stripes::default(),
+        tus: Registry::default(),
         pages: Cursors::default(),
+        sets: Sets::default(),
         metrics: Metrics::default(),
         manifest_bodies: Semaphore::new(2),
         upkeep: Notify::new(),

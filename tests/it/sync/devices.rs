@@ -52,6 +52,30 @@ fn a_server_says_who_it_is_without_signing_in_and_stays_the_same_after_a_restart
 }
 
 #[test]
+fn a_server_claims_exactly_the_features_whose_routes_it_has() {
+    let stand = Stand::shared();
+    let described = json_of(&stand.send(Request::new("GET", "/api/v2/server")));
+    let claimed: Vec<&str> = described["features"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
+    let routes = [
+        ("pairing", "POST", "/api/v2/pairing"),
+        ("tus", "POST", "/api/v2/tus"),
+        ("sync", "POST", "/api/v2/library/sync"),
+        ("receipts", "POST", "/api/v2/library/receipts"),
+        ("relay", "GET", "/api/cloud/usage"),
+    ];
+    for (feature, method, path) in routes {
+        let exists = stand.send(Request::new(method, path)).status() != 404;
+        assert_eq!(claimed.contains(&feature), exists, "{feature}: {claimed:?}");
+    }
+    assert!(claimed.iter().all(|claim| routes.iter().any(|(feature, ..)| feature == claim)));
+}
+
+#[test]
 fn the_list_shows_the_own_devices_last_seen_first_and_which_one_asks() {
     let stand = Stand::shared();
     let (alice, bob) = (stand.person(), stand.person());

@@ -3,9 +3,11 @@
 mod devices;
 mod discovery;
 mod identity;
+mod library;
 mod pairing;
 mod raw;
 mod sessions;
+mod tus;
 
 use std::net::SocketAddr;
 
