@@ -44,6 +44,7 @@ const SQL: Rule = Rule {
         ("server/src/accounts/queries.rs", "the SQL of accounts"),
         ("server/src/library/queries.rs", "the SQL of assets"),
         ("server/src/relay/queries.rs", "the SQL of the relay"),
+        ("server/src/uploads/tus/queries.rs", "the SQL of resumable uploads"),
         ("server/src/db/", "pragmas, savepoints and migrations"),
         ("server/src/legacy/import/source.rs", "reads the database of the reference server"),
     ],
