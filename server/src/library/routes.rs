@@ -23,6 +23,24 @@ const DIGEST_BYTES: usize = 32;
 const MAX_TALLY_BYTES: usize = 4096;
 
 /// `POST /api/v2/library/missing`: N × 32 bytes in, N bytes out.
+#[utoipa::path(
+    post, path = "/api/v2/library/missing", tag = "Library",
+    summary = "Which of these files are wanted",
+    security(("access" = []), ("upload_only" = [])),
+    request_body(
+        content = crate::http::openapi::RawBytes,
+        content_type = "application/vnd.photosync.digests",
+        description = "N times 32 bytes, at most 100,000.",
+    ),
+    responses(
+        (
+            status = 200,
+            body = crate::http::openapi::RawBytes,
+            content_type = "application/vnd.photosync.digests",
+            description = "N bytes in the same order: 0 held, 1 missing, 2 deleted by a person, 3 wanted, 4 partial.",
+        ),
+    ),
+)]
 pub async fn missing(
     State(app): State<App>,
     uploader: Uploader,
@@ -36,6 +54,28 @@ pub async fn missing(
 }
 
 /// `POST /api/v2/library/sync`: a tally or, by its type, a message of the negentropy protocol.
+#[utoipa::path(
+    post, path = "/api/v2/library/sync", tag = "Library",
+    summary = "Whether everything is settled",
+    security(("access" = []), ("upload_only" = [])),
+    request_body(
+        content(
+            (Tally = "application/json"),
+            (crate::http::openapi::RawBytes = "application/vnd.photosync.negentropy"),
+        ),
+    ),
+    responses(
+        (status = 204, description = "All of it."),
+        (
+            status = 200,
+            description = "The server's tally, or its message.",
+            content(
+                (Tally = "application/json"),
+                (crate::http::openapi::RawBytes = "application/vnd.photosync.negentropy"),
+            ),
+        ),
+    ),
+)]
 pub async fn sync(
     State(app): State<App>,
     uploader: Uploader,
@@ -56,6 +96,17 @@ pub async fn sync(
 }
 
 /// `POST /api/v2/library/forget`: digests that the device has no more.
+#[utoipa::path(
+    post, path = "/api/v2/library/forget", tag = "Library",
+    summary = "Digests this device has no more",
+    security(("access" = []), ("upload_only" = [])),
+    request_body(
+        content = crate::http::openapi::RawBytes,
+        content_type = "application/vnd.photosync.digests",
+        description = "N times 32 bytes, at most 100,000.",
+    ),
+    responses((status = 204, description = "Nothing is deleted.")),
+)]
 pub async fn forget(
     State(app): State<App>,
     uploader: Uploader,
