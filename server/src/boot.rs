@@ -25,6 +25,7 @@ use crate::library::cursors::Cursors;
 use crate::library::settled::Sets;
 use crate::metrics::Metrics;
 use crate::secrets::Secrets;
+use crate::upkeep::verify::Verifier;
 use crate::uploads::reservations::{Names, Stripes};
 
 /// Everything a service needs. One per process.
@@ -51,6 +52,7 @@ pub struct AppState {
     pub stripes: Stripes,
     pub pages: Cursors,
     pub sets: Sets,
+    pub verifier: Verifier,
     pub metrics: Metrics,
     /// Manifests are the only large bodies held in memory: two at once.
     pub manifest_bodies: Semaphore,
@@ -240,6 +242,7 @@ pub async fn boot(config: Config, options: BootOptions) -> Result<App, BootError
         stripes: Stripes::default(),
         pages: Cursors::default(),
         sets: Sets::default(),
+        verifier: Verifier::default(),
         metrics: Metrics::default(),
         manifest_bodies: Semaphore::new(2),
         upkeep: Notify::new(),

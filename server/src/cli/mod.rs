@@ -75,7 +75,12 @@ fn act(parsed: Parsed) -> Result<Exit, BootError> {
             Action::ImportLegacy(import) => run::import(config, import).await,
             Action::Check { read } => command(config, Command::Check { read_bytes: read }).await,
             Action::User { action } => command(config, user_command(action)?).await,
-            Action::Trash { email } => command(config, Command::TrashRestore { email }).await,
+            Action::Trash { email, names } => {
+                command(config, Command::Trash { email, names }).await
+            }
+            Action::TrashRestore { email } => {
+                command(config, Command::TrashRestore { email }).await
+            }
             Action::Config { .. } => Ok(Exit::Success),
         }
     });

@@ -9,6 +9,7 @@ use crate::accounts::{self, queries::Account};
 use crate::boot::App;
 use crate::clock::{DAY_MS, iso_utc};
 use crate::error::Result;
+use crate::library;
 use crate::upkeep::{check, trash};
 
 /// A command. Passwords travel only over loopback, under the control token.
@@ -24,6 +25,7 @@ pub enum Command {
     UserRemove { email: String },
     UserRestore { email: String },
     UserInvite { email: String },
+    Trash { email: String, names: Vec<String> },
     TrashRestore { email: String },
     Check { read_bytes: bool },
 }
@@ -93,6 +95,14 @@ pub async fn execute(app: &App, command: Command) -> Result<Outcome> {
         Command::UserInvite { email } => {
             let email = accounts::invite(app, &email).await?;
             Ok(Outcome::said(format!("{email} may register now")))
+        }
+        Command::Trash { email, names } => {
+            let account = accounts::get_by_email(app, &email).await?;
+            let files = library::delete_names(app, account.account_uuid, &names).await?;
+            Ok(Outcome::said(format!(
+                "{files} files of {} are in the trash for {} days; `trash-restore {}` brings everything back",
+                account.email, app.config.trash_days, account.email
+            )))
         }
         Command::TrashRestore { email } => {
             let account = accounts::get_by_email(app, &email).await?;
