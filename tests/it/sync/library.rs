@@ -329,10 +329,10 @@ fn require_receipt(receipt: &Value, alice: &Person, bytes: &[u8], fingerprint: &
     assert!(key.verify(&signed, &decode("signature")).is_err());
 }
 
-/// RFC 4648 base32 without padding.
+/// RFC 4648 base32 in lower case, without padding.
 fn base32(bytes: &[u8]) -> String {
     let bits: String = bytes.iter().map(|byte| format!("{byte:08b}")).collect();
-    let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+    let alphabet = b"abcdefghijklmnopqrstuvwxyz234567";
     let digit = |five: &[u8]| {
         let text = format!("{:0<5}", String::from_utf8_lossy(five));
         char::from(alphabet[usize::from_str_radix(&text, 2).expect("bits")])
