@@ -18,6 +18,8 @@ pub(crate) struct Native {
     pub(crate) access: String,
     pub(crate) refresh: String,
     pub(crate) device_id: String,
+    /// Of the server's key.
+    pub(crate) fingerprint: String,
 }
 
 impl Native {
@@ -35,6 +37,7 @@ impl Native {
             access: text_of(answer, "access_token"),
             refresh: text_of(answer, "refresh_token"),
             device_id: text_of(answer, "device_id"),
+            fingerprint: text_of(answer, "fingerprint"),
         }
     }
 
