@@ -1,6 +1,10 @@
 //! The native wire, `/api/v2`: what a client that speaks it can rely on.
 
+mod devices;
+mod discovery;
+mod identity;
 mod library;
+mod pairing;
 mod raw;
 mod sessions;
 mod tus;
@@ -13,6 +17,7 @@ use serde_json::{Value, json};
 use crate::stand::{PASSWORD, Person, Stand, text_of};
 
 /// A device signed in at `/api/v2/session`.
+#[derive(Clone)]
 pub(crate) struct Native {
     address: SocketAddr,
     pub(crate) access: String,
