@@ -11,6 +11,7 @@ pub mod desktop;
 pub mod http;
 pub mod names;
 pub mod phone;
+pub mod proxy;
 pub mod relay;
 pub mod report;
 pub mod server;
