@@ -4,5 +4,6 @@ mod crash;
 mod faults;
 mod foreign;
 mod stand;
+mod sync;
 mod weaknesses;
 mod wire;

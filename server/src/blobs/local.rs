@@ -70,7 +70,12 @@ impl LocalStore {
     }
 
     /// Begins an upload of `declared_bytes` (0 if unknown). Refused at once when the disk has no room for it.
-    pub fn stage(&self, account: Uuid, declared_bytes: u64) -> Result<Stage, BlobError> {
+    pub async fn stage(&self, account: Uuid, declared_bytes: u64) -> Result<Stage, BlobError> {
+        let store = self.clone();
+        blocking(move || store.stage_here(account, declared_bytes)).await
+    }
+
+    fn stage_here(&self, account: Uuid, declared_bytes: u64) -> Result<Stage, BlobError> {
         self.require_space(declared_bytes)?;
         let staging = self.account_folder(account).join(STAGING);
         if !staging.is_dir() {

@@ -15,7 +15,8 @@ use crate::blobs::Key;
 use crate::blobs::volume::find_id;
 use crate::boot::App;
 use crate::error::{Error, Result};
-use queries::{Asset, Listed};
+use queries::Asset;
+pub use queries::Listed;
 
 /// Rows that one read takes from the database: bounded, so that a listing never holds a snapshot open while a
 /// slow client reads.
