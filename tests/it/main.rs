@@ -5,5 +5,6 @@ mod faults;
 mod foreign;
 mod stand;
 mod sync;
+mod tokens;
 mod weaknesses;
 mod wire;

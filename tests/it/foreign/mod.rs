@@ -5,6 +5,7 @@
 //! Each script prints one JSON object per line; what it means is judged here. Nothing is skipped: a program that is
 //! not there fails the test with the line to run.
 
+mod clients;
 mod cuts;
 mod program;
 

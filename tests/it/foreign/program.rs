@@ -82,7 +82,7 @@ impl Program {
             if line.get(key).is_some() {
                 return line;
             }
-            assert!(line.get("error").is_none(), "{}: {line}", self.shown);
+            assert!(line.get("failed").is_none(), "{}: {line}", self.shown);
         }
     }
 
