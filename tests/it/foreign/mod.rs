@@ -7,6 +7,8 @@
 
 mod clients;
 mod cuts;
+mod differential;
 mod program;
+mod scripts;
 
 pub(crate) use program::{Program, TusServer};
