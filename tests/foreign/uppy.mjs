@@ -15,7 +15,6 @@ uppy.use(Tus, {
   chunkSize: wanted.chunk ?? Infinity,
   limit: 4,
   retryDelays: Array(60).fill(100),
-  allowedMetaFields: ['name', 'filename', 'digest'],
 });
 for (const path of wanted.files) {
   // Uppy asks a Blob for its size, its tus client in Node takes only a Buffer: this is both.

@@ -23,6 +23,10 @@ use lane::Lane;
 /// How often a waiting connection looks whether it was told to end.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
+/// Bytes the kernel may hold on the way to the server (Linux doubles it). A reset throws them away: without a bound
+/// a cut on loopback would lose megabytes in flight, which no real network holds.
+const IN_FLIGHT_BYTES: usize = 32 * 1024;
+
 /// Longest wait for a connection to the server.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 
@@ -307,6 +311,7 @@ impl Connection {
             socket.set_nonblocking(true)?;
             socket.set_nodelay(true)?;
         }
+        rustix::net::sockopt::set_socket_send_buffer_size(&server, IN_FLIGHT_BYTES)?;
         let (up, down) = (Lane::new(plan.up.clone()), Lane::new(plan.down.clone()));
         let cap = plan.cap_body_bytes.map(BodyCap::new);
         Ok(Connection { client, server, up, down, cap, plan, counters })

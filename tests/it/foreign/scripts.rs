@@ -1,8 +1,9 @@
 //! Sequences of tus requests that are played against two servers, and how their answers may differ.
 //!
-//! A line is `METHOD [@PATH] [Header=value …] [< body]`. `Tus-Resumable: 1.0.0` goes with each, and the media type of
-//! the protocol with `PATCH`; `Header=` leaves one out. Without a path, `POST` and `OPTIONS` go to where uploads are
-//! created and all else to the upload created last. `@1` is the first upload created, `@none` one that never was.
+//! A line is `METHOD [@PATH] [Header=value …] [< body]`. `Tus-Resumable: 1.0.0` goes with each, a name with `POST`,
+//! and the media type of the protocol with `PATCH`; `Header=` leaves one out. Without a path, `POST` and `OPTIONS` go
+//! to where uploads are created and all else to the upload created last. `@1` is the first upload created, `@none`
+//! one that never was.
 
 /// `hello` and ` world` with their SHA-1, as `Upload-Checksum` has it.
 const SHA1_HELLO: &str = "Upload-Checksum=sha1~qvTGHdzF6KLavt4PO0gs2a6pQ00=";
@@ -228,13 +229,75 @@ const SCRIPTS: &[(&str, &[&str])] = &[
 pub(super) struct Difference {
     /// Name of the sequence; empty for all.
     pub(super) script: &'static str,
-    /// Number of the line, from 0; `None` for all.
-    pub(super) line: Option<usize>,
+    /// Method of the request; empty for all.
+    pub(super) method: &'static str,
     /// `status`, or the name of a header.
     pub(super) what: &'static str,
+    /// What this server says: nothing if empty, anything if `*`.
+    pub(super) here: &'static str,
+    /// What `@tus/server` says, likewise.
+    pub(super) there: &'static str,
     /// Why the two answer differently.
     pub(super) why: &'static str,
 }
 
+const fn differs(
+    script: &'static str,
+    method: &'static str,
+    what: &'static str,
+    here: &'static str,
+    there: &'static str,
+    why: &'static str,
+) -> Difference {
+    Difference { script, method, what, here, there, why }
+}
+
+const OFFSET_AT_ONCE: &str = "the answer to a creation says where to go on: a repeated one finds bytes that are here already";
+const EXPIRES_ALWAYS: &str =
+    "a finished upload is known for seven days, and an unfinished one says when it ends when asked";
+const NO_EMPTY_FILES: &str = "a photo of no bytes is refused, not kept";
+const CHECKSUMS: &str = "the checksum extension is spoken here only";
+const MORE_EXTENSIONS: &str = "checksum and concatenation are spoken here too";
+const RIGHT_STATUS: &str = "the specification, or HTTP, has a status of its own for this case";
+const OVERRIDE: &str = "X-HTTP-Method-Override is part of tus 1.0.0 and works here";
+const REPEATED_LENGTH: &str =
+    "saying the same length again changes nothing, so that it is no error";
+const PAST_THE_END: &str =
+    "the offset of a finished upload takes nothing more: a conflict, as for any other wrong offset";
+const OTHER_VERSION: &str = "412 with the versions spoken, as tus 1.0.0 demands";
+
 /// Every difference there is, with its reason. One that does not show any more fails the test.
-pub(super) const DIFFERENCES: &[Difference] = &[];
+pub(super) const DIFFERENCES: &[Difference] = &[
+    differs("", "POST", "Upload-Offset", "0", "", OFFSET_AT_ONCE),
+    differs("", "POST", "Upload-Expires", "there", "", EXPIRES_ALWAYS),
+    differs("", "PATCH", "Upload-Expires", "there", "", EXPIRES_ALWAYS),
+    differs("", "HEAD", "Upload-Expires", "there", "", EXPIRES_ALWAYS),
+    differs("an empty file", "", "*", "*", "*", NO_EMPTY_FILES),
+    differs("a POST that stands for a PATCH", "POST", "status", "204", "400", OVERRIDE),
+    differs("a POST that stands for a PATCH", "POST", "Upload-Offset", "5", "", OVERRIDE),
+    differs("a POST that stands for a PATCH", "HEAD", "Upload-Offset", "5", "0", OVERRIDE),
+    differs("a length for an upload that has one", "PATCH", "*", "*", "*", REPEATED_LENGTH),
+    differs(
+        "a length for an upload that has one",
+        "HEAD",
+        "Upload-Offset",
+        "5",
+        "0",
+        REPEATED_LENGTH,
+    ),
+    differs("another media type", "PATCH", "status", "415", "400", RIGHT_STATUS),
+    differs("no media type", "PATCH", "status", "415", "403", RIGHT_STATUS),
+    differs("no offset", "PATCH", "status", "400", "403", RIGHT_STATUS),
+    differs("methods that are none", "PUT", "status", "405", "404", RIGHT_STATUS),
+    differs("another version", "POST", "status", "412", "400", OTHER_VERSION),
+    differs("another version", "POST", "Tus-Version", "1.0.0", "", OTHER_VERSION),
+    differs("another version later", "", "status", "412", "400", OTHER_VERSION),
+    differs("another version later", "", "Tus-Version", "1.0.0", "", OTHER_VERSION),
+    differs("checksum wrong", "", "*", "*", "*", CHECKSUMS),
+    differs("checksum wrong and then right", "PATCH", "*", "*", "*", CHECKSUMS),
+    differs("checksum of an unknown algorithm", "", "*", "*", "*", CHECKSUMS),
+    differs("without a version", "POST", "Tus-Version", "1.0.0", "", OTHER_VERSION),
+    differs("", "OPTIONS", "Tus-Checksum-Algorithm", "sha1,sha256", "", CHECKSUMS),
+    differs("", "OPTIONS", "Tus-Extension", "*", "*", MORE_EXTENSIONS),
+    differs("more after the end", "PATCH", "status", "409", "413", PAST_THE_END),
+];

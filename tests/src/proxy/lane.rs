@@ -65,7 +65,7 @@ impl Lane {
 
     /// Bytes taken and not yet shown to the caller. Each byte is shown once.
     pub(super) fn fresh(&mut self) -> &[u8] {
-        let from = self.inspected;
+        let from = self.inspected.min(self.piece.len());
         self.inspected = self.piece.len();
         &self.piece[from..]
     }

@@ -177,10 +177,18 @@ fn a_body_over_the_cap_is_answered_by_the_proxy_and_never_arrives() {
     let small =
         [b"PUT / HTTP/1.1\r\nContent-Length: 1000\r\n\r\n".as_slice(), &[b'x'; 1000]].concat();
     assert_eq!(exchange(&proxy, small.clone()).0, small);
+    // Two requests on one connection, with a pause between them.
+    let stream = connect(&proxy);
+    for _ in 0..2 {
+        (&stream).write_all(&small).unwrap();
+        let mut echoed = vec![0; small.len()];
+        (&stream).read_exact(&mut echoed).unwrap();
+        assert_eq!(echoed, small);
+    }
     let large = [b"PUT / HTTP/1.1\r\nContent-Length: 500000\r\n\r\n".as_slice(), &[b'x'; 500_000]];
     let (received, _) = exchange(&proxy, large.concat());
     assert!(received.starts_with(b"HTTP/1.1 413 "), "{}", String::from_utf8_lossy(&received));
-    assert_eq!(proxy.passed()[1].up_bytes, 0);
+    assert_eq!(proxy.passed()[2].up_bytes, 0);
 }
 
 #[test]
