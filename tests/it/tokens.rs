@@ -204,7 +204,6 @@ fn attempt(stand: &Stand, victim: &Victim, method: &str, route: &str, how: Disgu
         Disguise::MethodOverride => headers.extend([
             ("Authorization", bearer.as_str()),
             ("X-HTTP-Method-Override", "DELETE"),
-            ("Tus-Resumable", "1.0.0"),
         ]),
     }
     headers.extend([
@@ -212,6 +211,7 @@ fn attempt(stand: &Stand, victim: &Victim, method: &str, route: &str, how: Disgu
         ("PhotoSync-Name", NAME),
         ("X-Chunk-Id", victim.chunk.as_str()),
         ("X-Forwarded-For", "127.0.0.1"),
+        ("Tus-Resumable", "1.0.0"),
         ("Content-Type", "application/json"),
     ]);
     let mut request = Request::new(method, path);
