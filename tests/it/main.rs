@@ -1,5 +1,6 @@
-//! Black-box tests of the built binaries: one program.
+//! Black-box tests of the built binaries, and the guards of the source: one program.
 
+mod architecture;
 mod crash;
 mod faults;
 mod foreign;

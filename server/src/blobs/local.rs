@@ -1,15 +1,17 @@
 //! A storage root on a local disk.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
 use super::publish::{Mode, Publisher, rename_new};
+use super::resumable::RESUMABLE_PREFIX;
 use super::stage::{Stage, Staged};
 use super::{BlobError, Key, STAGING};
 use crate::auth::random_id;
@@ -76,6 +78,19 @@ impl LocalStore {
     }
 
     fn stage_here(&self, account: Uuid, declared_bytes: u64) -> Result<Stage, BlobError> {
+        let path = self.make_room(account, declared_bytes)?.join(random_id());
+        let store = self.clone();
+        let space = Arc::new(move |bytes| store.require_space(bytes));
+        Ok(Stage::new(path, self.disk.clone(), space))
+    }
+
+    /// The staging folder of an account, which is there afterwards; refused when the disk has no room for
+    /// `declared_bytes`. Blocks.
+    pub(super) fn make_room(
+        &self,
+        account: Uuid,
+        declared_bytes: u64,
+    ) -> Result<PathBuf, BlobError> {
         self.require_space(declared_bytes)?;
         let staging = self.account_folder(account).join(STAGING);
         if !staging.is_dir() {
@@ -86,14 +101,22 @@ impl LocalStore {
             }
             self.create_account_folder(account)?;
         }
-        let path = staging.join(random_id());
+        Ok(staging)
+    }
+
+    /// One of the writes at once. The semaphore is never closed, so there is always a permit in the end.
+    pub(super) async fn disk_permit(&self) -> Option<OwnedSemaphorePermit> {
+        self.disk.clone().acquire_owned().await.ok()
+    }
+
+    /// Refuses when fewer than `wanted_bytes` are free besides the reserve. Where the disk cannot tell, it is not asked.
+    pub async fn require_room(&self, wanted_bytes: u64) -> Result<(), BlobError> {
         let store = self.clone();
-        let space = Arc::new(move |bytes| store.require_space(bytes));
-        Ok(Stage::new(path, self.disk.clone(), space))
+        blocking(move || store.require_space(wanted_bytes)).await
     }
 
     fn require_space(&self, wanted_bytes: u64) -> Result<(), BlobError> {
-        let Ok(free_bytes) = self.free_bytes() else { return Ok(()) };
+        let Ok(free_bytes) = free_bytes(&self.root) else { return Ok(()) };
         if free_bytes < self.reserve_bytes.saturating_add(wanted_bytes) {
             let source = io::Error::from(io::ErrorKind::StorageFull);
             return Err(BlobError {
@@ -120,7 +143,7 @@ impl LocalStore {
                 }
                 Ok(CommitOutcome::Taken(staged))
             }
-            Err(source) => Err(self.full(BlobError::new("publish", key, source))),
+            Err(source) => Err(self.full(BlobError::new("publish", key, source)).await),
         }
     }
 
@@ -129,12 +152,13 @@ impl LocalStore {
     pub async fn heal(&self, staged: Staged, key: &Key) -> Result<(), BlobError> {
         let to = self.path(key);
         self.create_parent(&to, key).await?;
-        self.publisher
-            .publish(staged.path().clone(), to, Mode::Heal)
-            .await
-            .map_err(|source| self.full(BlobError::new("heal", key, source)))?;
-        staged.gone();
-        Ok(())
+        match self.publisher.publish(staged.path().clone(), to, Mode::Heal).await {
+            Ok(()) => {
+                staged.gone();
+                Ok(())
+            }
+            Err(source) => Err(self.full(BlobError::new("heal", key, source)).await),
+        }
     }
 
     /// Whether the file of `key` has this length and, read again from the start, this digest. If so it is
@@ -178,7 +202,13 @@ impl LocalStore {
     }
 
     /// Length of the file, or `None` if there is none (or something that is no regular file).
-    pub fn find_size(&self, key: &Key) -> Result<Option<u64>, BlobError> {
+    pub async fn find_size(&self, key: &Key) -> Result<Option<u64>, BlobError> {
+        let (store, key) = (self.clone(), key.clone());
+        blocking(move || store.find_size_here(&key)).await
+    }
+
+    /// As [`Self::find_size`], for work that runs on a blocking thread already and asks about many files.
+    pub fn find_size_here(&self, key: &Key) -> Result<Option<u64>, BlobError> {
         match self.path(key).symlink_metadata() {
             Ok(metadata) if metadata.is_file() => Ok(Some(metadata.len())),
             Ok(_) => Ok(None),
@@ -235,8 +265,17 @@ impl LocalStore {
     }
 
     /// Bytes that may still be written on this root's disk.
-    pub fn free_bytes(&self) -> io::Result<u64> {
-        free_bytes(&self.root)
+    pub async fn free_bytes(&self) -> io::Result<u64> {
+        let root = self.root.clone();
+        let looked = tokio::task::spawn_blocking(move || free_bytes(&root)).await;
+        looked.map_err(io::Error::other)?
+    }
+
+    /// The id in this root's marker file; `None` while its disk is not mounted, or if it cannot be read.
+    pub async fn find_volume_id(&self) -> Option<String> {
+        let root = self.root.clone();
+        let looked = tokio::task::spawn_blocking(move || super::volume::find_id(&root)).await;
+        looked.ok()?.ok()?
     }
 
     /// Bytes of the disk that uploads leave free.
@@ -244,19 +283,26 @@ impl LocalStore {
         self.reserve_bytes
     }
 
-    fn full(&self, error: BlobError) -> BlobError {
-        let free_bytes = if error.is_full() { self.free_bytes().ok() } else { None };
+    async fn full(&self, error: BlobError) -> BlobError {
+        let free_bytes = if error.is_full() { self.free_bytes().await.ok() } else { None };
         BlobError { free_bytes, ..error }
     }
 
-    /// Removes what uploads of an earlier run left half-done. Whole files are never touched.
-    pub fn sweep_staging(&self) -> io::Result<u64> {
+    /// Removes what uploads of an earlier run left half-done. Whole files are never touched, nor are resumable ones
+    /// with these ids.
+    pub fn sweep_staging(&self, resumable: &HashSet<String>) -> io::Result<u64> {
         let mut swept = 0;
         for account in std::fs::read_dir(&*self.root)? {
             let staging = account?.path().join(STAGING);
             let Ok(entries) = std::fs::read_dir(&staging) else { continue };
             for entry in entries {
-                std::fs::remove_file(entry?.path())?;
+                let entry = entry?;
+                let name = entry.file_name();
+                let id = name.to_str().and_then(|name| name.strip_prefix(RESUMABLE_PREFIX));
+                if id.is_some_and(|id| resumable.contains(id)) {
+                    continue;
+                }
+                std::fs::remove_file(entry.path())?;
                 swept += 1;
             }
         }
@@ -264,7 +310,7 @@ impl LocalStore {
     }
 }
 
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, BlobError> + Send + 'static,
 ) -> Result<T, BlobError> {
     tokio::task::spawn_blocking(work).await.map_err(|source| {

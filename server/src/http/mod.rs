@@ -7,8 +7,6 @@ pub mod files;
 
 pub use error::{Answered, status_of};
 
-use std::time::Instant;
-
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
@@ -21,8 +19,10 @@ use photosync_protocol::error::ErrorCode;
 use crate::accounts::routes as sessions;
 use crate::auth::random_id;
 use crate::boot::App;
+use crate::clock::Stopwatch;
 use crate::error::Error;
 use crate::legacy::{accounts, files as originals, relay};
+use crate::library::routes as library;
 use crate::metrics::RequestLabels;
 use crate::upkeep;
 use crate::uploads::routes as uploads;
@@ -70,6 +70,10 @@ pub fn router(app: &App) -> Router {
         .route("/api/v2/session", post(sessions::sign_in).delete(sessions::sign_out))
         .route("/api/v2/session/refresh", post(sessions::refresh))
         .route("/api/v2/library/assets", put(uploads::put_asset))
+        .merge(crate::uploads::tus::routes::routes(app))
+        .route("/api/v2/library/missing", post(library::missing))
+        .route("/api/v2/library/sync", post(library::sync))
+        .route("/api/v2/library/forget", post(library::forget))
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method)
         .layer(axum::middleware::from_fn_with_state(app.clone(), edge))
@@ -80,7 +84,7 @@ pub fn router(app: &App) -> Router {
 pub fn metrics_router(app: &App) -> Router {
     let text = |State(app): State<App>| async move {
         let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-        ([(header::CONTENT_TYPE, kind)], crate::metrics::text(&app))
+        ([(header::CONTENT_TYPE, kind)], crate::metrics::text(&app).await)
     };
     Router::new().route("/metrics", get(text)).fallback(any(no_such_route)).with_state(app.clone())
 }
@@ -103,7 +107,7 @@ pub fn normalise_path(uri: &Uri) -> Option<Uri> {
 
 /// Around every handler: request id, CORS for old clients, headers, metrics, and the one log line.
 async fn edge(State(app): State<App>, request: Request, next: Next) -> Response {
-    let began = Instant::now();
+    let began = Stopwatch::start();
     let request_id = request_id_of(request.headers());
     let method = request.method().clone();
     let route =
@@ -147,7 +151,7 @@ async fn edge(State(app): State<App>, request: Request, next: Next) -> Response 
     let labels =
         RequestLabels { route: route.clone(), method: method.to_string(), status: status.as_u16() };
     app.metrics.requests.get_or_create(&labels).inc();
-    let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let took_ms = began.elapsed_ms();
     let status = status.as_u16();
     match response.extensions().get::<Answered>() {
         Some(Answered { code, causes }) if status >= 500 => {

@@ -4,6 +4,10 @@
 
 pub mod cursors;
 pub mod queries;
+pub mod routes;
+pub mod settled;
+#[cfg(test)]
+mod tests;
 
 use std::fs::File;
 
@@ -12,7 +16,6 @@ use photosync_protocol::names::{decode_wire_text, fold_key};
 use uuid::Uuid;
 
 use crate::blobs::Key;
-use crate::blobs::volume::find_id;
 use crate::boot::App;
 use crate::error::{Error, Result};
 use queries::Asset;
@@ -131,8 +134,8 @@ pub async fn open(app: &App, asset: Asset) -> Result<Original> {
 }
 
 /// Refuses to go on while the storage of the originals is not there, as when a disk is not mounted.
-pub fn require_storage(app: &App) -> Result<()> {
-    if matches!(find_id(app.originals.root()), Ok(Some(_))) {
+pub async fn require_storage(app: &App) -> Result<()> {
+    if app.originals.find_volume_id().await.is_some() {
         return Ok(());
     }
     let message = "the storage of the originals is not there";
@@ -143,7 +146,7 @@ pub fn require_storage(app: &App) -> Result<()> {
 ///
 /// On a root without its marker (a disk that is not mounted) nothing may be called missing.
 pub async fn quarantine(app: &App, asset: Asset) -> Result<()> {
-    require_storage(app)?;
+    require_storage(app).await?;
     tracing::error!(account = %asset.account_uuid, asset = %asset.asset_id, "an original is missing or damaged; it is wanted again");
     let now_ms = app.clock.now_ms();
     Ok(app.db.write(move |tx| queries::set_quarantined(tx, &asset, now_ms)).await?)
@@ -158,4 +161,23 @@ pub async fn purge(app: &App, account: Uuid) -> Result<i64> {
     tracing::warn!(%account, files, days, "a device emptied its library; `trash restore` brings it back until the trash period is over");
     app.wake_upkeep();
     Ok(files)
+}
+
+/// Moves one held asset to the trash because a person said so. Devices that ask are told that it was deleted, and do
+/// not send it again by themselves; bytes that arrive all the same make it held again.
+pub async fn delete_by_person(app: &App, account: Uuid, asset_id: &str) -> Result<()> {
+    let (id, now_ms) = (asset_id.to_owned(), app.clock.now_ms());
+    let deleted = app
+        .db
+        .write(move |tx| -> Result<bool> {
+            let Some(asset) = queries::find_by_id(tx, account, &id)? else { return Ok(false) };
+            Ok(queries::trash_by_person(tx, &asset, now_ms)?)
+        })
+        .await?;
+    if !deleted {
+        return Err(Error::not_found("there is no such file"));
+    }
+    tracing::info!(%account, asset = asset_id, "a person deleted a file; `trash-restore` brings it back until the trash period is over");
+    app.wake_upkeep();
+    Ok(())
 }

@@ -11,7 +11,6 @@ use std::time::Duration;
 use photosync_protocol::error::ErrorCode;
 
 use crate::accounts::queries::find_fact;
-use crate::blobs::volume;
 use crate::boot::App;
 use crate::error::{Error, Result};
 
@@ -22,12 +21,10 @@ const EVERY: Duration = Duration::from_secs(3600);
 /// knows, not a folder on which a disk should be mounted.
 pub async fn require_ready(app: &App) -> Result<()> {
     let known: Option<String> = app.db.read(|tx| find_fact(tx, "volume:uploads")).await?;
-    let store = app.originals.clone();
-    let found = tokio::task::spawn_blocking(move || volume::find_id(store.root())).await;
-    match found {
-        Ok(Ok(found)) if known.is_some() && known == found => Ok(()),
-        _ => Err(Error::new(ErrorCode::StorageFailed, "the storage of the originals is not there")),
+    if known.is_some() && known == app.originals.find_volume_id().await {
+        return Ok(());
     }
+    Err(Error::new(ErrorCode::StorageFailed, "the storage of the originals is not there"))
 }
 
 /// Runs until it is dropped: adopts what an earlier run left, then keeps the trash.
@@ -45,6 +42,16 @@ pub async fn run(app: App) {
     loop {
         if let Err(error) = trash::tidy(&app).await {
             tracing::error!(%error, causes = error.cause_chain(), "looking after the trash failed; it is tried again");
+        }
+        match crate::uploads::tus::sweep_expired(&app).await {
+            Ok(0) => {}
+            Ok(swept) => tracing::info!(swept, "uploads that nobody came back for are over"),
+            Err(error) => {
+                tracing::error!(%error, causes = error.cause_chain(), "sweeping uploads failed; it is tried again");
+            }
+        }
+        if let Err(error) = crate::library::settled::sweep(&app).await {
+            tracing::error!(%error, causes = error.cause_chain(), "sweeping emptied sets failed; it is tried again");
         }
         let _ = tokio::time::timeout(EVERY, app.upkeep_wanted()).await;
     }

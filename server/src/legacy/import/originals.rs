@@ -107,7 +107,8 @@ async fn prepare(app: App, account: Uuid, file: Found) -> Result<Prepared> {
     };
     let known = app.db.read(move |tx| queries::find_by_digest(tx, account, &digest)).await?;
     if let Some(asset) = known {
-        let on_disk = app.originals.find_size(&Key::original(account, &asset.stored_name))?;
+        let key = Key::original(account, &asset.stored_name);
+        let on_disk = app.originals.find_size(&key).await?;
         if asset.trashed_at_ms.is_some() {
             return Ok(Prepared::Trashed);
         }

@@ -113,7 +113,8 @@ async fn import_chunk(app: &App, account: Uuid, file: Found) -> Result<Outcome> 
     if trashed {
         return Ok(Outcome::Trashed);
     }
-    if known && app.relay_chunks.find_size(&Key::chunk(account, &chunk_id))? == Some(size_bytes) {
+    let key = Key::chunk(account, &chunk_id);
+    if known && app.relay_chunks.find_size(&key).await? == Some(size_bytes) {
         return Ok(Outcome::Known);
     }
     let stage = app.relay_chunks.stage(account, size_bytes).await?;
