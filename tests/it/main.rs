@@ -4,6 +4,7 @@ mod architecture;
 mod crash;
 mod faults;
 mod foreign;
+mod model;
 mod stand;
 mod sync;
 mod tokens;

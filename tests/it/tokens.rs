@@ -161,12 +161,22 @@ impl Victim {
     }
 
     /// Everything the account holds, as its owner sees it and as it lies on the disk.
-    fn holdings(&self) -> (BTreeMap<String, Vec<u8>>, BTreeMap<String, Vec<u8>>, Vec<u8>, Vec<u8>) {
+    fn holdings(&self) -> Holdings {
         let manifest = self.person.get(&format!("/api/cloud/manifests/{}", self.manifest));
         let chunk = self.person.get(&format!("/api/cloud/chunks/{}", self.chunk));
         assert_eq!((manifest.status(), chunk.status()), (200, 200));
-        (self.person.library(), self.person.on_disk(), manifest.body, chunk.body)
+        let (listed, on_disk) = (self.person.library(), self.person.on_disk());
+        Holdings { listed, on_disk, manifest: manifest.body, chunk: chunk.body }
     }
+}
+
+/// What must not change.
+#[derive(PartialEq, Eq)]
+struct Holdings {
+    listed: BTreeMap<String, Vec<u8>>,
+    on_disk: BTreeMap<String, Vec<u8>>,
+    manifest: Vec<u8>,
+    chunk: Vec<u8>,
 }
 
 /// Ways to present the stolen token.
@@ -201,10 +211,8 @@ fn attempt(stand: &Stand, victim: &Victim, method: &str, route: &str, how: Disgu
         Disguise::Cookie => headers.push(("Cookie", &cookie)),
         Disguise::Query => path = format!("{path}?token={0}&access_token={0}", victim.token),
         // tus lets a POST stand for another method; nothing else may.
-        Disguise::MethodOverride => headers.extend([
-            ("Authorization", bearer.as_str()),
-            ("X-HTTP-Method-Override", "DELETE"),
-        ]),
+        Disguise::MethodOverride => headers
+            .extend([("Authorization", bearer.as_str()), ("X-HTTP-Method-Override", "DELETE")]),
     }
     headers.extend([
         ("X-Filename", NAME),

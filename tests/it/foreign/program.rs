@@ -1,6 +1,6 @@
 //! Starts programs of others and reads what they say.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -24,7 +24,8 @@ fn require(there: bool, what: &str) {
 /// A script that runs. It ends with the value.
 pub(crate) struct Program {
     child: Child,
-    stdin: Option<ChildStdin>,
+    /// Kept open: the scripts that serve end with their input.
+    _stdin: Option<ChildStdin>,
     lines: Receiver<String>,
     shown: String,
 }
@@ -64,7 +65,7 @@ impl Program {
             }
         });
         let stdin = child.stdin.take();
-        Program { child, stdin, lines, shown }
+        Program { child, _stdin: stdin, lines, shown }
     }
 
     /// The next line, as JSON.
@@ -84,12 +85,6 @@ impl Program {
             }
             assert!(line.get("failed").is_none(), "{}: {line}", self.shown);
         }
-    }
-
-    /// Says a line to it.
-    pub(crate) fn say(&mut self, line: &str) {
-        let stdin = self.stdin.as_mut().expect("an open input");
-        writeln!(stdin, "{line}").expect("a program that listens");
     }
 }
 
