@@ -52,6 +52,11 @@ pub enum Action {
         #[command(subcommand)]
         action: UserAction,
     },
+    /// Show a QR code and an 8-character code that add a device to an account
+    Pair {
+        /// Whose
+        email: String,
+    },
     /// Bring back everything a device deleted, while the trash period lasts
     #[command(name = "trash-restore")]
     Trash {
