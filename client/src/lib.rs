@@ -1,0 +1,20 @@
+//! Backs photos up to a PhotoSync server, brings them back, and proves that they are safe.
+//!
+//! Read in this order: [`profile`] and [`credentials`] (who this device is), [`trust`] and [`connection`] (talking to
+//! the right server), [`scan`] and [`cache`] (what is here), [`settling`] and [`sending`] (what the server needs),
+//! [`backup`]. Everything that happens is told to a [`report::Report`].
+
+pub mod address;
+pub mod backup;
+pub mod cache;
+pub mod connection;
+pub mod credentials;
+pub mod error;
+pub mod meter;
+pub mod pause;
+pub mod profile;
+pub mod report;
+pub mod scan;
+pub mod sending;
+pub mod settling;
+pub mod trust;
