@@ -11,6 +11,7 @@ use tokio::sync::{Notify, Semaphore};
 
 use crate::accounts::queries::{find_fact, set_fact};
 use crate::auth::aliases::Aliases;
+use crate::auth::identity::Identity;
 use crate::auth::passwords::{PasswordCost, Passwords};
 use crate::auth::throttle::Window;
 use crate::auth::tokens::Tokens;
@@ -41,6 +42,7 @@ pub struct AppState {
     pub passwords: Passwords,
     pub tokens: Tokens,
     pub aliases: Aliases,
+    pub identity: Identity,
     pub sign_in_calls: Window<(IpAddr, &'static str)>,
     pub sign_in_failures: Window<String>,
     pub reset_failures: Window<String>,
@@ -193,12 +195,17 @@ pub async fn boot(config: Config, options: BootOptions) -> Result<App, BootError
             .map_err(storage("make a key in", &config.data_dir))?
             .into_bytes(),
     };
-    let mut alias_key = [0; 32];
-    let made =
-        secrets.get_or_make("aliases").map_err(storage("make a key in", &config.data_dir))?;
-    hex::decode_to_slice(&made, &mut alias_key).map_err(|error| {
-        BootError::new(Exit::Storage, format!("the alias key is damaged: {error}"))
-    })?;
+    let key_of = |name: &str| -> Result<[u8; 32], BootError> {
+        let made = secrets.get_or_make(name).map_err(storage("make a key in", &config.data_dir))?;
+        let mut key = [0; 32];
+        hex::decode_to_slice(&made, &mut key).map_err(|error| {
+            BootError::new(Exit::Storage, format!("the key {name} is damaged: {error}"))
+        })?;
+        Ok(key)
+    };
+    let alias_key = key_of("aliases")?;
+    let identity = Identity::from_seed(&key_of("identity")?)
+        .ok_or_else(|| BootError::new(Exit::Storage, "the identity key cannot be used"))?;
     let start_store = |root: &Path| {
         LocalStore::start(root.to_owned(), config.disk_tasks, config.reserve_bytes)
             .map_err(storage("use", root))
@@ -217,6 +224,7 @@ pub async fn boot(config: Config, options: BootOptions) -> Result<App, BootError
         passwords: Passwords::new(options.password_cost, config.queue_wait)?,
         tokens: Tokens::new(&jwt_secret),
         aliases: Aliases::new(&alias_key),
+        identity,
         sign_in_calls: Window::new(config.throttle_max, config.throttle_window_ms),
         sign_in_failures: Window::new(u32::MAX, config.throttle_window_ms),
         reset_failures: Window::new(u32::MAX, Duration::from_secs(3600).as_millis() as i64),

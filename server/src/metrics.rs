@@ -81,11 +81,11 @@ impl Default for Metrics {
 }
 
 /// The text a Prometheus server reads.
-pub fn text(app: &App) -> String {
+pub async fn text(app: &App) -> String {
     let metrics = &app.metrics;
     metrics.log_pages.set(app.db.log_pages());
     metrics.queued.set(i64::try_from(app.db.queued()).unwrap_or(i64::MAX));
-    if let Ok(free) = app.originals.free_bytes() {
+    if let Ok(free) = app.originals.free_bytes().await {
         metrics.free_bytes.set(i64::try_from(free).unwrap_or(i64::MAX));
     }
     let mut text = String::new();

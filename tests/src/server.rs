@@ -4,7 +4,8 @@
 //! A started server inherits no setting of the calling environment, so that a developer's own configuration
 //! cannot change what a test proves.
 
-use std::collections::VecDeque;
+mod log;
+
 use std::ffi::OsStr;
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -12,9 +13,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use log::LogTail;
 
 /// Names the binary to test; otherwise the one in the build folder of the running program.
 pub const SERVER_BIN_VARIABLE: &str = "PHOTOSYNC_SERVER_BIN";
@@ -30,9 +32,6 @@ const STOP_WITHIN: Duration = Duration::from_secs(15);
 
 /// Subcommands may read every file of a data folder.
 const COMMAND_WITHIN: Duration = Duration::from_secs(300);
-
-/// How much of the log is kept for messages.
-const LOG_TAIL_BYTES: usize = 256 * 1024;
 
 /// Settings the server reads under names without our prefix.
 const UNPREFIXED_SETTINGS: &[&str] = &[
@@ -175,7 +174,7 @@ impl ServerProcess {
         let mut child = command
             .spawn()
             .map_err(|source| ServerError::System(format!("start {}", binary.display()), source))?;
-        let log = LogTail::default();
+        let mut log = LogTail::default();
         if let Some(stderr) = child.stderr.take() {
             log.follow(stderr);
         }
@@ -206,6 +205,7 @@ impl ServerProcess {
             }
             Err(what) => {
                 end_child(&mut child);
+                log.finish();
                 Err(ServerError::NotReady { what, log_tail: log.last_lines(40) })
             }
         }
@@ -256,6 +256,9 @@ impl ServerProcess {
         let end = Instant::now() + deadline;
         loop {
             let running = matches!(self.child.try_wait(), Ok(None));
+            if !running {
+                self.log.finish();
+            }
             if self.log.text().contains(text) {
                 return true;
             }
@@ -280,9 +283,13 @@ impl ServerProcess {
     /// Waits for a server that ends by itself; returns the exit code (128 + signal when a signal ended it).
     pub fn wait_for_end(&mut self, deadline: Duration) -> Result<i32, ServerError> {
         match wait_within(&mut self.child, deadline) {
-            Some(status) => Ok(exit_code(status)),
+            Some(status) => {
+                self.log.finish();
+                Ok(exit_code(status))
+            }
             None => {
                 end_child(&mut self.child);
+                self.log.finish();
                 let what = format!("the server did not end within {} s", deadline.as_secs());
                 Err(ServerError::DidNotEnd { what, log_tail: self.log.last_lines(40) })
             }
@@ -449,40 +456,6 @@ fn read_in_background(mut pipe: impl Read + Send + 'static) -> thread::JoinHandl
     })
 }
 
-/// The end of a stream of lines, bounded.
-#[derive(Clone, Debug, Default)]
-struct LogTail(Arc<Mutex<VecDeque<u8>>>);
-
-impl LogTail {
-    fn follow(&self, mut pipe: impl Read + Send + 'static) {
-        let tail = self.clone();
-        thread::spawn(move || {
-            let mut piece = [0; 8192];
-            while let Ok(count @ 1..) = pipe.read(&mut piece) {
-                tail.push(&piece[..count]);
-            }
-        });
-    }
-
-    fn push(&self, bytes: &[u8]) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.extend(bytes);
-        let surplus = kept.len().saturating_sub(LOG_TAIL_BYTES);
-        kept.drain(..surplus);
-    }
-
-    fn text(&self) -> String {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        String::from_utf8_lossy(kept.make_contiguous()).into_owned()
-    }
-
-    fn last_lines(&self, count: usize) -> String {
-        let text = self.text();
-        let lines: Vec<&str> = text.lines().collect();
-        lines[lines.len().saturating_sub(count)..].join("\n")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -500,14 +473,5 @@ mod tests {
     fn anything_before_the_ready_line_is_an_error() {
         assert!(Ready::parse("listening on 3000").is_err());
         assert!(Ready::parse("PHOTOSYNC-READY {\"listen\":[]}").is_err());
-    }
-
-    #[test]
-    fn the_log_keeps_only_its_end() {
-        let log = LogTail::default();
-        log.push(&vec![b'a'; LOG_TAIL_BYTES]);
-        log.push(b"\nlast line\n");
-        assert_eq!(log.text().len(), LOG_TAIL_BYTES);
-        assert_eq!(log.last_lines(1), "last line");
     }
 }

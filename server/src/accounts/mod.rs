@@ -3,8 +3,10 @@
 //! The one rule: a legacy device UUID is a *claim*. Only an account that was verified by its password may use it,
 //! and it never names a folder.
 
+pub mod native;
 pub mod owner_file;
 pub mod queries;
+pub mod routes;
 pub mod rules;
 
 use std::net::IpAddr;
@@ -19,6 +21,7 @@ use crate::auth::throttle::{Allowance, client_key, failure_delay};
 use crate::auth::tokens::{Claims, LEGACY_TOKEN_MS};
 use crate::auth::{random_bytes, random_id};
 use crate::boot::App;
+use crate::db::Tx;
 use crate::error::{Error, Result};
 use queries::Account;
 use rules::Registration;
@@ -73,6 +76,18 @@ pub struct NewAccount {
 /// Counts one call of a sign-in route; the answer's headers come from here, also when the call is refused.
 pub fn count_attempt(app: &App, caller: Caller, route: &'static str) -> Allowance {
     app.sign_in_calls.count((client_key(caller.address), route), app.clock.now_ms())
+}
+
+/// Counts one call of a native sign-in route, or refuses it with the seconds to wait.
+pub fn require_attempt(app: &App, caller: Caller, route: &'static str) -> Result<()> {
+    let allowance = count_attempt(app, caller, route);
+    if allowance.allowed {
+        return Ok(());
+    }
+    let wait_ms = (allowance.reset_at_ms - app.clock.now_ms()).max(0);
+    let seconds = u64::try_from(wait_ms).unwrap_or(0).div_ceil(1000);
+    let message = "too many attempts from this address; please wait";
+    Err(Error::new(ErrorCode::TooManyRequests, message).retry_after(seconds))
 }
 
 /// Registers an account and signs its device in.
@@ -208,8 +223,20 @@ pub async fn sign_in(
     device_uuid: &str,
     device_name: &str,
 ) -> Result<SignedIn> {
-    let refused = || Error::new(ErrorCode::Unauthorised, "e-mail or password is wrong");
     let presented = parse_device_uuid(device_uuid)?;
+    let Verified { account, rehashed } = verify_password(app, email, password).await?;
+    let derived = legacy_device_uuids(email, password);
+    begin_session(app, &account, device_uuid, Some(presented), derived, device_name, rehashed).await
+}
+
+/// An account whose password was right a moment ago, with its hash made anew if it was an old one.
+struct Verified {
+    account: Account,
+    rehashed: Option<String>,
+}
+
+async fn verify_password(app: &App, email: &str, password: &str) -> Result<Verified> {
+    let refused = || Error::new(ErrorCode::Unauthorised, "e-mail or password is wrong");
     let Ok(normalised) = parse_email(email) else {
         app.passwords.verify(password.to_owned(), None).await?;
         return Err(refused());
@@ -237,8 +264,7 @@ pub async fn sign_in(
     };
     // A crash right after registering leaves an account without its folder.
     owner_file::ensure_folder(app, &account).await?;
-    let derived = legacy_device_uuids(email, password);
-    begin_session(app, &account, device_uuid, Some(presented), derived, device_name, rehashed).await
+    Ok(Verified { account, rehashed })
 }
 
 async fn begin_session(
@@ -269,13 +295,7 @@ async fn begin_session(
     let presented = presented.map(|uuid| app.aliases.of_uuid(uuid));
     app.db
         .write(move |tx| -> Result<()> {
-            // The password was checked a moment ago: if it was changed since, or the account closed, that counts.
-            let unchanged = queries::find_by_uuid(tx, uuid)?.is_some_and(|now| {
-                now.password_hash == verified_hash && !now.disabled && now.deleted_at_ms.is_none()
-            });
-            if !unchanged {
-                return Err(Error::new(ErrorCode::Unauthorised, "e-mail or password is wrong"));
-            }
+            require_unchanged(tx, uuid, verified_hash.as_deref())?;
             for derived in &derived {
                 queries::bind_derived(tx, derived, uuid, now_ms)?;
             }
@@ -301,6 +321,19 @@ async fn begin_session(
         })
         .await?;
     Ok(SignedIn { token, user_id: account.user_id })
+}
+
+/// The password was checked a moment ago: if it was changed since, or the account closed, that counts.
+fn require_unchanged(tx: &mut dyn Tx, account: Uuid, verified_hash: Option<&str>) -> Result<()> {
+    let unchanged = queries::find_by_uuid(tx, account)?.is_some_and(|now| {
+        now.password_hash.as_deref() == verified_hash
+            && !now.disabled
+            && now.deleted_at_ms.is_none()
+    });
+    if unchanged {
+        return Ok(());
+    }
+    Err(Error::new(ErrorCode::Unauthorised, "e-mail or password is wrong"))
 }
 
 /// The first characters of `text`, at most `max_chars`.

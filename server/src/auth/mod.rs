@@ -1,6 +1,7 @@
 //! Proofs of identity: passwords, tokens, and the limits on guessing them. Knows no account and no route.
 
 pub mod aliases;
+pub mod identity;
 pub mod passwords;
 pub mod throttle;
 pub mod tokens;

@@ -1,7 +1,8 @@
-//! Sign-in tokens of version 1: JWT, HS256 only, 30 days. A token is only a name for a session row; the row
-//! decides whether it still opens anything.
+//! Signed sign-in tokens: JWT, HS256 only; 30 days in version 1, an hour on the native wire. A token is only a name
+//! for a session row; the row decides whether it still opens anything.
 
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -27,6 +28,19 @@ pub struct Claims {
     pub jti: String,
 }
 
+/// What an access token of the native wire says.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AccessClaims {
+    /// Account UUID. Its name keeps the two kinds apart: neither reads as the other.
+    pub sub: String,
+    /// Session id.
+    pub jti: String,
+    /// Issued at, Unix seconds.
+    pub iat: i64,
+    /// Expires at, Unix seconds.
+    pub exp: i64,
+}
+
 /// Signs and reads tokens.
 #[derive(Clone)]
 pub struct Tokens {
@@ -48,20 +62,29 @@ impl Tokens {
     }
 
     /// Signs `claims`.
-    pub fn sign(&self, claims: &Claims) -> Result<String> {
+    pub fn sign(&self, claims: &impl Serialize) -> Result<String> {
         let header = Header { kid: Some(self.key_id.clone()), ..Header::new(Algorithm::HS256) };
         encode(&header, claims, &self.encoding)
             .map_err(|source| Error::internal("sign a token").caused_by(source))
     }
 
-    /// The claims of a token that this key signed and that has not expired at `now_ms`.
+    /// The claims of a version-1 token that this key signed and that has not expired at `now_ms`.
     pub fn read(&self, token: &str, now_ms: i64) -> Option<Claims> {
+        self.read_signed(token).filter(|claims: &Claims| claims.exp.saturating_mul(1000) > now_ms)
+    }
+
+    /// The claims of an access token that this key signed and that has not expired at `now_ms`.
+    pub fn read_access(&self, token: &str, now_ms: i64) -> Option<AccessClaims> {
+        self.read_signed(token)
+            .filter(|claims: &AccessClaims| claims.exp.saturating_mul(1000) > now_ms)
+    }
+
+    fn read_signed<T: DeserializeOwned>(&self, token: &str) -> Option<T> {
         let mut validation = Validation::new(Algorithm::HS256);
-        // The session's own clock decides about expiry, so that tests can move it.
+        // The server's own clock decides about expiry, so that tests can move it.
         validation.validate_exp = false;
-        let token = decode::<Claims>(token, &self.decoding, &validation).ok()?;
-        let ours = token.header.kid.as_deref() == Some(self.key_id.as_str());
-        (ours && token.claims.exp.saturating_mul(1000) > now_ms).then_some(token.claims)
+        let token = decode::<T>(token, &self.decoding, &validation).ok()?;
+        (token.header.kid.as_deref() == Some(self.key_id.as_str())).then_some(token.claims)
     }
 }
 
@@ -87,6 +110,17 @@ mod tests {
         assert_eq!(tokens.read(&token, 99_999).unwrap().jti, "j");
         assert!(tokens.read(&token, 100_000).is_none());
         assert!(Tokens::new(&[2; 32]).read(&token, 0).is_none());
+    }
+
+    #[test]
+    fn an_access_token_is_no_version_1_token_and_the_other_way_round() {
+        let tokens = Tokens::new(&[1; 32]);
+        let access = AccessClaims { sub: "u".into(), jti: "j".into(), iat: 0, exp: 100 };
+        let access = tokens.sign(&access).unwrap();
+        assert_eq!(tokens.read_access(&access, 99_999).unwrap().jti, "j");
+        assert!(tokens.read_access(&access, 100_000).is_none());
+        assert!(tokens.read(&access, 0).is_none());
+        assert!(tokens.read_access(&tokens.sign(&claims()).unwrap(), 0).is_none());
     }
 
     #[test]

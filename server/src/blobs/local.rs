@@ -70,7 +70,12 @@ impl LocalStore {
     }
 
     /// Begins an upload of `declared_bytes` (0 if unknown). Refused at once when the disk has no room for it.
-    pub fn stage(&self, account: Uuid, declared_bytes: u64) -> Result<Stage, BlobError> {
+    pub async fn stage(&self, account: Uuid, declared_bytes: u64) -> Result<Stage, BlobError> {
+        let store = self.clone();
+        blocking(move || store.stage_here(account, declared_bytes)).await
+    }
+
+    fn stage_here(&self, account: Uuid, declared_bytes: u64) -> Result<Stage, BlobError> {
         self.require_space(declared_bytes)?;
         let staging = self.account_folder(account).join(STAGING);
         if !staging.is_dir() {
@@ -88,7 +93,7 @@ impl LocalStore {
     }
 
     fn require_space(&self, wanted_bytes: u64) -> Result<(), BlobError> {
-        let Ok(free_bytes) = self.free_bytes() else { return Ok(()) };
+        let Ok(free_bytes) = free_bytes(&self.root) else { return Ok(()) };
         if free_bytes < self.reserve_bytes.saturating_add(wanted_bytes) {
             let source = io::Error::from(io::ErrorKind::StorageFull);
             return Err(BlobError {
@@ -115,7 +120,7 @@ impl LocalStore {
                 }
                 Ok(CommitOutcome::Taken(staged))
             }
-            Err(source) => Err(self.full(BlobError::new("publish", key, source))),
+            Err(source) => Err(self.full(BlobError::new("publish", key, source)).await),
         }
     }
 
@@ -124,12 +129,13 @@ impl LocalStore {
     pub async fn heal(&self, staged: Staged, key: &Key) -> Result<(), BlobError> {
         let to = self.path(key);
         self.create_parent(&to, key).await?;
-        self.publisher
-            .publish(staged.path().clone(), to, Mode::Heal)
-            .await
-            .map_err(|source| self.full(BlobError::new("heal", key, source)))?;
-        staged.gone();
-        Ok(())
+        match self.publisher.publish(staged.path().clone(), to, Mode::Heal).await {
+            Ok(()) => {
+                staged.gone();
+                Ok(())
+            }
+            Err(source) => Err(self.full(BlobError::new("heal", key, source)).await),
+        }
     }
 
     /// Whether the file of `key` has this length and, read again from the start, this digest. If so it is
@@ -173,7 +179,13 @@ impl LocalStore {
     }
 
     /// Length of the file, or `None` if there is none (or something that is no regular file).
-    pub fn find_size(&self, key: &Key) -> Result<Option<u64>, BlobError> {
+    pub async fn find_size(&self, key: &Key) -> Result<Option<u64>, BlobError> {
+        let (store, key) = (self.clone(), key.clone());
+        blocking(move || store.find_size_here(&key)).await
+    }
+
+    /// As [`Self::find_size`], for work that runs on a blocking thread already and asks about many files.
+    pub fn find_size_here(&self, key: &Key) -> Result<Option<u64>, BlobError> {
         match self.path(key).symlink_metadata() {
             Ok(metadata) if metadata.is_file() => Ok(Some(metadata.len())),
             Ok(_) => Ok(None),
@@ -230,8 +242,17 @@ impl LocalStore {
     }
 
     /// Bytes that may still be written on this root's disk.
-    pub fn free_bytes(&self) -> io::Result<u64> {
-        free_bytes(&self.root)
+    pub async fn free_bytes(&self) -> io::Result<u64> {
+        let root = self.root.clone();
+        let looked = tokio::task::spawn_blocking(move || free_bytes(&root)).await;
+        looked.map_err(io::Error::other)?
+    }
+
+    /// The id in this root's marker file; `None` while its disk is not mounted, or if it cannot be read.
+    pub async fn find_volume_id(&self) -> Option<String> {
+        let root = self.root.clone();
+        let looked = tokio::task::spawn_blocking(move || super::volume::find_id(&root)).await;
+        looked.ok()?.ok()?
     }
 
     /// Bytes of the disk that uploads leave free.
@@ -239,8 +260,8 @@ impl LocalStore {
         self.reserve_bytes
     }
 
-    fn full(&self, error: BlobError) -> BlobError {
-        let free_bytes = if error.is_full() { self.free_bytes().ok() } else { None };
+    async fn full(&self, error: BlobError) -> BlobError {
+        let free_bytes = if error.is_full() { self.free_bytes().await.ok() } else { None };
         BlobError { free_bytes, ..error }
     }
 

@@ -221,13 +221,18 @@ impl Stage {
         if self.buffered_bytes < BUFFER_BYTES {
             return Ok(());
         }
+        let mut space = None;
         if self.received_bytes - self.checked_bytes >= SPACE_CHECK_BYTES {
             self.checked_bytes = self.received_bytes;
-            (self.space)(0)?;
+            space = Some(self.space.clone());
         }
         let mut work = self.idle_work().await?;
         let buffer = self.take_buffer();
-        self.running = Some(self.spawn(move || work.write(&buffer).map(|()| work)).await);
+        let write = move || {
+            space.map_or(Ok(()), |require| require(0))?;
+            work.write(&buffer).map(|()| work)
+        };
+        self.running = Some(self.spawn(write).await);
         Ok(())
     }
 

@@ -1,21 +1,22 @@
 //! SQLite behind two calls: one writer thread that commits in groups, a few reader threads, and a thread that
 //! moves the log back into the database while nobody waits for it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use rusqlite::Connection;
 use rusqlite::hooks::Wal;
-use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OpenFlags};
 use tokio::sync::mpsc::{
     Receiver, Sender, UnboundedReceiver, UnboundedSender, channel, unbounded_channel,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use super::{DbError, DbFailure, DbResult, Row, Tx, Value};
+use super::batch::{Pending, Stop, WriteJob, commit_batch};
+use super::sqlite::{open, open_reader, read_transaction, statement_error};
+use super::{DbError, DbFailure, DbResult, Tx};
 
 /// Jobs that one commit takes at most; beyond this the wait of the first outweighs the saved flushes.
 const MAX_BATCH: usize = 256;
@@ -53,85 +54,11 @@ struct Inner {
     checkpointer: Sender<Checkpoint>,
 }
 
-type WriteJob = Box<dyn Write>;
 type ReadJob = Box<dyn FnOnce(&Connection) + Send>;
 
 enum Checkpoint {
     Passive,
     Stop,
-}
-
-/// One closure on its way through the writer: run in a savepoint, answered after the commit of its batch.
-trait Write: Send {
-    /// Runs the closure; false means roll its savepoint back.
-    fn run(&mut self, tx: &mut SqliteTx<'_>) -> bool;
-    /// Sends the result, or the failure of the commit, to whoever waits.
-    fn answer(self: Box<Self>, commit: &DbResult<()>);
-    /// Whether this is the order to stop.
-    fn is_stop(&self) -> bool {
-        false
-    }
-}
-
-struct Pending<T, E, F> {
-    closure: F,
-    result: Option<Result<T, E>>,
-    reply: oneshot::Sender<Result<T, E>>,
-    _place: OwnedSemaphorePermit,
-}
-
-impl<T, E, F> Write for Pending<T, E, F>
-where
-    F: FnMut(&mut dyn Tx) -> Result<T, E> + Send,
-    T: Send,
-    E: From<DbError> + Send,
-{
-    fn run(&mut self, tx: &mut SqliteTx<'_>) -> bool {
-        let result = caught(|| (self.closure)(tx));
-        let result = match (result, tx.failed.take()) {
-            // An error that the closure swallowed still counts: PostgreSQL would have ended the transaction.
-            (Ok(_), Some(error)) => Err(E::from(error)),
-            (result, _) => result,
-        };
-        let keep = result.is_ok();
-        self.result = Some(result);
-        keep
-    }
-
-    fn answer(self: Box<Self>, commit: &DbResult<()>) {
-        let result = match (self.result, commit) {
-            (Some(Ok(_)), Err(error)) => Err(E::from(error.clone())),
-            (Some(result), _) => result,
-            (None, Err(error)) => Err(E::from(error.clone())),
-            (None, Ok(())) => Err(E::from(DbError::Closed)),
-        };
-        // Nobody waits any more: the client is gone, the effect stays.
-        let _ = self.reply.send(result);
-    }
-}
-
-/// A closure that panics fails alone: the thread goes on, because everybody else's work depends on it. The caller
-/// rolls back.
-fn caught<T, E: From<DbError>>(closure: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(closure)).unwrap_or_else(|_| {
-        Err(E::from(DbError::Statement {
-            sql: "run a transaction",
-            reason: "it panicked; the line before this one in the log says where".into(),
-            kind: DbFailure::Other,
-        }))
-    })
-}
-
-struct Stop;
-
-impl Write for Stop {
-    fn run(&mut self, _tx: &mut SqliteTx<'_>) -> bool {
-        true
-    }
-    fn answer(self: Box<Self>, _commit: &DbResult<()>) {}
-    fn is_stop(&self) -> bool {
-        true
-    }
 }
 
 impl Db {
@@ -271,39 +198,6 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> DbResult<JoinHandl
     )
 }
 
-/// A connection with every setting that durability and correctness ask for.
-pub(super) fn open(path: &Path) -> DbResult<Connection> {
-    let connect = || -> rusqlite::Result<Connection> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-            | OpenFlags::SQLITE_OPEN_CREATE
-            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags)?;
-        connection.busy_timeout(Duration::from_secs(5))?;
-        connection.pragma_update(None, "journal_mode", "WAL")?;
-        connection.pragma_update(None, "synchronous", "FULL")?;
-        connection.pragma_update(None, "foreign_keys", "ON")?;
-        connection.pragma_update(None, "wal_autocheckpoint", 0)?;
-        connection.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
-        // 2 MiB of pages for each connection: the operating system caches the rest.
-        connection.pragma_update(None, "cache_size", -2048)?;
-        connection.pragma_update(None, "trusted_schema", "OFF")?;
-        // Without these two, fsync on macOS leaves the bytes in the drive's cache.
-        connection.pragma_update(None, "fullfsync", "ON")?;
-        connection.pragma_update(None, "checkpoint_fullfsync", "ON")?;
-        connection.set_prepared_statement_cache_capacity(128);
-        Ok(connection)
-    };
-    connect().map_err(|source| statement_error("open the database", &source))
-}
-
-fn open_reader(path: &Path) -> DbResult<Connection> {
-    let connection = open(path)?;
-    connection
-        .pragma_update(None, "query_only", "ON")
-        .map_err(|source| statement_error("open the database", &source))?;
-    Ok(connection)
-}
-
 struct Writer {
     path: PathBuf,
     log_pages: Arc<AtomicI64>,
@@ -368,70 +262,6 @@ impl std::fmt::Display for DbDisplay<'_> {
     }
 }
 
-/// Runs every job in a savepoint of one transaction and commits once. An error here concerns the whole batch.
-fn commit_batch(connection: &Connection, batch: &mut [WriteJob]) -> DbResult<()> {
-    let control = |sql: &'static str| -> DbResult<()> {
-        connection.prepare_cached(sql).and_then(|mut s| s.execute([])).map(drop).map_err(|source| {
-            DbError::Commit { reason: source.to_string(), kind: failure_kind(&source) }
-        })
-    };
-    control("BEGIN IMMEDIATE")?;
-    for job in batch.iter_mut() {
-        let step = || -> DbResult<()> {
-            control("SAVEPOINT job")?;
-            let keep = job.run(&mut SqliteTx { connection, failed: None });
-            if connection.is_autocommit() {
-                // A full disk or a failed write makes SQLite roll the whole transaction back by itself.
-                return Err(DbError::Commit {
-                    reason: "the transaction was rolled back by a failing disk".into(),
-                    kind: DbFailure::Disk,
-                });
-            }
-            if !keep {
-                control("ROLLBACK TO job")?;
-            }
-            control("RELEASE job")
-        }();
-        if let Err(error) = step {
-            let _ = control("ROLLBACK");
-            return Err(error);
-        }
-    }
-    let committed = crate::fault::point("commit")
-        .map_err(|source| {
-            let is_full = source.kind() == std::io::ErrorKind::StorageFull;
-            let kind = if is_full { DbFailure::Full } else { DbFailure::Disk };
-            DbError::Commit { reason: source.to_string(), kind }
-        })
-        .and_then(|()| control("COMMIT"));
-    if committed.is_err() {
-        let _ = control("ROLLBACK");
-    }
-    committed
-}
-
-fn read_transaction<T, E, F>(connection: &Connection, closure: F) -> Result<T, E>
-where
-    F: FnOnce(&mut dyn Tx) -> Result<T, E>,
-    E: From<DbError>,
-{
-    let control = |sql: &'static str| {
-        connection
-            .prepare_cached(sql)
-            .and_then(|mut s| s.execute([]))
-            .map_err(|source| statement_error(sql, &source))
-    };
-    control("BEGIN")?;
-    let mut tx = SqliteTx { connection, failed: None };
-    let result = caught(|| closure(&mut tx));
-    let failed = tx.failed.take();
-    let ended = control("COMMIT");
-    match (result, failed, ended) {
-        (Ok(_), Some(error), _) | (Ok(_), None, Err(error)) => Err(E::from(error)),
-        (result, ..) => result,
-    }
-}
-
 fn checkpoint_loop(
     connection: &Connection,
     orders: &mut Receiver<Checkpoint>,
@@ -452,92 +282,6 @@ fn checkpoint_loop(
                 return;
             }
         }
-    }
-}
-
-struct SqliteTx<'a> {
-    connection: &'a Connection,
-    failed: Option<DbError>,
-}
-
-impl SqliteTx<'_> {
-    fn guard<T>(
-        &mut self,
-        sql: &'static str,
-        run: impl FnOnce(&Connection) -> rusqlite::Result<T>,
-    ) -> DbResult<T> {
-        if self.failed.is_some() {
-            return Err(DbError::Poisoned);
-        }
-        run(self.connection).map_err(|source| {
-            let error = statement_error(sql, &source);
-            self.failed = Some(error.clone());
-            error
-        })
-    }
-}
-
-impl Tx for SqliteTx<'_> {
-    fn query(&mut self, sql: &'static str, params: &[Value]) -> DbResult<Vec<Row>> {
-        self.guard(sql, |connection| {
-            let mut statement = connection.prepare_cached(sql)?;
-            let columns = statement.column_count();
-            let mut rows = statement.query(rusqlite::params_from_iter(params))?;
-            let mut answer = Vec::new();
-            while let Some(row) = rows.next()? {
-                let mut values = Vec::with_capacity(columns);
-                for column in 0..columns {
-                    values.push(read_value(row.get_ref(column)?));
-                }
-                answer.push(Row::new(values));
-            }
-            Ok(answer)
-        })
-    }
-
-    fn execute(&mut self, sql: &'static str, params: &[Value]) -> DbResult<i64> {
-        self.guard(sql, |connection| {
-            let changed =
-                connection.prepare_cached(sql)?.execute(rusqlite::params_from_iter(params))?;
-            Ok(i64::try_from(changed).unwrap_or(i64::MAX))
-        })
-    }
-}
-
-impl rusqlite::ToSql for Value {
-    fn to_sql(&self) -> rusqlite::Result<rusqlite::types::ToSqlOutput<'_>> {
-        Ok(rusqlite::types::ToSqlOutput::Borrowed(match self {
-            Value::Null => ValueRef::Null,
-            Value::Integer(value) => ValueRef::Integer(*value),
-            Value::Text(value) => ValueRef::Text(value.as_bytes()),
-            Value::Bytes(value) => ValueRef::Blob(value),
-        }))
-    }
-}
-
-fn read_value(value: ValueRef<'_>) -> Value {
-    match value {
-        ValueRef::Null => Value::Null,
-        ValueRef::Integer(value) => Value::Integer(value),
-        // STRICT tables hold no REAL unless a column says so, and none does.
-        ValueRef::Real(value) => Value::Text(value.to_string()),
-        ValueRef::Text(value) => Value::Text(String::from_utf8_lossy(value).into_owned()),
-        ValueRef::Blob(value) => Value::Bytes(value.to_vec()),
-    }
-}
-
-pub(super) fn statement_error(sql: &'static str, source: &rusqlite::Error) -> DbError {
-    DbError::Statement { sql, reason: source.to_string(), kind: failure_kind(source) }
-}
-
-fn failure_kind(source: &rusqlite::Error) -> DbFailure {
-    match source.sqlite_error_code() {
-        Some(rusqlite::ErrorCode::DiskFull) => DbFailure::Full,
-        Some(rusqlite::ErrorCode::SystemIoFailure | rusqlite::ErrorCode::ReadOnly) => {
-            DbFailure::Disk
-        }
-        Some(rusqlite::ErrorCode::ConstraintViolation) => DbFailure::Constraint,
-        _ => DbFailure::Other,
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 use sha2::{Digest, Sha256};
 
-use super::engine::{open, statement_error};
+use super::sqlite::{open, statement_error};
 use super::{DbError, DbResult};
 
 /// `PRAGMA application_id` of our databases: the bytes `PhSy`.

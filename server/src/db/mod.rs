@@ -4,8 +4,10 @@
 //! result comes back *after commit*. Ids, random bytes and times enter a closure from outside, because it may
 //! run again on another engine. After the first error of a [`Tx`] every later call on it fails too.
 
+mod batch;
 mod engine;
 mod migrations;
+mod sqlite;
 
 pub use engine::{Db, DbSettings};
 pub use migrations::{APPLICATION_ID, MigrateError, SCHEMA_VERSION, is_ours, migrate};

@@ -11,9 +11,9 @@ use http_body_util::BodyExt;
 use photosync_protocol::error::ErrorCode;
 use serde::de::DeserializeOwned;
 
-use crate::blobs::{Stage, Staged};
 use crate::boot::App;
 use crate::error::{Error, Result};
+use crate::uploads::{Stage, Staged};
 
 /// A body whose reading ends with an error when no byte arrives for `idle`.
 pub fn with_idle_limit(

@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, header};
 use photosync_protocol::error::ErrorCode;
 use photosync_protocol::v1::DEVICE_UUID_HEADER;
 
+use crate::accounts::native::{self, Member, Proof, Uploader};
 use crate::accounts::{self, Caller, Device};
 use crate::boot::App;
 use crate::error::{Error, Result};
@@ -95,6 +96,36 @@ impl FromRequestParts<App> for Device {
         let (token, device_uuid) = (token.to_owned(), device_uuid.to_owned());
         accounts::authenticate(app, &token, &device_uuid).await
     }
+}
+
+impl FromRequestParts<App> for Member {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
+        prove(parts, app).await?.into_member()
+    }
+}
+
+impl FromRequestParts<App> for Uploader {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
+        prove(parts, app).await.map(Proof::into_uploader)
+    }
+}
+
+/// The bearer token of a native request. Cookies and passwords prove nothing here.
+async fn prove(parts: &Parts, app: &App) -> Result<Proof> {
+    let text = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
+    let token = text(header::AUTHORIZATION.as_str()).and_then(|value| {
+        let (scheme, token) = value.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+    });
+    let Some(token) = token.filter(|token| !token.is_empty()) else {
+        return Err(Error::new(ErrorCode::Unauthorised, "please sign in"));
+    };
+    let (token, legacy) = (token.to_owned(), text(DEVICE_UUID_HEADER).map(str::to_owned));
+    native::authenticate(app, &token, legacy.as_deref()).await
 }
 
 /// `offset` and `limit` of a listing; junk and negative numbers are 0.

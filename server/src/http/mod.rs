@@ -7,22 +7,24 @@ pub mod files;
 
 pub use error::{Answered, status_of};
 
-use std::time::Instant;
-
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, delete, get, post};
+use axum::routing::{any, delete, get, post, put};
 use photosync_protocol::error::ErrorCode;
 
+use crate::accounts::routes as sessions;
 use crate::auth::random_id;
 use crate::boot::App;
+use crate::clock::Stopwatch;
 use crate::error::Error;
 use crate::legacy::{accounts, files as originals, relay};
 use crate::metrics::RequestLabels;
+use crate::upkeep;
+use crate::uploads::routes as uploads;
 use extract::Peer;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -64,6 +66,9 @@ pub fn router(app: &App) -> Router {
         .route("/api/cloud/usage", get(relay::usage))
         .route("/api/cloud/purge", post(relay::purge))
         .route("/api/cloud/device-state", get(relay::get_device_state).put(relay::put_device_state))
+        .route("/api/v2/session", post(sessions::sign_in).delete(sessions::sign_out))
+        .route("/api/v2/session/refresh", post(sessions::refresh))
+        .route("/api/v2/library/assets", put(uploads::put_asset))
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method)
         .layer(axum::middleware::from_fn_with_state(app.clone(), edge))
@@ -74,7 +79,7 @@ pub fn router(app: &App) -> Router {
 pub fn metrics_router(app: &App) -> Router {
     let text = |State(app): State<App>| async move {
         let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-        ([(header::CONTENT_TYPE, kind)], crate::metrics::text(&app))
+        ([(header::CONTENT_TYPE, kind)], crate::metrics::text(&app).await)
     };
     Router::new().route("/metrics", get(text)).fallback(any(no_such_route)).with_state(app.clone())
 }
@@ -97,7 +102,7 @@ pub fn normalise_path(uri: &Uri) -> Option<Uri> {
 
 /// Around every handler: request id, CORS for old clients, headers, metrics, and the one log line.
 async fn edge(State(app): State<App>, request: Request, next: Next) -> Response {
-    let began = Instant::now();
+    let began = Stopwatch::start();
     let request_id = request_id_of(request.headers());
     let method = request.method().clone();
     let route =
@@ -141,7 +146,7 @@ async fn edge(State(app): State<App>, request: Request, next: Next) -> Response 
     let labels =
         RequestLabels { route: route.clone(), method: method.to_string(), status: status.as_u16() };
     app.metrics.requests.get_or_create(&labels).inc();
-    let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let took_ms = began.elapsed_ms();
     let status = status.as_u16();
     match response.extensions().get::<Answered>() {
         Some(Answered { code, causes }) if status >= 500 => {
@@ -175,18 +180,11 @@ async fn health() -> impl IntoResponse {
     axum::Json(photosync_protocol::v1::Ok { ok: true })
 }
 
-/// Ready = the database answers and the storage root is the one it was.
+/// Whether requests would be answered now: see [`upkeep::require_ready`].
 async fn ready(State(app): State<App>) -> Response {
-    let database =
-        app.db.read(|tx| crate::accounts::queries::find_fact(tx, "volume:uploads")).await;
-    let volume = crate::blobs::volume::find_id(app.originals.root());
-    match (database, volume) {
-        (Ok(known), Ok(found)) if known.is_some() && known == found => {
-            health().await.into_response()
-        }
-        (Err(error), _) => Error::from(error).into_response(),
-        _ => Error::new(ErrorCode::StorageFailed, "the storage of the originals is not there")
-            .into_response(),
+    match upkeep::require_ready(&app).await {
+        Ok(()) => health().await.into_response(),
+        Err(error) => error.into_response(),
     }
 }
 

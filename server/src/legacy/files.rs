@@ -18,9 +18,8 @@ use crate::http::body::{declared_bytes, drain, stage_body};
 use crate::http::extract::Paging;
 use crate::http::files::{FileAnswer, answer};
 use crate::legacy::multipart::stage_file_part;
-use crate::library::queries::Listed;
-use crate::library::{self, STEP_ROWS};
-use crate::uploads::{self, Arrived, Finished};
+use crate::library::{self, Listed, STEP_ROWS};
+use crate::uploads::{self, Arrived, Finished, Origin};
 
 /// Originals have no size limit but the disk.
 const NO_LIMIT: u64 = u64::MAX;
@@ -32,11 +31,11 @@ pub async fn upload_multipart(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<v1::UploadAnswer>> {
-    let stage = match app.originals.stage(device.account, declared_bytes(&headers)) {
+    let stage = match uploads::begin(&app, device.account, declared_bytes(&headers)).await {
         Ok(stage) => stage,
         Err(error) => {
             drain(body).await;
-            return Err(error.into());
+            return Err(error);
         }
     };
     let part = stage_file_part(&app, &headers, body, "file", stage, NO_LIMIT)
@@ -45,7 +44,13 @@ pub async fn upload_multipart(
     let name = parse_wire_name(&part.file_name).map_err(bad_name)?;
     finish(
         &app,
-        Arrived { account: device.account, name, staged: part.staged, arrived_at_ms: None },
+        Arrived {
+            account: device.account,
+            name,
+            staged: part.staged,
+            arrived_at_ms: None,
+            origin: Origin::default(),
+        },
     )
     .await
 }
@@ -59,13 +64,14 @@ pub async fn upload_raw(
 ) -> Result<Json<v1::UploadAnswer>> {
     let header =
         headers.get(v1::FILENAME_HEADER).or_else(|| headers.get(v1::FILENAME_HEADER_ALIAS));
-    let begun = header
-        .ok_or_else(|| Error::new(ErrorCode::BadName, "the header X-Filename is missing"))
-        .and_then(|value| parse_wire_name(value.as_bytes()).map_err(bad_name))
-        .and_then(|name| {
-            Ok((name, app.originals.stage(device.account, declared_bytes(&headers))?))
-        });
-    let (name, stage) = match begun {
+    let begun = async {
+        let header = header
+            .ok_or_else(|| Error::new(ErrorCode::BadName, "the header X-Filename is missing"))?;
+        let name = parse_wire_name(header.as_bytes()).map_err(bad_name)?;
+        let stage = uploads::begin(&app, device.account, declared_bytes(&headers)).await?;
+        Ok((name, stage))
+    };
+    let (name, stage) = match begun.await {
         Ok(begun) => begun,
         Err(error) => {
             drain(body).await;
@@ -73,7 +79,17 @@ pub async fn upload_raw(
         }
     };
     let staged = stage_body(&app, stage, body, NO_LIMIT).await?;
-    finish(&app, Arrived { account: device.account, name, staged, arrived_at_ms: None }).await
+    finish(
+        &app,
+        Arrived {
+            account: device.account,
+            name,
+            staged,
+            arrived_at_ms: None,
+            origin: Origin::default(),
+        },
+    )
+    .await
 }
 
 fn bad_name(error: photosync_protocol::names::NameError) -> Error {

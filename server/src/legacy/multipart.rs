@@ -13,10 +13,10 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use photosync_protocol::error::ErrorCode;
 
-use crate::blobs::{Stage, Staged};
 use crate::boot::App;
 use crate::error::{Error, Result};
 use crate::http::body::{broken_body, too_large, with_idle_limit};
+use crate::uploads::{Stage, Staged};
 
 /// Bytes given to the form's parser at once.
 const BURST_BYTES: usize = 512 * 1024;

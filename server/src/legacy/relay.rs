@@ -66,8 +66,7 @@ pub async fn put_chunk(
         if declared > app.config.chunk_bytes.saturating_add(64 * 1024) {
             return Err(too_large(app.config.chunk_bytes));
         }
-        plans::require_uploadable(&app, account, 0).await?;
-        Ok(app.relay_chunks.stage(account, declared)?)
+        relay::begin_chunk(&app, account, declared).await
     };
     let stage = match begun.await {
         Ok(stage) => stage,

@@ -12,10 +12,10 @@ use photosync_protocol::names::{decode_wire_text, fold_key};
 use uuid::Uuid;
 
 use crate::blobs::Key;
-use crate::blobs::volume::find_id;
 use crate::boot::App;
 use crate::error::{Error, Result};
-use queries::{Asset, Listed};
+use queries::Asset;
+pub use queries::Listed;
 
 /// Rows that one read takes from the database: bounded, so that a listing never holds a snapshot open while a
 /// slow client reads.
@@ -130,8 +130,8 @@ pub async fn open(app: &App, asset: Asset) -> Result<Original> {
 }
 
 /// Refuses to go on while the storage of the originals is not there, as when a disk is not mounted.
-pub fn require_storage(app: &App) -> Result<()> {
-    if matches!(find_id(app.originals.root()), Ok(Some(_))) {
+pub async fn require_storage(app: &App) -> Result<()> {
+    if app.originals.find_volume_id().await.is_some() {
         return Ok(());
     }
     let message = "the storage of the originals is not there";
@@ -142,7 +142,7 @@ pub fn require_storage(app: &App) -> Result<()> {
 ///
 /// On a root without its marker (a disk that is not mounted) nothing may be called missing.
 pub async fn quarantine(app: &App, asset: Asset) -> Result<()> {
-    require_storage(app)?;
+    require_storage(app).await?;
     tracing::error!(account = %asset.account_uuid, asset = %asset.asset_id, "an original is missing or damaged; it is wanted again");
     let now_ms = app.clock.now_ms();
     Ok(app.db.write(move |tx| queries::set_quarantined(tx, &asset, now_ms)).await?)

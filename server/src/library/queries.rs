@@ -164,6 +164,23 @@ pub fn store(tx: &mut dyn Tx, new: &NewAsset) -> DbResult<()> {
     Ok(())
 }
 
+/// Keeps what a device says about an asset; what it said before is replaced.
+pub fn store_claims(
+    tx: &mut dyn Tx,
+    asset_id: &str,
+    device_id: &str,
+    claims_json: &str,
+    now_ms: i64,
+) -> DbResult<()> {
+    tx.execute(
+        "INSERT INTO claims (asset_id, device_id, claims_json, claimed_at_ms) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (asset_id, device_id)
+         DO UPDATE SET claims_json = excluded.claims_json, claimed_at_ms = excluded.claimed_at_ms",
+        params![asset_id, device_id, claims_json, now_ms],
+    )?;
+    Ok(())
+}
+
 /// Makes an asset held again, under this name, whatever its state was.
 pub fn set_held(tx: &mut dyn Tx, asset: &Asset, new: &NewAsset) -> DbResult<()> {
     // Read here, not from `asset`: a purge may have come in between.

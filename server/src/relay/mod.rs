@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::auth::random_id;
-use crate::blobs::{CommitOutcome, Key, Staged, hash_file};
+use crate::blobs::{CommitOutcome, Key, Stage, Staged, hash_file};
 use crate::boot::App;
 use crate::clock::iso_utc;
 use crate::error::{Error, Result};
@@ -45,6 +45,13 @@ pub fn stripe_of_chunk(chunk_id: &str) -> [u8; 32] {
 /// What decides about a manifest is serialised by.
 pub fn stripe_of_manifest(manifest_id: &str) -> [u8; 32] {
     Sha256::digest(manifest_id.as_bytes()).into()
+}
+
+/// Begins the upload of a sealed chunk of `declared_bytes` (0 if the client did not say). Refused before its body is
+/// read when the account may not upload or the disk has no room.
+pub async fn begin_chunk(app: &App, account: Uuid, declared_bytes: u64) -> Result<Stage> {
+    plans::require_uploadable(app, account, 0).await?;
+    Ok(app.relay_chunks.stage(account, declared_bytes).await?)
 }
 
 /// Keeps a sealed chunk under the hash of its bytes. `claimed`: what the client says it is; without it the hash of
@@ -159,8 +166,7 @@ pub async fn import_manifest(app: &App, account: Uuid, manifest: Manifest) -> Re
     let bytes = serde_json::to_vec(&manifest)
         .map_err(|source| Error::internal("write a manifest").caused_by(source))?;
     let size_bytes = i64::try_from(bytes.len()).unwrap_or(i64::MAX);
-    app.relay.create_account_folder(account)?;
-    let mut stage = app.relay.stage(account, bytes.len() as u64)?;
+    let mut stage = app.relay.stage(account, bytes.len() as u64).await?;
     stage.push(bytes.into()).await?;
     let staged = stage.seal().await?;
     let key = Key::manifest(account, &manifest_id);

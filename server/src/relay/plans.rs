@@ -71,7 +71,7 @@ pub fn state_of(plan: &Plan, now_ms: i64, grace_days: i64) -> Subscription {
 pub async fn subscription(app: &App, account: Uuid) -> Result<Subscription> {
     if !app.config.plans.enabled {
         let (used, _) = app.db.read(move |tx| queries::find_usage(tx, account)).await?;
-        return Ok(unlimited(used, free_bytes(app)));
+        return Ok(unlimited(used, free_bytes(app).await));
     }
     let plan = app.db.read(move |tx| queries::find_plan(tx, account)).await?.unwrap_or_default();
     Ok(state_of(&plan, app.clock.now_ms(), app.config.plans.grace_days))
@@ -89,16 +89,16 @@ fn unlimited(used_bytes: i64, free_bytes: i64) -> Subscription {
     }
 }
 
-fn free_bytes(app: &App) -> i64 {
-    let free =
-        app.relay_chunks.free_bytes().unwrap_or(0).saturating_sub(app.relay_chunks.reserve_bytes());
+async fn free_bytes(app: &App) -> i64 {
+    let chunks = &app.relay_chunks;
+    let free = chunks.free_bytes().await.unwrap_or(0).saturating_sub(chunks.reserve_bytes());
     i64::try_from(free).unwrap_or(i64::MAX)
 }
 
 /// How much of its plan an account uses.
 pub async fn usage(app: &App, account: Uuid) -> Result<Usage> {
     let (used_bytes, _) = app.db.read(move |tx| queries::find_usage(tx, account)).await?;
-    let free = free_bytes(app);
+    let free = free_bytes(app).await;
     let subscription = subscription(app, account).await?;
     let margin_bytes = app.config.plans.margin_bytes;
     let (quota_bytes, remaining_bytes) = if !app.config.plans.enabled {

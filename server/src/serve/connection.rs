@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Sleep, sleep};
 use tokio_rustls::server::TlsStream;
 
 /// Longest time spent reading what nobody wants any more.
@@ -107,8 +107,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Connection<S> {
             std::task::ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
             this.closed = true;
         }
-        let deadline =
-            this.deadline.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + LINGER)));
+        let deadline = this.deadline.get_or_insert_with(|| Box::pin(sleep(LINGER)));
         let mut scratch = [0; 8192];
         while !this.ended && this.lingered_bytes < LINGER_BYTES {
             if deadline.as_mut().poll(cx).is_ready() {

@@ -28,12 +28,13 @@ pub struct Adopted {
 
 /// Adopts in every live account's folder; returns how many files. What cannot be read is logged and left.
 pub async fn adopt_all(app: &App) -> Result<u64> {
-    crate::library::require_storage(app)?;
+    crate::library::require_storage(app).await?;
     let accounts = accounts::list(app).await?;
     let mut adopted = 0;
     for account in accounts.into_iter().filter(|account| account.deleted_at_ms.is_none()) {
         // A crash during registration leaves a row without its folder or the folder without its owner.
-        if !app.originals.account_folder(account.account_uuid).join(OWNER_FILE).exists() {
+        let owner = app.originals.account_folder(account.account_uuid).join(OWNER_FILE);
+        if !blocking(move || owner.try_exists()).await? {
             owner_file::ensure_folder(app, &account).await?;
         }
         let done = adopt_folder(app, account.account_uuid).await?;
@@ -145,7 +146,7 @@ async fn adopt_file(
     .await?;
     // An upload that is just being committed holds the stripe: afterwards its row is there.
     let _stripe = app.stripes.lock(account, &digest).await;
-    let still_there = app.originals.find_size(&Key::original(account, &file.name))?;
+    let still_there = app.originals.find_size(&Key::original(account, &file.name)).await?;
     if size_bytes != file.size_bytes || still_there != Some(size_bytes) {
         return Ok(false);
     }

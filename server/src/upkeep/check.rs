@@ -1,15 +1,19 @@
 //! Compares the index with the disk and names every disagreement. Changes nothing.
 
 use std::collections::HashSet;
+use std::ffi::OsString;
+use std::fs::{DirEntry, ReadDir};
+use std::io;
+use std::path::{Path, PathBuf};
 
 use photosync_protocol::names::fold_key;
 use uuid::Uuid;
 
 use crate::accounts;
-use crate::blobs::{Key, OWNER_FILE, hash_file};
+use crate::blobs::{Key, LocalStore, OWNER_FILE, hash_file};
 use crate::boot::App;
 use crate::error::{Error, Result};
-use crate::library::queries;
+use crate::library::queries::{self, Asset};
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -40,17 +44,13 @@ async fn check_rows(app: &App, read_bytes: bool, report: &mut Report) -> Result<
         let page = app.db.read(move |tx| queries::list_all(tx, &start, 1000)).await?;
         let Some(last) = page.last() else { return Ok(()) };
         after.clone_from(&last.asset_id);
-        for asset in page {
+        let store = app.originals.clone();
+        let looked_at = blocking(move || {
+            let look = |asset| (find_file(&store, &asset), asset);
+            Ok(page.into_iter().map(look).collect::<Vec<_>>())
+        });
+        for (found, asset) in looked_at.await.map_err(unreadable)? {
             report.assets += 1;
-            let original = Key::original(asset.account_uuid, &asset.stored_name);
-            let trashed = Key::trashed(asset.account_uuid, &asset.asset_id);
-            let in_trash = asset.trashed_at_ms.is_some();
-            let found = [original, trashed]
-                .into_iter()
-                .take(if in_trash { 2 } else { 1 })
-                .find_map(|key| {
-                    app.originals.find_size(&key).ok().flatten().map(|size_bytes| (key, size_bytes))
-                });
             let Some((key, size_bytes)) = found else {
                 report.disagreements.push(format!(
                     "missing: {}/{} ({} bytes) is in the index, but not on disk",
@@ -72,8 +72,7 @@ async fn check_rows(app: &App, read_bytes: bool, report: &mut Report) -> Result<
             }
             if read_bytes {
                 let path = app.originals.path(&key);
-                let hashed = tokio::task::spawn_blocking(move || hash_file(&path)).await;
-                match hashed.map_err(std::io::Error::other).and_then(|result| result) {
+                match blocking(move || hash_file(&path)).await {
                     Ok((digest, _)) if digest == asset.digest => {}
                     Ok(_) => report
                         .disagreements
@@ -85,77 +84,129 @@ async fn check_rows(app: &App, read_bytes: bool, report: &mut Report) -> Result<
     }
 }
 
+/// Where the file of an asset is, and how long; a trashed one may not have been moved yet.
+fn find_file(store: &LocalStore, asset: &Asset) -> Option<(Key, u64)> {
+    let original = Key::original(asset.account_uuid, &asset.stored_name);
+    let trashed = Key::trashed(asset.account_uuid, &asset.asset_id);
+    let places = if asset.trashed_at_ms.is_some() { 2 } else { 1 };
+    [original, trashed].into_iter().take(places).find_map(|key| {
+        let size_bytes = store.find_size_here(&key).ok().flatten()?;
+        Some((key, size_bytes))
+    })
+}
+
+/// Does work with files where it holds up nobody.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+}
+
+fn unreadable(error: io::Error) -> Error {
+    Error::internal("look through the uploads").caused_by(error)
+}
+
 async fn check_folders(app: &App, report: &mut Report) -> Result<()> {
     let accounts = accounts::list(app).await?;
     let known: HashSet<String> =
         accounts.iter().map(|account| account.account_uuid.to_string()).collect();
-    let unreadable =
-        |error: std::io::Error| Error::internal("look through the uploads").caused_by(error);
-    for entry in std::fs::read_dir(app.originals.root()).map_err(unreadable)? {
-        let entry = entry.map_err(unreadable)?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if !entry.path().is_dir() || name.starts_with('.') {
-            continue;
-        }
+    let root = app.originals.root().to_owned();
+    for folder in blocking(move || list_folders(&root)).await.map_err(unreadable)? {
+        let name = folder.name;
         if !known.contains(&name) {
             report.disagreements.push(format!("unknown: the folder {name} belongs to no account"));
             continue;
         }
         let Ok(account) = Uuid::try_parse(&name) else { continue };
-        if !entry.path().join(OWNER_FILE).exists() {
+        if !folder.is_marked {
             report.disagreements.push(format!("unmarked: the folder {name} has no {OWNER_FILE}"));
         }
-        for file in std::fs::read_dir(entry.path()).map_err(unreadable)? {
-            let file = file.map_err(unreadable)?;
-            let shown = file.file_name().to_string_lossy().into_owned();
+        check_files(app, account, folder.path, report).await?;
+    }
+    Ok(())
+}
+
+/// A folder among the accounts'.
+struct Folder {
+    name: String,
+    path: PathBuf,
+    is_marked: bool,
+}
+
+fn list_folders(root: &Path) -> io::Result<Vec<Folder>> {
+    let mut folders = Vec::new();
+    for entry in std::fs::read_dir(root)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let path = entry.path();
+        if path.is_dir() && !name.starts_with('.') {
+            let is_marked = path.join(OWNER_FILE).exists();
+            folders.push(Folder { name, path, is_marked });
+        }
+    }
+    Ok(folders)
+}
+
+/// The next entries of a folder: name, path and whether it is a regular file.
+fn read_some(entries: &mut ReadDir) -> io::Result<Vec<(OsString, PathBuf, bool)>> {
+    /// Bounds memory, not time.
+    const AT_ONCE: usize = 1000;
+    let look = |entry: io::Result<DirEntry>| {
+        let entry = entry?;
+        let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+        Ok((entry.file_name(), entry.path(), is_file))
+    };
+    entries.take(AT_ONCE).map(look).collect()
+}
+
+async fn check_files(app: &App, account: Uuid, folder: PathBuf, report: &mut Report) -> Result<()> {
+    let mut entries = blocking(move || std::fs::read_dir(folder)).await.map_err(unreadable)?;
+    loop {
+        let read = move || read_some(&mut entries).map(|files| (entries, files));
+        let (rest, files) = blocking(read).await.map_err(unreadable)?;
+        if files.is_empty() {
+            return Ok(());
+        }
+        entries = rest;
+        for (name, path, is_file) in files {
+            let shown = name.to_string_lossy().into_owned();
             if shown.starts_with('.') {
                 continue;
             }
             report.files += 1;
-            let is_known = match (file.file_name().into_string(), file.file_type()) {
-                (Ok(stored), Ok(kind)) if kind.is_file() => {
-                    let fold = fold_key(&stored);
-                    let row = app
-                        .db
-                        .read(move |tx| queries::find_by_stored_fold(tx, account, &fold))
-                        .await?;
-                    row.is_some_and(|asset| asset.stored_name == stored)
-                        || is_being_trashed(app, account, &shown).await?
-                }
+            let is_known = match name.into_string() {
+                Ok(stored) if is_file => has_entry(app, account, stored).await?,
                 _ => false,
             };
             if is_known {
                 continue;
             }
-            if let Some(held) = find_same_bytes(app, account, &file.path()).await? {
+            if let Some(held) = find_same_bytes(app, account, path).await? {
                 report.spares.push(format!(
-                    "spare: {name}/{shown} has the bytes of {held}, and may be removed"
+                    "spare: {account}/{shown} has the bytes of {held}, and may be removed"
                 ));
             } else {
                 report.disagreements.push(format!(
-                    "without entry: {name}/{shown} is on disk, but not in the index"
+                    "without entry: {account}/{shown} is on disk, but not in the index"
                 ));
             }
         }
     }
-    Ok(())
+}
+
+/// Whether an asset means the file of this name, or a trashed one whose file has not been moved yet does.
+async fn has_entry(app: &App, account: Uuid, stored: String) -> Result<bool> {
+    let fold = fold_key(&stored);
+    let row = app.db.read(move |tx| queries::find_by_stored_fold(tx, account, &fold)).await?;
+    if row.is_some_and(|asset| asset.stored_name == stored) {
+        return Ok(true);
+    }
+    Ok(app.db.read(move |tx| queries::is_stored_name_trashed(tx, account, &stored)).await?)
 }
 
 /// The listed name under which the bytes of a file without an entry are held anyway.
-async fn find_same_bytes(
-    app: &App,
-    account: Uuid,
-    file: &std::path::Path,
-) -> Result<Option<String>> {
-    let path = file.to_owned();
-    let hashed = tokio::task::spawn_blocking(move || hash_file(&path)).await;
-    let Ok(Ok((digest, _))) = hashed else { return Ok(None) };
+async fn find_same_bytes(app: &App, account: Uuid, path: PathBuf) -> Result<Option<String>> {
+    let Ok((digest, _)) = blocking(move || hash_file(&path)).await else { return Ok(None) };
     let found = app.db.read(move |tx| queries::find_by_digest(tx, account, &digest)).await?;
     Ok(found.filter(|asset| asset.listed).map(|asset| asset.name))
-}
-
-/// Whether the file belongs to a trashed asset that has not been moved yet.
-async fn is_being_trashed(app: &App, account: Uuid, stored: &str) -> Result<bool> {
-    let stored = stored.to_owned();
-    Ok(app.db.read(move |tx| queries::is_stored_name_trashed(tx, account, &stored)).await?)
 }

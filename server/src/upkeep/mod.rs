@@ -8,10 +8,24 @@ pub mod trash;
 
 use std::time::Duration;
 
+use photosync_protocol::error::ErrorCode;
+
+use crate::accounts::queries::find_fact;
 use crate::boot::App;
+use crate::error::{Error, Result};
 
 /// Upkeep looks around this often even if nobody asks.
 const EVERY: Duration = Duration::from_secs(3600);
+
+/// Says whether requests can be answered now: the database answers, and the storage of the originals is the one it
+/// knows, not a folder on which a disk should be mounted.
+pub async fn require_ready(app: &App) -> Result<()> {
+    let known: Option<String> = app.db.read(|tx| find_fact(tx, "volume:uploads")).await?;
+    if known.is_some() && known == app.originals.find_volume_id().await {
+        return Ok(());
+    }
+    Err(Error::new(ErrorCode::StorageFailed, "the storage of the originals is not there"))
+}
 
 /// Runs until it is dropped: adopts what an earlier run left, then keeps the trash.
 pub async fn run(app: App) {

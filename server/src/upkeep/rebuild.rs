@@ -130,7 +130,8 @@ async fn rebuild_relay(app: &App, account: Uuid, left: &mut Vec<String>) -> Resu
     }
     for file in list_names(&app.relay, account, "manifests", 1)? {
         let Some(manifest_id) = file.strip_suffix(".json").map(str::to_owned) else { continue };
-        let size_bytes = app.relay.find_size(&Key::manifest(account, &manifest_id))?.unwrap_or(0);
+        let size_bytes =
+            app.relay.find_size(&Key::manifest(account, &manifest_id)).await?.unwrap_or(0);
         let size_bytes = i64::try_from(size_bytes).unwrap_or(i64::MAX);
         app.db
             .write(move |tx| {

@@ -1,6 +1,8 @@
 //! The trash: rows first, files later. A trashed row takes effect at commit; its file is moved to `.trash/<asset
 //! id>` afterwards and removed when the trash period is over.
 
+use std::time::Duration;
+
 use photosync_protocol::names::fold_key;
 
 use crate::accounts::queries as account_queries;
@@ -16,7 +18,7 @@ use crate::relay::queries as relay_queries;
 /// Does nothing while the storage is not there: on an unmounted disk everything would look removed. One file that
 /// cannot be moved is logged and tried again next time; it stops nobody else's.
 pub async fn tidy(app: &App) -> Result<()> {
-    crate::library::require_storage(app)?;
+    crate::library::require_storage(app).await?;
     let now_ms = app.clock.now_ms();
     let over_ms = now_ms - app.config.trash_days * DAY_MS;
     let mut after = String::new();
@@ -53,23 +55,42 @@ async fn find_still_trashed(app: &App, asset: &Asset) -> Result<Option<Asset>> {
 /// False if it must be tried again later, because an upload is about to use the name.
 async fn move_to_trash(app: &App, asset: &Asset) -> Result<bool> {
     let to = Key::trashed(asset.account_uuid, &asset.asset_id);
-    if app.originals.find_size(&to)?.is_some() {
+    if app.originals.find_size(&to).await?.is_some() {
         return Ok(true);
     }
     let _stripe = app.stripes.lock(asset.account_uuid, &asset.digest).await;
     let Some(asset) = find_still_trashed(app, asset).await? else { return Ok(true) };
-    // The name may belong to a newer file already, or be about to: then this asset's file is not there any more, and
-    // what is there must not be touched.
+    // The name may belong to a newer file already, or be about to: then what is there must not be touched.
     let (account, fold) = (asset.account_uuid, fold_key(&asset.stored_name));
     let Some(_guard) = app.names.try_reserve(account, &fold_key(&asset.name), &fold) else {
         return Ok(false);
     };
-    if app.db.read(move |tx| queries::find_by_stored_fold(tx, account, &fold)).await?.is_some() {
-        return Ok(true);
+    let from = Key::original(account, &asset.stored_name);
+    let newer = app.db.read(move |tx| queries::find_by_stored_fold(tx, account, &fold)).await?;
+    if let Some(newer) = newer {
+        // `a.jpg` and `A.JPG` are two files on most disks and one on others: only the bytes tell whose is here.
+        let size_bytes = u64::try_from(asset.size_bytes).unwrap_or(0);
+        let is_two_files = newer.stored_name != asset.stored_name
+            && app.originals.holds(&from, &asset.digest, size_bytes).await?;
+        if !is_two_files {
+            return Ok(true);
+        }
     }
-    let from = Key::original(asset.account_uuid, &asset.stored_name);
     app.originals.relocate(&from, &to).await?;
     Ok(true)
+}
+
+/// [`move_to_trash`], tried again while an upload is using the name: it does so for moments only.
+async fn move_to_trash_soon(app: &App, asset: &Asset) -> Result<()> {
+    const TRIES: u32 = 100;
+    const PAUSE: Duration = Duration::from_millis(20);
+    for _ in 0..TRIES {
+        if move_to_trash(app, asset).await? {
+            return Ok(());
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    Ok(())
 }
 
 async fn expire(app: &App, asset: Asset) -> Result<()> {
@@ -161,10 +182,129 @@ pub async fn restore(app: &App, account: uuid::Uuid, since_ms: i64) -> Result<i6
         let Some(last) = page.last() else { break };
         after.clone_from(&last.asset_id);
         for asset in page {
+            // Its name may belong to a newer file by now: from the trash it comes back under any free one.
+            move_to_trash_soon(app, &asset).await?;
             restored += i64::from(crate::uploads::ingest::restore_from_trash(app, asset).await?);
         }
     }
     restored +=
         app.db.write(move |tx| relay_queries::restore_trashed(tx, account, since_ms)).await?;
     Ok(restored)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::accounts;
+    use crate::auth::passwords::PasswordCost;
+    use crate::boot::{BootOptions, boot};
+    use crate::clock::Clock;
+    use crate::config::{self, Config};
+    use crate::uploads::{self, Arrived};
+
+    /// A file's name and bytes.
+    type Named = (String, Vec<u8>);
+
+    /// A server whose upkeep runs only when a test says so, with one account.
+    async fn server(dir: &Path) -> (App, Uuid) {
+        let settings = config::resolve(&config::Sources::default()).unwrap();
+        let options = BootOptions {
+            password_cost: PasswordCost::CHEAP,
+            clock: Clock::manual(1_700_000_000_000),
+            ..BootOptions::default()
+        };
+        let app = boot(Config::parse(&settings, dir).unwrap(), options).await.unwrap();
+        let account =
+            accounts::add(&app, "a@example.org", "password 1".into(), false).await.unwrap();
+        (app, account.account_uuid)
+    }
+
+    async fn upload(app: &App, account: Uuid, name: &str, bytes: &'static [u8]) -> String {
+        let mut stage = uploads::begin(app, account, 0).await.unwrap();
+        stage.push(bytes.into()).await.unwrap();
+        let staged = stage.seal().await.unwrap();
+        let arrived = Arrived { account, name: name.into(), staged, arrived_at_ms: None };
+        uploads::finish(app, arrived).await.unwrap().name
+    }
+
+    /// `a.jpg` is purged, and `A.JPG` arrives before upkeep has moved it.
+    async fn purged_and_followed(dir: &Path) -> (App, Uuid) {
+        let (app, account) = server(dir).await;
+        upload(&app, account, "a.jpg", b"the older").await;
+        assert_eq!(crate::library::purge(&app, account).await.unwrap(), 1);
+        assert_eq!(upload(&app, account, "A.JPG", b"the newer").await, "A.JPG");
+        (app, account)
+    }
+
+    /// Names and bytes of the visible files and of those in the trash.
+    fn files(app: &App, account: Uuid) -> (Vec<Named>, Vec<Vec<u8>>) {
+        let read = |folder: &Path| -> Vec<Named> {
+            let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+            let mut files: Vec<_> = entries
+                .filter(|entry| entry.path().is_file())
+                .map(|entry| {
+                    let name = entry.file_name().into_string().unwrap();
+                    (name, std::fs::read(entry.path()).unwrap())
+                })
+                .filter(|(name, _)| !name.starts_with('.'))
+                .collect();
+            files.sort();
+            files
+        };
+        let folder = app.originals.account_folder(account);
+        let in_trash = read(&folder.join(".trash")).into_iter().map(|(_, bytes)| bytes).collect();
+        (read(&folder), in_trash)
+    }
+
+    fn file(name: &str, bytes: &[u8]) -> Named {
+        (name.into(), bytes.to_vec())
+    }
+
+    #[tokio::test]
+    async fn a_purged_file_moves_and_expires_although_a_newer_one_differs_in_case_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let (app, account) = purged_and_followed(dir.path()).await;
+        tidy(&app).await.unwrap();
+        let newer = vec![file("A.JPG", b"the newer")];
+        assert_eq!(files(&app, account), (newer.clone(), vec![b"the older".to_vec()]));
+        app.clock.advance(Duration::from_hours(24 * 400));
+        tidy(&app).await.unwrap();
+        assert_eq!(files(&app, account), (newer, vec![]));
+        let report = crate::upkeep::check::check(&app, true).await.unwrap();
+        assert_eq!((report.disagreements, report.spares), (vec![], vec![]));
+    }
+
+    #[tokio::test]
+    async fn restoring_brings_a_file_back_that_was_not_moved_yet_beside_the_newer_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let (app, account) = purged_and_followed(dir.path()).await;
+        assert_eq!(restore(&app, account, 0).await.unwrap(), 1);
+        let expected = vec![file("A.JPG", b"the newer"), file("a (2).jpg", b"the older")];
+        assert_eq!(files(&app, account), (expected, vec![]));
+        let listed = crate::library::list_page(&app, account, 0, 10).await.unwrap();
+        let mut names: Vec<String> = listed.rows.into_iter().map(|row| row.name).collect();
+        names.sort();
+        assert_eq!(names, ["A.JPG", "a (2).jpg"]);
+        let report = crate::upkeep::check::check(&app, true).await.unwrap();
+        assert_eq!((report.disagreements, report.spares), (vec![], vec![]));
+    }
+
+    #[tokio::test]
+    async fn on_a_disk_without_letter_case_the_newer_file_is_not_taken_for_the_purged_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let (app, account) = purged_and_followed(dir.path()).await;
+        // As such a disk shows it: the old spelling opens the newer file.
+        let folder = app.originals.account_folder(account);
+        std::fs::remove_file(folder.join("a.jpg")).unwrap();
+        std::fs::hard_link(folder.join("A.JPG"), folder.join("a.jpg")).unwrap();
+        tidy(&app).await.unwrap();
+        assert_eq!(restore(&app, account, 0).await.unwrap(), 0);
+        let (visible, in_trash) = files(&app, account);
+        assert_eq!(visible[0], file("A.JPG", b"the newer"));
+        assert!(in_trash.is_empty());
+    }
 }

@@ -7,6 +7,7 @@
 
 use photosync_protocol::error::ErrorCode;
 use photosync_protocol::names::{fold_key, numbered_name, stored_name};
+use photosync_protocol::v2::claims::Claims;
 use uuid::Uuid;
 
 use super::reservations::NameGuard;
@@ -27,6 +28,35 @@ pub struct Arrived {
     pub staged: Staged,
     /// When they arrived, in Unix milliseconds, if that was earlier and elsewhere; `None` is now.
     pub arrived_at_ms: Option<i64>,
+    /// Who sent them, and what it says about them.
+    pub origin: Origin,
+}
+
+/// Which device sent a file and what it claims. Empty for old clients, which say nothing.
+#[derive(Debug, Clone, Default)]
+pub struct Origin {
+    /// The device, if it speaks the native wire.
+    pub device_id: Option<String>,
+    /// What it says.
+    pub claims: Claims,
+}
+
+impl Origin {
+    /// Notes, in the transaction that makes or finds the asset, what this device says about it.
+    fn note(&self, tx: &mut dyn Tx, asset_id: &str, now_ms: i64) -> Result<()> {
+        if self.claims != Claims::default() {
+            let claims = serde_json::to_string(&self.claims)
+                .map_err(|source| Error::internal("write down a claim").caused_by(source))?;
+            let device = self.device_id.as_deref().unwrap_or_default();
+            queries::store_claims(tx, asset_id, device, &claims, now_ms)?;
+        }
+        Ok(())
+    }
+
+    /// Whether there is nothing to note.
+    fn is_silent(&self) -> bool {
+        self.device_id.is_none() && self.claims == Claims::default()
+    }
 }
 
 /// What became of them.
@@ -34,10 +64,19 @@ pub struct Arrived {
 pub struct Finished {
     /// The asset that holds the bytes.
     pub asset_id: String,
+    /// SHA-256 of the bytes.
+    pub digest: [u8; 32],
     /// The name it is listed under.
     pub name: String,
     /// Whether the same bytes were held when the request began.
     pub duplicate: bool,
+}
+
+impl Finished {
+    fn of(draft: &NewAsset) -> Self {
+        let (asset_id, name) = (draft.asset_id.clone(), draft.name.clone());
+        Self { asset_id, digest: draft.digest, name, duplicate: false }
+    }
 }
 
 /// Turns whole bytes into a held asset. Runs in a task of its own: a client that closes its socket now changes
@@ -49,7 +88,7 @@ pub async fn finish(app: &App, arrived: Arrived) -> Result<Finished> {
 }
 
 async fn finish_here(app: &App, arrived: Arrived) -> Result<Finished> {
-    let Arrived { account, name, staged, arrived_at_ms } = arrived;
+    let Arrived { account, name, staged, arrived_at_ms, origin } = arrived;
     if staged.size_bytes == 0 {
         return Err(Error::new(ErrorCode::EmptyFile, "the file is empty; nothing was stored"));
     }
@@ -68,19 +107,26 @@ async fn finish_here(app: &App, arrived: Arrived) -> Result<Finished> {
         .await?;
     if let Some(asset) = known {
         drop(guard);
-        return meet_known(app, asset, staged).await;
+        let finished = meet_known(app, asset, staged).await?;
+        note_origin(app, &finished, origin).await?;
+        return Ok(finished);
     }
     let media_type = media_type(&staged.head);
     let reserved = guard.filter(|_| !taken).map(|guard| (first, guard));
     let (draft, _guard) = publish(app, account, &name, reserved, staged, media_type).await?;
     keep_lost_name(app, &draft).await?;
-    let finished =
-        Finished { asset_id: draft.asset_id.clone(), name: draft.name.clone(), duplicate: false };
+    let finished = Finished::of(&draft);
     let key = Key::original(account, &draft.stored_name);
+    let now_ms = draft.arrived_at_ms;
     let draft = NewAsset { arrived_at_ms: arrived_at_ms.unwrap_or(draft.arrived_at_ms), ..draft };
-    if let Err(error) =
-        app.db.write(move |tx| queries::store(tx, &draft).map_err(Error::from)).await
-    {
+    let stored = app
+        .db
+        .write(move |tx| -> Result<()> {
+            queries::store(tx, &draft)?;
+            origin.note(tx, &draft.asset_id, now_ms)
+        })
+        .await;
+    if let Err(error) = stored {
         // No room for the row means that it is certainly not there: give the bytes up too. After any other
         // failure nobody knows, and a row without bytes would be worse than bytes without a row.
         if error.code == ErrorCode::StorageFull {
@@ -91,13 +137,42 @@ async fn finish_here(app: &App, arrived: Arrived) -> Result<Finished> {
     Ok(finished)
 }
 
+/// Notes what a device says about an asset that was there already. The asset itself does not change.
+async fn note_origin(app: &App, finished: &Finished, origin: Origin) -> Result<()> {
+    if origin.is_silent() {
+        return Ok(());
+    }
+    let (asset_id, now_ms) = (finished.asset_id.clone(), app.clock.now_ms());
+    app.db.write(move |tx| origin.note(tx, &asset_id, now_ms)).await
+}
+
+/// The held asset with these bytes, if it is certain without receiving them: what a client that names the digest
+/// first gets as its answer. Damaged bytes do not count.
+pub async fn find_held(
+    app: &App,
+    account: Uuid,
+    digest: [u8; 32],
+    origin: Origin,
+) -> Result<Option<Finished>> {
+    let found = app.db.read(move |tx| queries::find_by_digest(tx, account, &digest)).await?;
+    let Some(asset) = found.filter(|asset| asset.listed) else { return Ok(None) };
+    let key = Key::original(account, &asset.stored_name);
+    if app.originals.find_size(&key)? != u64::try_from(asset.size_bytes).ok() {
+        return Ok(None);
+    }
+    let finished = Finished { asset_id: asset.asset_id, digest, name: asset.name, duplicate: true };
+    note_origin(app, &finished, origin).await?;
+    Ok(Some(finished))
+}
+
 /// The bytes are known to this account: a duplicate if they are really there, otherwise these replace them.
 async fn meet_known(app: &App, asset: Asset, staged: Staged) -> Result<Finished> {
     let key = Key::original(asset.account_uuid, &asset.stored_name);
     let size_bytes = Some(staged.size_bytes);
-    let on_disk = app.originals.find_size(&key)?;
+    let on_disk = app.originals.find_size(&key).await?;
     if asset.listed && on_disk == size_bytes {
-        return Ok(Finished { asset_id: asset.asset_id, name: asset.name, duplicate: true });
+        let (asset_id, digest) = (asset.asset_id, asset.digest);
+        return Ok(Finished { asset_id, digest, name: asset.name, duplicate: true });
     }
     if asset.trashed_at_ms.is_some() {
         return restore(app, asset, staged).await;
@@ -119,17 +194,17 @@ async fn heal(app: &App, asset: Asset, staged: Staged) -> Result<Finished> {
     };
     let key = Key::original(account, &asset.stored_name);
     // What is there may be all that is left of something a person did by hand: it is set aside, not thrown away.
-    if app.originals.find_size(&key)?.is_some() {
+    if app.originals.find_size(&key).await?.is_some() {
         let aside = Key::quarantined(account, &asset.asset_id);
         app.originals.remove(&aside).await?;
         app.originals.relocate(&key, &aside).await?;
     }
     app.originals.heal(staged, &key).await?;
     tracing::info!(%account, asset = %asset.asset_id, "an original was healed by being sent again");
-    let (asset_id, name) = (asset.asset_id.clone(), asset.name.clone());
     let draft = draft_of(&asset, asset.name.clone());
+    let finished = Finished::of(&draft);
     app.db.write(move |tx| queries::set_held(tx, &asset, &draft)).await?;
-    Ok(Finished { asset_id, name, duplicate: false })
+    Ok(finished)
 }
 
 /// Brings an asset back from the trash with the bytes that were just sent, under its old name if that is free.
@@ -140,8 +215,7 @@ async fn restore(app: &App, asset: Asset, staged: Staged) -> Result<Finished> {
         publish(app, account, &old_name, None, staged, asset.media_type.clone()).await?;
     draft.asset_id.clone_from(&asset.asset_id);
     keep_lost_name(app, &draft).await?;
-    let finished =
-        Finished { asset_id: draft.asset_id.clone(), name: draft.name.clone(), duplicate: false };
+    let finished = Finished::of(&draft);
     let old = asset.clone();
     let was = Key::original(account, &asset.stored_name);
     let is = Key::original(account, &draft.stored_name);
@@ -355,7 +429,7 @@ pub async fn restore_from_trash(app: &App, asset: Asset) -> Result<bool> {
             Err(error) => return Err(error.into()),
         };
         if !moved && !app.originals.holds(&key, &asset.digest, size_bytes).await? {
-            if app.originals.find_size(&key)?.is_none() {
+            if app.originals.find_size(&key).await?.is_none() {
                 return Ok(false);
             }
             number = candidate.number + 1;

@@ -1,9 +1,22 @@
 //! Every way in, and the one road they share.
 //!
-//! A way in (multipart, raw, later tus) turns a request into a [`Stage`](crate::blobs::Stage) and a name;
+//! A way in (multipart, raw, later tus) gets a [`Stage`] from [`begin`], fills it and reads a name;
 //! [`ingest::finish`] turns those into a held asset, or into nothing at all.
 
 pub mod ingest;
 pub mod reservations;
+pub mod routes;
 
-pub use ingest::{Arrived, Finished, finish};
+pub use crate::blobs::{Stage, Staged};
+pub use ingest::{Arrived, Finished, Origin, find_held, finish};
+
+use uuid::Uuid;
+
+use crate::boot::App;
+use crate::error::Result;
+
+/// Begins an upload of `declared_bytes` (0 if the client did not say). Refused at once with `StorageFull` when the
+/// disk has no room for it. A stage that is dropped before it is finished leaves nothing behind.
+pub async fn begin(app: &App, account: Uuid, declared_bytes: u64) -> Result<Stage> {
+    Ok(app.originals.stage(account, declared_bytes).await?)
+}

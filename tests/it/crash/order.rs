@@ -42,7 +42,7 @@ fn every_way_in_syncs_bytes_name_and_row_before_the_first_byte_of_the_answer() {
         let name = format!("traced-{number}");
         let operation = Operation::new(format!("traced-{number}"), way, name, seed, 5000);
         let answer = operation.send(&mut client, &session).expect("an answer");
-        assert_eq!(answer.status(), 200, "{way:?}: {}", answer.text());
+        assert_eq!(answer.status(), way.stored_status(), "{way:?}: {}", answer.text());
     }
     drop(client);
     server.stop().expect("a clean stop");
@@ -57,9 +57,10 @@ fn every_way_in_syncs_bytes_name_and_row_before_the_first_byte_of_the_answer() {
 
 /// Checks the calls between the answer before (line `after`) and this one; returns the line of this answer.
 fn require_order(calls: &[Call], after: usize, way: Way, request_id: &str) -> usize {
+    let status_line = format!("HTTP/1.1 {}", way.stored_status());
     let is_answer = |call: &&Call| {
         let sends = ["sendto", "sendmsg", "write", "writev"].contains(&call.name.as_str());
-        sends && call.arguments.contains("HTTP/1.1 200") && call.arguments.contains(request_id)
+        sends && call.arguments.contains(&status_line) && call.arguments.contains(request_id)
     };
     let answer = calls.iter().find(is_answer).unwrap_or_else(|| panic!("{way:?}: no answer"));
     // Every step must have ended before the next one begins.

@@ -9,7 +9,8 @@ use photosync_tests::relay::{chunk_id, opaque_bytes};
 use serde_json::json;
 
 /// Every way by which bytes come in.
-pub const WAYS: [Way; 5] = [Way::Raw, Way::Form, Way::Chunk, Way::ChunkForm, Way::Manifest];
+pub const WAYS: [Way; 6] =
+    [Way::Raw, Way::Form, Way::Chunk, Way::ChunkForm, Way::Manifest, Way::Asset];
 
 /// A way by which bytes come in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +25,15 @@ pub enum Way {
     ChunkForm,
     /// `POST /api/cloud/manifests`
     Manifest,
+    /// `PUT /api/v2/library/assets`
+    Asset,
+}
+
+impl Way {
+    /// The status of stored bytes.
+    pub fn stored_status(self) -> u16 {
+        if self == Way::Asset { 201 } else { 200 }
+    }
 }
 
 /// One upload.
@@ -58,11 +68,15 @@ impl Operation {
             Way::Chunk => ("/api/cloud/chunks", None),
             Way::ChunkForm => ("/api/cloud/chunks", Some("chunk")),
             Way::Manifest => ("/api/cloud/manifests", None),
+            Way::Asset => ("/api/v2/library/assets", None),
         };
-        let request = Request::new("POST", path)
+        let method = if self.way == Way::Asset { "PUT" } else { "POST" };
+        let request = Request::new(method, path)
             .headers(&session.headers())
             .header("X-Request-Id", &self.id)
             .header("X-Filename", &self.name)
+            .header("PhotoSync-Name", &self.name)
+            .header("PhotoSync-Device-Asset-Id", &self.id)
             .header("X-Chunk-Id", chunk_id(&self.body));
         let (kind, bytes) = match (field, self.way) {
             (Some(field), _) => {

@@ -346,3 +346,45 @@ fn a_manifest_sent_again_after_a_purge_destroys_nothing_that_is_in_the_trash() {
         .any(|text| text.contains("sealed before the purge"));
     assert!(still_there, "the purged manifest was overwritten");
 }
+
+#[test]
+fn a_third_manifest_while_two_arrive_is_told_when_to_come_back_and_is_not_stored() {
+    let stand = Stand::new(&[("PHOTOSYNC_LIMITS_QUEUE_MS", "100")]);
+    let alice = stand.person();
+    let whole = |id: &str| {
+        json!({"manifestId": id, "encryptedManifest": "sealed", "chunkCount": 1}).to_string()
+    };
+    let slow = ["first", "second"].map(|id| {
+        let body = whole(id);
+        let (sent, rest) = body.split_at(10);
+        let kind = "Content-Type: application/json\r\n";
+        let path = "/api/cloud/manifests";
+        (alice.begin(path, kind, body.len(), sent.as_bytes()), rest.to_owned())
+    });
+    // A manifest without an id is refused with 400 as soon as there is a place for it, so nothing of it is stored.
+    crate::stand::wait_until("both places are taken", || {
+        alice.json("POST", "/api/cloud/manifests", &json!({})).status() == 503
+    });
+    let refused = alice.put_manifest("third", "sealed");
+    assert_eq!((refused.status(), text_of(&refused, "code").as_str()), (503, "busy"));
+    assert_eq!(refused.header("retry-after"), Some("2"));
+    assert_eq!(stored_manifests(&stand), 0);
+    for (mut stream, rest) in slow {
+        std::io::Write::write_all(&mut stream, rest.as_bytes()).expect("the rest");
+        let answer = crate::stand::read_answer(&mut stream);
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+    assert_eq!(stored_manifests(&stand), 2);
+    assert_eq!(alice.get("/api/cloud/manifests/third").status(), 404);
+    assert_eq!(alice.put_manifest("third", "sealed").status(), 200);
+    assert_eq!(alice.get("/api/cloud/manifests/third").status(), 200);
+}
+
+fn stored_manifests(stand: &Stand) -> usize {
+    let below = crate::stand::files_below(&stand.data().join("relay"));
+    below
+        .iter()
+        .filter(|path| path.extension().is_some_and(|kind| kind == "json"))
+        .filter(|path| path.parent().is_some_and(|folder| folder.ends_with("manifests")))
+        .count()
+}

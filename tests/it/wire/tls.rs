@@ -1,13 +1,18 @@
 //! TLS on the ports of old clients: the same port speaks both, redirects lead to it, and nothing pretends.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::thread;
 
 use photosync_tests::http::{Answer, Request};
+use photosync_tests::phone::Phone;
+use photosync_tests::relay::opaque_bytes;
 use photosync_tests::server::{ServerError, ServerProcess};
 
-use crate::stand::Stand;
+use crate::stand::{PASSWORD, Stand, account_uuid};
 
 /// A certificate for 127.0.0.1 that only these tests trust.
 struct Certificate {
@@ -145,29 +150,85 @@ fn https_without_a_usable_certificate_ends_the_start_with_78() {
     }
 }
 
+/// A plain port in front of the server's TLS: every connection goes through an OpenSSL client that trusts
+/// `certificate` only, so that the look-alikes of old clients, which speak plain HTTP, go over TLS as phones do.
+fn tls_door(certificate: &Certificate, server: SocketAddr) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let door = listener.local_addr().expect("its address");
+    let cert = certificate.cert();
+    // Ends with the test's process; each client ends with its connection.
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let cert = cert.clone();
+            thread::spawn(move || forward(stream, &cert, server));
+        }
+    });
+    door
+}
+
+fn forward(mut plain: TcpStream, cert: &Path, server: SocketAddr) {
+    let mut client = Command::new("openssl")
+        .args(["s_client", "-quiet", "-verify_return_error", "-verify_ip", "127.0.0.1"])
+        .arg("-CAfile")
+        .arg(cert)
+        .arg("-connect")
+        .arg(server.to_string())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("openssl is needed: apt-get install openssl");
+    let (mut to_server, mut from_server) =
+        (client.stdin.take().expect("a pipe"), client.stdout.take().expect("a pipe"));
+    let mut answers = plain.try_clone().expect("a second handle");
+    let back = thread::spawn(move || {
+        pass_on(&mut from_server, &mut answers);
+        // Fails when the phone has closed it already.
+        let _ = answers.shutdown(Shutdown::Both);
+    });
+    pass_on(&mut plain, &mut to_server);
+    let _ = client.kill();
+    let _ = client.wait();
+    let _ = back.join();
+}
+
+/// Until either end closes. Not `io::copy`: that splices into the pipe, which the client's `select` does not expect.
+fn pass_on(from: &mut dyn Read, to: &mut dyn Write) {
+    let mut piece = vec![0; 64 * 1024];
+    while let Ok(count @ 1..) = from.read(&mut piece) {
+        if to.write_all(&piece[..count]).is_err() {
+            return;
+        }
+    }
+}
+
 #[test]
-fn a_phone_backs_up_and_restores_over_tls_on_the_same_port() {
+fn phones_back_up_and_restore_over_tls_on_the_same_port() {
     let certificate = Certificate::new();
     let stand = certificate.stand(&[]);
-    let alice = stand.person();
-    let bytes: Vec<u8> = (0..3_000_000_u32).map(|n| n.to_le_bytes()[n as usize % 3]).collect();
+    let door = tls_door(&certificate, stand.address());
     let folder = tempfile::tempdir().expect("a folder");
-    let (sent, got) = (folder.path().join("photo.jpg"), folder.path().join("back.jpg"));
-    std::fs::write(&sent, &bytes).expect("a photo");
-    let run = |path: &str, more: &[&str]| {
-        let mut command = Command::new("curl");
-        command.args(["--silent", "--show-error", "--fail", "--max-time", "20", "--cacert"]);
-        command
-            .arg(certificate.cert())
-            .arg("-H")
-            .arg(format!("Authorization: Bearer {}", alice.token));
-        command.arg("-H").arg(format!("X-Device-UUID: {}", alice.device_uuid)).args(more);
-        let done =
-            command.arg(format!("https://{}{path}", stand.address())).output().expect("curl");
-        assert!(done.status.success(), "{path}: {}", String::from_utf8_lossy(&done.stderr));
-    };
-    run("/api/upload", &["-F", &format!("file=@{};filename=My%20Photo.jpg", sent.display())]);
-    run("/api/files/My%20Photo.jpg", &["-o", &got.to_string_lossy()]);
-    assert_eq!(std::fs::read(&got).expect("the photo"), bytes);
-    alice.require_library(&[("My Photo.jpg", &bytes)]);
+    let photos = [("My Photo.jpg", 3_000_000), ("Caf\u{e9} 1.HEIC", 70_000), ("b.mp4", 1)];
+    let files: Vec<PathBuf> = photos.iter().map(|(name, _)| folder.path().join(name)).collect();
+    for (seed, (path, (_, size))) in (700..).zip(files.iter().zip(photos)) {
+        fs::write(path, opaque_bytes(seed, size)).expect("a photo");
+    }
+    let phone = Phone::new(door, "iphone@example.org", PASSWORD);
+    let android = Phone::new(door, "android@example.org", PASSWORD).on_android();
+    for (mut phone, email) in [(phone, "iphone@example.org"), (android, "android@example.org")] {
+        phone.register(None).expect("an account");
+        phone.login().expect("a session");
+        let report = phone.back_up(&files).expect("a backup");
+        assert_eq!((report.stored, report.failed), (3, Vec::new()));
+        let back = tempfile::tempdir().expect("a folder");
+        let report = phone.restore(back.path()).expect("a restore");
+        assert_eq!((report.stored, report.failed), (3, Vec::new()));
+        let account = stand.uploads().join(account_uuid(email, 1));
+        for (path, (name, _)) in files.iter().zip(photos) {
+            let sent = fs::read(path).expect("a photo");
+            assert!(fs::read(back.path().join(name)).expect("restored") == sent, "{name}");
+            assert!(fs::read(account.join(name)).expect("on disk") == sent, "{name}");
+        }
+    }
+    stand.require_agreement();
 }

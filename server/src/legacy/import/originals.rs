@@ -12,7 +12,7 @@ use crate::blobs::{Key, Staged, hash_file};
 use crate::boot::App;
 use crate::error::Result;
 use crate::library::queries;
-use crate::uploads::ingest::{Arrived, finish};
+use crate::uploads::ingest::{Arrived, Origin, finish};
 
 /// Files that are read and copied while an earlier one gets its name: names are given in order of arrival.
 const AHEAD: usize = 4;
@@ -72,8 +72,11 @@ pub(super) async fn import(
             Prepared::Unusable(why) => report.left.push(why),
             Prepared::New(staged, file) => {
                 let (name, arrived_at_ms) = (file.listed_name(), Some(file.modified_ms));
-                let finished =
-                    finish(app, Arrived { account, name, staged, arrived_at_ms }).await?;
+                let finished = finish(
+                    app,
+                    Arrived { account, name, staged, arrived_at_ms, origin: Origin::default() },
+                )
+                .await?;
                 let tally = report.tally(account, "");
                 if finished.duplicate {
                     tally.duplicates += 1;
@@ -104,7 +107,8 @@ async fn prepare(app: App, account: Uuid, file: Found) -> Result<Prepared> {
     };
     let known = app.db.read(move |tx| queries::find_by_digest(tx, account, &digest)).await?;
     if let Some(asset) = known {
-        let on_disk = app.originals.find_size(&Key::original(account, &asset.stored_name))?;
+        let key = Key::original(account, &asset.stored_name);
+        let on_disk = app.originals.find_size(&key).await?;
         if asset.trashed_at_ms.is_some() {
             return Ok(Prepared::Trashed);
         }
@@ -112,7 +116,7 @@ async fn prepare(app: App, account: Uuid, file: Found) -> Result<Prepared> {
             return Ok(Prepared::Known);
         }
     }
-    let stage = app.originals.stage(account, size_bytes)?;
+    let stage = app.originals.stage(account, size_bytes).await?;
     let staged = stage.seal_copy(file.path.clone()).await?;
     if staged.digest != digest {
         return Ok(Prepared::Unusable(format!(

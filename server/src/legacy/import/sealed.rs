@@ -113,10 +113,12 @@ async fn import_chunk(app: &App, account: Uuid, file: Found) -> Result<Outcome> 
     if trashed {
         return Ok(Outcome::Trashed);
     }
-    if known && app.relay_chunks.find_size(&Key::chunk(account, &chunk_id))? == Some(size_bytes) {
+    let key = Key::chunk(account, &chunk_id);
+    if known && app.relay_chunks.find_size(&key).await? == Some(size_bytes) {
         return Ok(Outcome::Known);
     }
-    let staged = app.relay_chunks.stage(account, size_bytes)?.seal_copy(file.path).await?;
+    let stage = app.relay_chunks.stage(account, size_bytes).await?;
+    let staged = stage.seal_copy(file.path).await?;
     if staged.digest != digest {
         return Ok(Outcome::Left(format!(
             "{shown}: changed while it was copied; stop the old server, then import again"
