@@ -159,7 +159,8 @@ impl Run {
         receiving::receive(&self.connection, &self.meter, row, &partial).await?;
         let naming = self.naming.lock().await;
         let modified_ms = row.claims.modified_ms;
-        let placed = blocking(move || placing::place_numbered(&partial, &wanted, modified_ms)).await;
+        let placed =
+            blocking(move || placing::place_numbered(&partial, &wanted, modified_ms)).await;
         drop(naming);
         placed.map(|_| "restored")
     }

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use photosync_protocol::v2::ServerAnswer;
-use photosync_protocol::v2::session::{PairingClaim, QR_TYPE, QrPayload, Session, SignIn};
 use photosync_protocol::v2::session::normalise_code;
+use photosync_protocol::v2::session::{PairingClaim, QR_TYPE, QrPayload, Session, SignIn};
 use reqwest::Method;
 use tokio_util::sync::CancellationToken;
 
@@ -79,7 +79,10 @@ pub async fn reach(
         return Err(wrong_server(&answer.fingerprint, &seen));
     }
     if known.is_none() && !ask(&answer.name, &seen)? {
-        return Err(Error::new(Kind::WrongServer, "the server's key was not accepted. Nothing was sent"));
+        return Err(Error::new(
+            Kind::WrongServer,
+            "the server's key was not accepted. Nothing was sent",
+        ));
     }
     // From here on only this key.
     let connection = connect(Trust::Key, Some(seen))?;
@@ -139,16 +142,15 @@ pub async fn pair(
     };
     let request = server.connection.request(Method::POST, "/pairing/claim").json(&body);
     // Once only: a repeated wrong code would use up the few tries there are.
-    let answer = server.connection.attempt(request).await.map_err(|failure| {
-        match failure.error.kind {
+    let answer =
+        server.connection.attempt(request).await.map_err(|failure| match failure.error.kind {
             Kind::SignIn | Kind::File => {
                 Error::new(Kind::SignIn, format!("the code was refused: {}", failure.error.message))
                     .coded(failure.error.code)
                     .hint("codes live 5 minutes and work once; make a new one")
             }
             _ => failure.error,
-        }
-    })?;
+        })?;
     keep(server, profile, read_json(answer).await?)
 }
 
@@ -216,8 +218,7 @@ fn keep(server: &Server, profile: &Profile, session: Session) -> Result<Credenti
     if session.fingerprint != server.answer.fingerprint {
         return Err(wrong_server(&server.answer.fingerprint, &session.fingerprint));
     }
-    let credentials =
-        Credentials::of(server.connection.base(), server.trust, session, now_ms());
+    let credentials = Credentials::of(server.connection.base(), server.trust, session, now_ms());
     let lock = profile.lock()?;
     credentials.store(profile)?;
     drop(lock);

@@ -35,14 +35,10 @@ pub fn is_genuine(receipt: &Receipt, pinned: &str, account_uuid: &str, digest: &
 }
 
 /// What the server says of some files, each with a genuine receipt or without one.
-pub async fn ask(
-    connection: &Connection,
-    digests: &[Digest],
-) -> Result<(Vec<FileSafety>, u64)> {
+pub async fn ask(connection: &Connection, digests: &[Digest]) -> Result<(Vec<FileSafety>, u64)> {
     let body = ReceiptsRequest { digests: digests.to_vec() };
-    let build = |connection: &Connection| {
-        connection.request(Method::POST, "/library/receipts").json(&body)
-    };
+    let build =
+        |connection: &Connection| connection.request(Method::POST, "/library/receipts").json(&body);
     let answer: Receipts = read_json(connection.call(build).await?).await?;
     Ok((answer.receipts, answer.queued))
 }

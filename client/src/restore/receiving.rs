@@ -36,7 +36,7 @@ pub async fn receive(
         let received = if at == row.size_bytes {
             Ok(())
         } else {
-            let mut into = Into { file: &mut file, hasher: &mut hasher, at };
+            let mut into = Target { file: &mut file, hasher: &mut hasher, at };
             continue_from(connection, meter, row, partial, &mut into, &flight).await
         };
         match received {
@@ -68,7 +68,7 @@ fn damaged(row: &AssetRow) -> Error {
     Error::new(Kind::File, text).coded("digest_mismatch")
 }
 
-struct Into<'a> {
+struct Target<'a> {
     file: &'a mut File,
     hasher: &'a mut sha2::Sha256,
     at: u64,
@@ -102,7 +102,7 @@ async fn continue_from(
     meter: &Meter,
     row: &AssetRow,
     partial: &Path,
-    into: &mut Into<'_>,
+    into: &mut Target<'_>,
     flight: &Flight<'_>,
 ) -> std::result::Result<(), Failure> {
     let route = format!("/library/assets/{}/original", row.id);
