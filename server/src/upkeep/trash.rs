@@ -227,7 +227,13 @@ mod tests {
         let mut stage = uploads::begin(app, account, 0).await.unwrap();
         stage.push(bytes.into()).await.unwrap();
         let staged = stage.seal().await.unwrap();
-        let arrived = Arrived { account, name: name.into(), staged, arrived_at_ms: None };
+        let arrived = Arrived {
+            account,
+            name: name.into(),
+            staged,
+            arrived_at_ms: None,
+            origin: crate::uploads::Origin::default(),
+        };
         uploads::finish(app, arrived).await.unwrap().name
     }
 

@@ -157,7 +157,7 @@ pub async fn find_held(
     let found = app.db.read(move |tx| queries::find_by_digest(tx, account, &digest)).await?;
     let Some(asset) = found.filter(|asset| asset.listed) else { return Ok(None) };
     let key = Key::original(account, &asset.stored_name);
-    if app.originals.find_size(&key)? != u64::try_from(asset.size_bytes).ok() {
+    if app.originals.find_size(&key).await? != u64::try_from(asset.size_bytes).ok() {
         return Ok(None);
     }
     let finished = Finished { asset_id: asset.asset_id, digest, name: asset.name, duplicate: true };
