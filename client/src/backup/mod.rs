@@ -4,9 +4,11 @@
 //! not know to be settled, and sends what is missing. It may be stopped at any point: the next run goes on. One file
 //! that cannot be done is reported and stands in nobody's way; a server that cannot be reached ends the run.
 
+mod claiming;
 mod pipeline;
-pub use pipeline::PATH_PREFIX;
 mod reading;
+
+pub use claiming::PATH_PREFIX;
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -52,6 +54,7 @@ pub(crate) struct Run {
     meter: Arc<Meter>,
     roots: Arc<Vec<Root>>,
     parallel: usize,
+    sidecars: claiming::Sidecars,
     counts: std::sync::Mutex<BackupSummary>,
     /// Digests of files that failed: they are not tried twice in one run.
     failed: std::sync::Mutex<HashSet<Digest>>,
@@ -74,6 +77,7 @@ pub async fn run(
         meter: Arc::new(Meter::new(options.limit)),
         roots: Arc::new(roots),
         parallel: options.parallel.max(1),
+        sidecars: claiming::Sidecars::default(),
         counts: std::sync::Mutex::default(),
         failed: std::sync::Mutex::default(),
     });
@@ -254,6 +258,14 @@ pub async fn open_cache(profile: &Profile) -> Result<Arc<Cache>> {
         Cache::open(&profile.cache_file()).map(Arc::new)
     })
     .await
+}
+
+/// SHA-256 of a file that does not change meanwhile. Blocks.
+pub(crate) fn hash_file(
+    path: &std::path::Path,
+    stop: &tokio_util::sync::CancellationToken,
+) -> Result<Digest> {
+    reading::hash(path, stop).map(|hashed| hashed.digest)
 }
 
 /// Runs blocking work beside the asynchronous tasks.

@@ -168,7 +168,7 @@ impl Run {
         for is_last in [false, true] {
             let outgoing = Outgoing {
                 name: name_of(&file.path),
-                claims: self.claims(&file),
+                claims: self.claims_of(&file).await?,
                 file: file.clone(),
                 digest,
             };
@@ -187,36 +187,10 @@ impl Run {
         Err(changing(&path))
     }
 
-    /// What this device says about a file: where it lay and when it was last changed.
-    fn claims(&self, file: &Found) -> Claims {
-        let root = self.roots.iter().find(|root| file.path.starts_with(&root.start));
-        let base = root.map_or_else(|| file.path.parent(), |root| Some(root.base.as_path()));
-        let relative = base.and_then(|base| file.path.strip_prefix(base).ok());
-        let folder = relative.and_then(Path::parent).map(slashed).filter(|text| !text.is_empty());
-        let whole = relative.map(|path| format!("{}{}", PATH_PREFIX, slashed(path)));
-        Claims {
-            folder: folder.filter(|text| fits(text)),
-            device_asset_id: whole.filter(|text| fits(text)),
-            modified_ms: Some(file.mtime_ns.div_euclid(1_000_000)),
-            ..Claims::default()
-        }
+    async fn claims_of(self: &Arc<Self>, file: &Found) -> Result<Claims> {
+        let (run, file) = (self.clone(), file.clone());
+        blocking(move || Ok(run.sidecars.claims(&run.roots, &file))).await
     }
-}
-
-/// Before the path in this client's `device_asset_id`: a computer's own name of a file is its path below the folder
-/// that was backed up. A listed name may carry a number that the file never had.
-pub const PATH_PREFIX: &str = "path:";
-
-/// A claim that is too long or cannot be said is not said.
-fn fits(text: &str) -> bool {
-    text.len() <= photosync_protocol::v2::claims::MAX_CLAIM_BYTES
-        && !text.chars().any(char::is_control)
-}
-
-/// A relative path with `/` between its parts.
-fn slashed(path: &Path) -> String {
-    let parts: Vec<_> = path.iter().map(|part| part.to_string_lossy()).collect();
-    parts.join("/")
 }
 
 fn name_of(path: &Path) -> String {

@@ -208,6 +208,12 @@ impl Cache {
         }))
     }
 
+    /// The digest of a file, if it is known and the file is as it was.
+    pub fn find_digest(&self, file: &Found) -> Result<Option<Digest>> {
+        let known = self.run(|db| queries::find_known(db, &path_bytes(&file.path)))?;
+        Ok(known.filter(|known| file.is_as(known)).and_then(|known| known.digest))
+    }
+
     /// Numbers for `status`.
     pub fn counts(&self) -> Result<Counts> {
         let (digests, settled, files, bytes) = self.run(queries::counts)?;

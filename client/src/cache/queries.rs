@@ -145,6 +145,22 @@ pub fn find_file(db: &Connection, digest: &Digest) -> Result<Option<Known>> {
     .optional()
 }
 
+/// What is known of a path.
+pub fn find_known(db: &Connection, path: &[u8]) -> Result<Option<Known>> {
+    db.prepare_cached("SELECT size_bytes, mtime_ns, inode, digest FROM files WHERE path = ?1")?
+        .query_row([path], |row| {
+            Ok(Known {
+                path: path.to_vec(),
+                size_bytes: row.get::<_, i64>(0)?.cast_unsigned(),
+                mtime_ns: row.get(1)?,
+                inode: row.get::<_, i64>(2)?.cast_unsigned(),
+                digest: digest_of(row, 3)?,
+                is_settled: false,
+            })
+        })
+        .optional()
+}
+
 /// Remembers that nothing more is to be done for a digest.
 pub fn settle(db: &Connection, digest: &Digest) -> Result<()> {
     db.prepare_cached("INSERT OR IGNORE INTO settled (digest) VALUES (?1)")?.execute([digest.0])?;

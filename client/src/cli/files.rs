@@ -9,7 +9,9 @@ use photosync_client::error::{Error, Result};
 use photosync_client::listing::{Pages, find};
 use photosync_client::report::Event;
 use photosync_client::scan;
-use photosync_client::{backup as backing_up, restore as restoring, verify as verifying};
+use photosync_client::{
+    backup as backing_up, restore as restoring, verify as verifying, watch as watching,
+};
 use photosync_protocol::names::stored_name;
 use photosync_protocol::process::Exit;
 
@@ -37,6 +39,10 @@ pub async fn backup(context: &Context, backup: Backup) -> Result<Exit> {
         limit: backup.transfer.limit_rate,
     };
     let connection = context.connect()?;
+    if backup.watch {
+        watching::run(connection, &context.profile, &options).await?;
+        return Ok(Exit::Success);
+    }
     let summary = backing_up::run(connection, &context.profile, &options).await?;
     Ok(if summary.complete { Exit::Success } else { Exit::Incomplete })
 }

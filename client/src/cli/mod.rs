@@ -2,6 +2,7 @@
 
 mod account;
 mod arguments;
+mod care;
 mod files;
 mod show;
 
@@ -107,9 +108,8 @@ async fn command(context: &Context, command: Command) -> Result<Exit> {
         Command::Verify(verify) => files::verify(context, verify).await,
         Command::List => files::list(context).await,
         Command::Get(get) => files::get(context, get).await,
-        Command::Doctor(_) | Command::Duplicates(_) => {
-            Err(Error::new(Kind::Usage, "this command is not there yet"))
-        }
+        Command::Doctor(doctor) => care::doctor(context, doctor).await,
+        Command::Duplicates(duplicates) => care::duplicates(context, duplicates).await,
     }
 }
 

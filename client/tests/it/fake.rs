@@ -38,6 +38,7 @@ pub const PASSWORD: &str = "correct horse";
 pub const CODE: &str = "AB12CD34";
 const ACCOUNT: &str = "11111111-2222-3333-4444-555555555555";
 
+type OnArrival = Box<dyn FnMut(&str) + Send>;
 /// What was asked: method, path, length of the body.
 pub type Asked = (String, String, u64);
 
@@ -65,7 +66,7 @@ pub struct Inner {
     /// Sign receipts with another key.
     pub forge_receipts: bool,
     /// Called with the name of each file that arrives, before it is kept.
-    pub on_arrival: Option<Box<dyn FnMut(&str) + Send>>,
+    pub on_arrival: Option<OnArrival>,
 }
 
 struct Upload {
