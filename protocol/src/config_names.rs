@@ -206,6 +206,12 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting(
         "limits",
+        "body_bytes",
+        "",
+        "Largest body of one request of a resumable upload, in bytes; larger ones are told to come in smaller pieces. Set it when a proxy before the server caps bodies. Not set: no limit.",
+    ),
+    setting(
+        "limits",
         "header_ms",
         "30000",
         "Time to send the first request head of a connection; a kept connection may rest 75 s.",
@@ -233,6 +239,12 @@ pub const SETTINGS: &[Setting] = &[
         "queue_ms",
         "10000",
         "Longest wait for the database or a password check before the answer is 503 with Retry-After.",
+    ),
+    setting(
+        "uploads",
+        "expires_days",
+        "7",
+        "Days without a byte after which a half upload is removed.",
     ),
     setting(
         "subscriptions",

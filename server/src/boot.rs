@@ -22,9 +22,11 @@ use crate::config::Config;
 use crate::db::{self, Db, DbError, DbSettings, MigrateError};
 use crate::error::Error;
 use crate::library::cursors::Cursors;
+use crate::library::settled::Sets;
 use crate::metrics::Metrics;
 use crate::secrets::Secrets;
 use crate::uploads::reservations::{Names, Stripes};
+use crate::uploads::tus::{self, Registry};
 
 /// Everything a service needs. One per process.
 pub type App = Arc<AppState>;
@@ -48,7 +50,9 @@ pub struct AppState {
     pub reset_failures: Window<String>,
     pub names: Names,
     pub stripes: Stripes,
+    pub tus: Registry,
     pub pages: Cursors,
+    pub sets: Sets,
     pub metrics: Metrics,
     /// Manifests are the only large bodies held in memory: two at once.
     pub manifest_bodies: Semaphore,
@@ -214,8 +218,9 @@ pub async fn boot(config: Config, options: BootOptions) -> Result<App, BootError
     let relay = start_store(&config.relay)?;
     let relay_chunks =
         if chunks_root == config.relay { relay.clone() } else { start_store(&chunks_root)? };
+    let resumable = tus::recover(&db, &originals).await?;
     for store in [&originals, &relay, &relay_chunks] {
-        let swept = store.sweep_staging().map_err(storage("sweep", store.root()))?;
+        let swept = store.sweep_staging(&resumable).map_err(storage("sweep", store.root()))?;
         if swept > 0 {
             tracing::info!(swept, "removed uploads that an earlier run left unfinished");
         }
@@ -236,7 +241,9 @@ pub async fn boot(config: Config, options: BootOptions) -> Result<App, BootError
         secrets,
         names: Names::default(),
         stripes: Stripes::default(),
+        tus: Registry::default(),
         pages: Cursors::default(),
+        sets: Sets::default(),
         metrics: Metrics::default(),
         manifest_bodies: Semaphore::new(2),
         upkeep: Notify::new(),

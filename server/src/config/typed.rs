@@ -86,6 +86,8 @@ pub struct Config {
     pub device_reset: bool,
     pub registration: RegistrationMode,
     pub body_idle: Duration,
+    pub body_bytes: Option<u64>,
+    pub upload_expires_days: i64,
     pub header_wait: Duration,
     pub manifest_bytes: usize,
     pub chunk_bytes: u64,
@@ -174,6 +176,11 @@ impl Config {
                 }
             },
             body_idle: r.duration("limits.body_idle_ms")?,
+            body_bytes: match r.find("limits.body_bytes") {
+                Some(_) => Some(r.parse("limits.body_bytes", "a number of bytes")?),
+                None => None,
+            },
+            upload_expires_days: r.parse("uploads.expires_days", "a number of days")?,
             header_wait: r.duration("limits.header_ms")?,
             manifest_bytes: r.parse("limits.manifest_bytes", "a number of bytes")?,
             chunk_bytes: r.parse("limits.chunk_bytes", "a number of bytes")?,

@@ -92,21 +92,32 @@ pub async fn read_json<T: DeserializeOwned>(
     if !kind.trim_start().to_ascii_lowercase().starts_with("application/json") {
         return Err(Error::bad_request("the body must be application/json"));
     }
-    if declared_bytes(headers) > max_bytes as u64 {
-        return Err(too_large(max_bytes as u64));
-    }
-    let mut bytes = with_idle_limit(body, app.config.body_idle);
-    let mut text = Vec::new();
-    while let Some(piece) = bytes.next().await {
-        let piece = piece.map_err(|error| broken_body(&error))?;
-        if text.len() + piece.len() > max_bytes {
-            return Err(too_large(max_bytes as u64));
-        }
-        text.extend_from_slice(&piece);
-    }
+    let text = read_bytes(app, headers, body, max_bytes).await?;
     serde_json::from_slice(&text).map_err(|source| {
         Error::bad_request("the JSON of the request could not be understood").caused_by(source)
     })
+}
+
+/// Reads a body of at most `max_bytes` into memory.
+pub async fn read_bytes(
+    app: &App,
+    headers: &HeaderMap,
+    body: Body,
+    max_bytes: usize,
+) -> Result<Vec<u8>> {
+    if declared_bytes(headers) > max_bytes as u64 {
+        return Err(too_large(max_bytes as u64));
+    }
+    let mut pieces = with_idle_limit(body, app.config.body_idle);
+    let mut bytes = Vec::new();
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.map_err(|error| broken_body(&error))?;
+        if bytes.len() + piece.len() > max_bytes {
+            return Err(too_large(max_bytes as u64));
+        }
+        bytes.extend_from_slice(&piece);
+    }
+    Ok(bytes)
 }
 
 /// Reads and forgets what is left of a body, for a little while, so that a client in the middle of sending gets to

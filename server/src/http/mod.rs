@@ -22,6 +22,7 @@ use crate::boot::App;
 use crate::clock::Stopwatch;
 use crate::error::Error;
 use crate::legacy::{accounts, files as originals, relay};
+use crate::library::routes as library;
 use crate::metrics::RequestLabels;
 use crate::upkeep;
 use crate::uploads::routes as uploads;
@@ -69,6 +70,10 @@ pub fn router(app: &App) -> Router {
         .route("/api/v2/session", post(sessions::sign_in).delete(sessions::sign_out))
         .route("/api/v2/session/refresh", post(sessions::refresh))
         .route("/api/v2/library/assets", put(uploads::put_asset))
+        .merge(crate::uploads::tus::routes::routes(app))
+        .route("/api/v2/library/missing", post(library::missing))
+        .route("/api/v2/library/sync", post(library::sync))
+        .route("/api/v2/library/forget", post(library::forget))
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method)
         .layer(axum::middleware::from_fn_with_state(app.clone(), edge))

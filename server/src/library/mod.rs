@@ -4,6 +4,10 @@
 
 pub mod cursors;
 pub mod queries;
+pub mod routes;
+pub mod settled;
+#[cfg(test)]
+mod tests;
 
 use std::fs::File;
 
@@ -157,4 +161,23 @@ pub async fn purge(app: &App, account: Uuid) -> Result<i64> {
     tracing::warn!(%account, files, days, "a device emptied its library; `trash restore` brings it back until the trash period is over");
     app.wake_upkeep();
     Ok(files)
+}
+
+/// Moves one held asset to the trash because a person said so. Devices that ask are told that it was deleted, and do
+/// not send it again by themselves; bytes that arrive all the same make it held again.
+pub async fn delete_by_person(app: &App, account: Uuid, asset_id: &str) -> Result<()> {
+    let (id, now_ms) = (asset_id.to_owned(), app.clock.now_ms());
+    let deleted = app
+        .db
+        .write(move |tx| -> Result<bool> {
+            let Some(asset) = queries::find_by_id(tx, account, &id)? else { return Ok(false) };
+            Ok(queries::trash_by_person(tx, &asset, now_ms)?)
+        })
+        .await?;
+    if !deleted {
+        return Err(Error::not_found("there is no such file"));
+    }
+    tracing::info!(%account, asset = asset_id, "a person deleted a file; `trash-restore` brings it back until the trash period is over");
+    app.wake_upkeep();
+    Ok(())
 }

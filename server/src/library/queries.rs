@@ -1,5 +1,8 @@
-//! The SQL of assets.
+//! The SQL of assets: their rows and every change of their state.
 
+pub mod settled;
+
+use photosync_protocol::digest::Digest;
 use uuid::Uuid;
 
 use crate::db::{DbResult, Row, Tx, find};
@@ -21,6 +24,8 @@ pub struct Asset {
     pub trashed_at_ms: Option<i64>,
     pub quarantined_at_ms: Option<i64>,
     pub listed: bool,
+    pub verified_at_ms: Option<i64>,
+    pub changed_version: i64,
 }
 
 /// A query whose rows [`asset`] reads: the columns stand here once.
@@ -28,7 +33,7 @@ macro_rules! asset_query {
     ($rest:literal) => {
         concat!(
             "SELECT asset_id, account_uuid, seq, digest, size_bytes, name, stored_name, media_type, arrived_at_ms,
-                    trashed_at_ms, quarantined_at_ms, listed
+                    trashed_at_ms, quarantined_at_ms, listed, verified_at_ms, changed_version
              FROM assets
              ",
             $rest
@@ -50,6 +55,8 @@ fn asset(row: &Row) -> DbResult<Asset> {
         trashed_at_ms: row.find_integer(9)?,
         quarantined_at_ms: row.find_integer(10)?,
         listed: row.boolean(11)?,
+        verified_at_ms: row.find_integer(12)?,
+        changed_version: row.integer(13)?,
     })
 }
 
@@ -81,6 +88,23 @@ pub fn find_listed_by_name(
         params![account, name_fold],
     )?;
     row.as_ref().map(asset).transpose()
+}
+
+/// The asset of this id, whatever its state.
+pub fn find_by_id(tx: &mut dyn Tx, account: Uuid, asset_id: &str) -> DbResult<Option<Asset>> {
+    let row = find(
+        tx,
+        asset_query!("WHERE asset_id = ?2 AND account_uuid = ?1"),
+        params![account, asset_id],
+    )?;
+    row.as_ref().map(asset).transpose()
+}
+
+/// Whether the asset is held at this moment.
+pub fn is_listed(tx: &mut dyn Tx, asset_id: &str) -> DbResult<bool> {
+    let row =
+        find(tx, "SELECT 1 FROM assets WHERE asset_id = ?1 AND listed = 1", params![asset_id])?;
+    Ok(row.is_some())
 }
 
 /// Whether any asset outside the trash uses this listed or stored name.
@@ -133,20 +157,21 @@ pub struct NewAsset {
 
 /// Adds a held asset and counts it.
 pub fn store(tx: &mut dyn Tx, new: &NewAsset) -> DbResult<()> {
-    let seq = find(
+    let row = find(
         tx,
         "UPDATE accounts
          SET next_seq = next_seq + 1, library_version = library_version + 1,
              held_count = held_count + 1, held_bytes = held_bytes + ?2
          WHERE account_uuid = ?1
-         RETURNING next_seq - 1",
+         RETURNING next_seq - 1, library_version",
         params![new.account_uuid, new.size_bytes],
-    )?
-    .map_or(Ok(0), |row| row.integer(0))?;
+    )?;
+    let (seq, version) =
+        row.map_or(Ok((0, 0)), |row| -> DbResult<_> { Ok((row.integer(0)?, row.integer(1)?)) })?;
     tx.execute(
         "INSERT INTO assets (asset_id, account_uuid, seq, digest, size_bytes, name, stored_name, name_fold,
-                             stored_fold, media_type, retention, arrived_at_ms)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 'keep', ?11)",
+                             stored_fold, media_type, retention, arrived_at_ms, changed_version)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 'keep', ?11, ?12)",
         params![
             &new.asset_id,
             new.account_uuid,
@@ -158,13 +183,33 @@ pub fn store(tx: &mut dyn Tx, new: &NewAsset) -> DbResult<()> {
             &new.name_fold,
             &new.stored_fold,
             &new.media_type,
-            new.arrived_at_ms
+            new.arrived_at_ms,
+            version
         ],
+    )?;
+    forget_removed(tx, new.account_uuid, &new.digest)
+}
+
+/// A digest that is held again was not removed for good.
+fn forget_removed(tx: &mut dyn Tx, account: Uuid, digest: &[u8; 32]) -> DbResult<()> {
+    tx.execute(
+        "DELETE FROM removed_assets WHERE account_uuid = ?1 AND digest = ?2",
+        params![account, &digest[..]],
     )?;
     Ok(())
 }
 
-/// Keeps what a device says about an asset; what it said before is replaced.
+/// The version of the library that the change being made gets.
+fn next_version(tx: &mut dyn Tx, account: Uuid) -> DbResult<i64> {
+    let row = find(
+        tx,
+        "UPDATE accounts SET library_version = library_version + 1 WHERE account_uuid = ?1 RETURNING library_version",
+        params![account],
+    )?;
+    row.map_or(Ok(0), |row| row.integer(0))
+}
+
+/// Keeps what a device says about an asset; what it said before is replaced, and keeps its rank among the devices.
 pub fn store_claims(
     tx: &mut dyn Tx,
     asset_id: &str,
@@ -175,7 +220,7 @@ pub fn store_claims(
     tx.execute(
         "INSERT INTO claims (asset_id, device_id, claims_json, claimed_at_ms) VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT (asset_id, device_id)
-         DO UPDATE SET claims_json = excluded.claims_json, claimed_at_ms = excluded.claimed_at_ms",
+         DO UPDATE SET claims_json = excluded.claims_json",
         params![asset_id, device_id, claims_json, now_ms],
     )?;
     Ok(())
@@ -186,50 +231,87 @@ pub fn set_held(tx: &mut dyn Tx, asset: &Asset, new: &NewAsset) -> DbResult<()> 
     // Read here, not from `asset`: a purge may have come in between.
     let row = find(tx, "SELECT listed FROM assets WHERE asset_id = ?1", params![&asset.asset_id])?;
     let was_listed = row.map_or(Ok(0), |row| row.integer(0))?;
+    let version = next_version(tx, asset.account_uuid)?;
     tx.execute(
         "UPDATE assets
          SET name = ?2, stored_name = ?3, name_fold = ?4, stored_fold = ?5, trashed_at_ms = NULL,
-             quarantined_at_ms = NULL, verified_at_ms = NULL, retention = 'keep', listed = 1
+             trashed_by_person = 0, quarantined_at_ms = NULL, verified_at_ms = NULL, retention = 'keep', listed = 1,
+             changed_version = ?6
          WHERE asset_id = ?1",
-        params![&asset.asset_id, &new.name, &new.stored_name, &new.name_fold, &new.stored_fold],
+        params![
+            &asset.asset_id,
+            &new.name,
+            &new.stored_name,
+            &new.name_fold,
+            &new.stored_fold,
+            version
+        ],
     )?;
     tx.execute(
         "UPDATE accounts
-         SET library_version = library_version + 1, held_count = held_count + 1 - ?2,
-             held_bytes = held_bytes + (1 - ?2) * ?3
+         SET held_count = held_count + 1 - ?2, held_bytes = held_bytes + (1 - ?2) * ?3
          WHERE account_uuid = ?1",
         params![asset.account_uuid, was_listed, asset.size_bytes],
     )?;
-    Ok(())
+    forget_removed(tx, asset.account_uuid, &asset.digest)
 }
 
-/// Sets a held asset aside because its bytes are missing or wrong: it is wanted again.
+/// Sets a held asset aside because its bytes are missing or wrong: it is wanted again, and no device of the account
+/// counts it as settled. Nothing happens if its row has changed since `asset` was read: what was looked at then may
+/// have been moved or healed.
 pub fn set_quarantined(tx: &mut dyn Tx, asset: &Asset, now_ms: i64) -> DbResult<()> {
     let changed = tx.execute(
-        "UPDATE assets SET quarantined_at_ms = ?2, listed = 0 WHERE asset_id = ?1 AND listed = 1",
-        params![&asset.asset_id, now_ms],
+        "UPDATE assets SET quarantined_at_ms = ?2, listed = 0
+         WHERE asset_id = ?1 AND listed = 1 AND changed_version = ?3",
+        params![&asset.asset_id, now_ms, asset.changed_version],
+    )?;
+    if changed == 0 {
+        return Ok(());
+    }
+    leave_listing(tx, asset)?;
+    settled::unsettle_everywhere(tx, asset.account_uuid, &Digest(asset.digest))
+}
+
+/// Counts an asset out that was listed until now, and notes the change.
+fn leave_listing(tx: &mut dyn Tx, asset: &Asset) -> DbResult<()> {
+    let version = next_version(tx, asset.account_uuid)?;
+    tx.execute(
+        "UPDATE assets SET changed_version = ?2 WHERE asset_id = ?1",
+        params![&asset.asset_id, version],
     )?;
     tx.execute(
-        "UPDATE accounts
-         SET library_version = library_version + 1, held_count = held_count - ?2, held_bytes = held_bytes - ?3 * ?2
-         WHERE account_uuid = ?1",
-        params![asset.account_uuid, changed, asset.size_bytes],
+        "UPDATE accounts SET held_count = held_count - 1, held_bytes = held_bytes - ?2 WHERE account_uuid = ?1",
+        params![asset.account_uuid, asset.size_bytes],
     )?;
     Ok(())
 }
 
-/// Moves every held asset of an account to the trash; returns how many.
+/// Moves a held asset to the trash because a person said so: devices are told not to send it again by themselves, so
+/// it stays settled. False if it is not held.
+pub fn trash_by_person(tx: &mut dyn Tx, asset: &Asset, now_ms: i64) -> DbResult<bool> {
+    let changed = tx.execute(
+        "UPDATE assets SET trashed_at_ms = ?2, trashed_by_person = 1, listed = 0 WHERE asset_id = ?1 AND listed = 1",
+        params![&asset.asset_id, now_ms],
+    )?;
+    if changed == 0 {
+        return Ok(false);
+    }
+    leave_listing(tx, asset)?;
+    Ok(true)
+}
+
+/// Moves every held asset of an account to the trash; returns how many. Nothing is settled any more.
 pub fn trash_all(tx: &mut dyn Tx, account: Uuid, now_ms: i64) -> DbResult<i64> {
+    let version = next_version(tx, account)?;
     let trashed = tx.execute(
-        "UPDATE assets SET trashed_at_ms = ?2, listed = 0 WHERE account_uuid = ?1 AND listed = 1",
-        params![account, now_ms],
+        "UPDATE assets SET trashed_at_ms = ?2, listed = 0, changed_version = ?3 WHERE account_uuid = ?1 AND listed = 1",
+        params![account, now_ms, version],
     )?;
     tx.execute(
-        "UPDATE accounts
-         SET library_version = library_version + 1, held_count = 0, held_bytes = 0
-         WHERE account_uuid = ?1",
+        "UPDATE accounts SET held_count = 0, held_bytes = 0 WHERE account_uuid = ?1",
         params![account],
     )?;
+    settled::empty_all(tx, account)?;
     Ok(trashed)
 }
 
@@ -251,13 +333,36 @@ pub fn list_trashed(
     rows.iter().map(asset).collect()
 }
 
-/// Forgets an asset whose trash period is over.
-pub fn remove(tx: &mut dyn Tx, asset_id: &str) -> DbResult<()> {
-    tx.execute(
-        "DELETE FROM assets WHERE asset_id = ?1 AND trashed_at_ms IS NOT NULL",
-        params![asset_id],
+/// Forgets an asset whose trash period is over. What stays is that it was there, and whether a person deleted it.
+pub fn remove(tx: &mut dyn Tx, asset: &Asset, now_ms: i64) -> DbResult<()> {
+    let row = find(
+        tx,
+        "SELECT trashed_by_person FROM assets WHERE asset_id = ?1 AND trashed_at_ms IS NOT NULL",
+        params![&asset.asset_id],
     )?;
-    Ok(())
+    let Some(row) = row else { return Ok(()) };
+    let by_person = row.boolean(0)?;
+    tx.execute("DELETE FROM assets WHERE asset_id = ?1", params![&asset.asset_id])?;
+    let version = next_version(tx, asset.account_uuid)?;
+    tx.execute(
+        "INSERT INTO removed_assets (account_uuid, digest, asset_id, by_person, changed_version, removed_at_ms)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+         ON CONFLICT (account_uuid, digest)
+         DO UPDATE SET asset_id = excluded.asset_id, by_person = excluded.by_person,
+                       changed_version = excluded.changed_version, removed_at_ms = excluded.removed_at_ms",
+        params![
+            asset.account_uuid,
+            &asset.digest[..],
+            &asset.asset_id,
+            by_person,
+            version,
+            now_ms
+        ],
+    )?;
+    if by_person {
+        return Ok(());
+    }
+    settled::unsettle_everywhere(tx, asset.account_uuid, &Digest(asset.digest))
 }
 
 /// One row of a listing.

@@ -100,8 +100,8 @@ async fn expire(app: &App, asset: Asset) -> Result<()> {
     let _stripe = app.stripes.lock(asset.account_uuid, &asset.digest).await;
     let Some(asset) = find_still_trashed(app, &asset).await? else { return Ok(()) };
     // Row first: bytes without a row in `.trash` are harmless, a row without bytes is not.
-    let id = asset.asset_id.clone();
-    app.db.write(move |tx| queries::remove(tx, &id)).await?;
+    let (row, now_ms) = (asset.clone(), app.clock.now_ms());
+    app.db.write(move |tx| queries::remove(tx, &row, now_ms)).await?;
     app.originals.remove(&Key::trashed(asset.account_uuid, &asset.asset_id)).await?;
     Ok(())
 }

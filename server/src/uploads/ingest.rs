@@ -5,6 +5,7 @@
 //! answer never comes before the commit. What a crash leaves is either a staged file (swept) or whole bytes without
 //! a row (adopted).
 
+use photosync_protocol::digest::Digest;
 use photosync_protocol::error::ErrorCode;
 use photosync_protocol::names::{fold_key, numbered_name, stored_name};
 use photosync_protocol::v2::claims::Claims;
@@ -16,7 +17,7 @@ use crate::blobs::{CommitOutcome, Key, NAMES_FILE, Staged, sync_dir};
 use crate::boot::App;
 use crate::db::{DbResult, Tx};
 use crate::error::{Error, Result};
-use crate::library::queries::{self, Asset, NewAsset};
+use crate::library::queries::{self, Asset, NewAsset, settled};
 
 /// Whole bytes that want to become an asset.
 pub struct Arrived {
@@ -42,13 +43,20 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// Notes, in the transaction that makes or finds the asset, what this device says about it.
-    fn note(&self, tx: &mut dyn Tx, asset_id: &str, now_ms: i64) -> Result<()> {
+    /// Notes, in the transaction that makes or finds the asset, what this device says about it, and that the device
+    /// has nothing more to do for it.
+    fn note(&self, tx: &mut dyn Tx, asset_id: &str, digest: [u8; 32], now_ms: i64) -> Result<()> {
         if self.claims != Claims::default() {
             let claims = serde_json::to_string(&self.claims)
                 .map_err(|source| Error::internal("write down a claim").caused_by(source))?;
             let device = self.device_id.as_deref().unwrap_or_default();
             queries::store_claims(tx, asset_id, device, &claims, now_ms)?;
+        }
+        // A purge or the discovery of damage may have come between finding the asset and here.
+        if let Some(device) = &self.device_id
+            && queries::is_listed(tx, asset_id)?
+        {
+            settled::settle(tx, device, &[Digest(digest)])?;
         }
         Ok(())
     }
@@ -123,7 +131,7 @@ async fn finish_here(app: &App, arrived: Arrived) -> Result<Finished> {
         .db
         .write(move |tx| -> Result<()> {
             queries::store(tx, &draft)?;
-            origin.note(tx, &draft.asset_id, now_ms)
+            origin.note(tx, &draft.asset_id, draft.digest, now_ms)
         })
         .await;
     if let Err(error) = stored {
@@ -142,8 +150,9 @@ async fn note_origin(app: &App, finished: &Finished, origin: Origin) -> Result<(
     if origin.is_silent() {
         return Ok(());
     }
-    let (asset_id, now_ms) = (finished.asset_id.clone(), app.clock.now_ms());
-    app.db.write(move |tx| origin.note(tx, &asset_id, now_ms)).await
+    let (asset_id, digest) = (finished.asset_id.clone(), finished.digest);
+    let now_ms = app.clock.now_ms();
+    app.db.write(move |tx| origin.note(tx, &asset_id, digest, now_ms)).await
 }
 
 /// The held asset with these bytes, if it is certain without receiving them: what a client that names the digest

@@ -1,7 +1,9 @@
 //! The native wire, `/api/v2`: what a client that speaks it can rely on.
 
+mod library;
 mod raw;
 mod sessions;
+mod tus;
 
 use std::net::SocketAddr;
 

@@ -8,7 +8,8 @@ CREATE TABLE devices (
   created_at_ms   INTEGER NOT NULL,
   last_seen_at_ms INTEGER NOT NULL,
   inventory_at_ms INTEGER,                             -- last time it found that all it has is settled
-  settled_count   INTEGER NOT NULL DEFAULT 0,          -- rows in table settled
+  settled_set     INTEGER NOT NULL DEFAULT 1,          -- which rows of table settled count; older ones wait to be swept
+  settled_count   INTEGER NOT NULL DEFAULT 0,          -- how many rows of table settled count
   settled_sum     BLOB NOT NULL                        -- sum of their digests, big-endian, modulo 2^256
 ) STRICT;
 CREATE INDEX devices_account ON devices (account_uuid);
@@ -38,17 +39,18 @@ CREATE TABLE claims (
   asset_id      TEXT NOT NULL REFERENCES assets (asset_id) ON DELETE CASCADE,
   device_id     TEXT NOT NULL,                         -- who says so; '' for an old client
   claims_json   TEXT NOT NULL,                         -- protocol::v2::claims::Claims
-  claimed_at_ms INTEGER NOT NULL,
+  claimed_at_ms INTEGER NOT NULL,                      -- when it first said something: the first device to say a thing wins
   PRIMARY KEY (asset_id, device_id)
 ) STRICT;
 
--- Digests for which a device has nothing more to do: held here, or deleted by a person.
+-- Digests for which a device has nothing more to do: held here, or deleted by a person. Emptying a whole set is one
+-- step, devices.settled_set + 1; its rows are swept afterwards.
 CREATE TABLE settled (
   device_id TEXT NOT NULL REFERENCES devices (device_id) ON DELETE CASCADE,
+  set_no    INTEGER NOT NULL,
   digest    BLOB NOT NULL,
-  PRIMARY KEY (device_id, digest)
+  PRIMARY KEY (device_id, set_no, digest)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX settled_digest ON settled (digest);
 
 -- What changed last, for each asset: the account's library_version at its last change.
 ALTER TABLE assets ADD COLUMN changed_version INTEGER NOT NULL DEFAULT 0;
