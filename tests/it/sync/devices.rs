@@ -84,7 +84,8 @@ fn the_list_shows_the_own_devices_last_seen_first_and_which_one_asks() {
     let devices = listed(&phone);
     let mut expected = vec![phone.device_id.as_str(), tablet.device_id.as_str()];
     let mut found = ids(&devices);
-    (expected.sort_unstable(), found.sort_unstable());
+    expected.sort_unstable();
+    found.sort_unstable();
     assert_eq!(found, expected);
     for device in &devices {
         assert_eq!(device["this"].as_bool(), Some(device["id"] == phone.device_id.as_str()));
