@@ -23,6 +23,8 @@ pub(crate) struct Native {
     pub(crate) access: String,
     pub(crate) refresh: String,
     pub(crate) device_id: String,
+    /// Of the server's key.
+    pub(crate) fingerprint: String,
 }
 
 impl Native {
@@ -40,6 +42,7 @@ impl Native {
             access: text_of(answer, "access_token"),
             refresh: text_of(answer, "refresh_token"),
             device_id: text_of(answer, "device_id"),
+            fingerprint: text_of(answer, "fingerprint"),
         }
     }
 
