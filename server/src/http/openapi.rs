@@ -203,7 +203,7 @@ mod tests {
     fn routed() -> BTreeSet<(String, String)> {
         let source = include_str!("mod.rs");
         let mut found = BTreeSet::new();
-        for call in source.split(".route(").skip(1) {
+        for call in source.split("route(").skip(1) {
             let call = call.split(".merge(").next().unwrap_or_default();
             let Some(path) = call.split('"').nth(1).filter(|path| path.starts_with("/api/v2/"))
             else {
