@@ -70,6 +70,18 @@ pub const MIN_SECRET_BYTES: usize = 32;
 
 /// Every setting, in the order of the documentation.
 pub const SETTINGS: &[Setting] = &[
+    setting(
+        "server",
+        "name",
+        "",
+        "What this server is called in pairing codes and on the local network; the host name if not set.",
+    ),
+    setting(
+        "server",
+        "public_url",
+        "",
+        "Where it can be reached from anywhere, as https://photos.example.org; devices learn it when they pair.",
+    ),
     known_as(
         &["HOST"],
         setting(
@@ -199,10 +211,22 @@ pub const SETTINGS: &[Setting] = &[
         "open, invite, closed, or auto: open for private addresses that came without forwarding headers, invite for everybody else.",
     ),
     setting(
+        "sync",
+        "overdue_days",
+        "7",
+        "Days after its last complete inventory until a device is shown as overdue; 0 never.",
+    ),
+    setting(
         "limits",
         "body_idle_ms",
         "120000",
         "A request whose body brings no byte for this long is answered 408 (a phone's 30 s stall survives).",
+    ),
+    setting(
+        "limits",
+        "body_bytes",
+        "",
+        "Largest body of one request of a resumable upload, in bytes; larger ones are told to come in smaller pieces. Set it when a proxy before the server caps bodies. Not set: no limit.",
     ),
     setting(
         "limits",
@@ -233,6 +257,12 @@ pub const SETTINGS: &[Setting] = &[
         "queue_ms",
         "10000",
         "Longest wait for the database or a password check before the answer is 503 with Retry-After.",
+    ),
+    setting(
+        "uploads",
+        "expires_days",
+        "7",
+        "Days without a byte after which a half upload is removed.",
     ),
     setting(
         "subscriptions",

@@ -13,6 +13,7 @@ use crate::accounts::queries::{find_fact, set_fact};
 use crate::auth::aliases::Aliases;
 use crate::auth::identity::Identity;
 use crate::auth::passwords::{PasswordCost, Passwords};
+use crate::auth::random_id;
 use crate::auth::throttle::Window;
 use crate::auth::tokens::Tokens;
 use crate::blobs::volume::{self, VolumeError, VolumeLock};
@@ -24,9 +25,14 @@ use crate::error::Error;
 use crate::library::cursors::Cursors;
 use crate::library::settled::Sets;
 use crate::metrics::Metrics;
+use crate::pairing::presence::Presence;
 use crate::secrets::Secrets;
 use crate::upkeep::verify::Verifier;
 use crate::uploads::reservations::{Names, Stripes};
+use crate::uploads::tus::{self, Registry};
+
+/// The fact under which this server remembers who it is.
+const SERVER_ID_FACT: &str = "server_id";
 
 /// Everything a service needs. One per process.
 pub type App = Arc<AppState>;
@@ -45,11 +51,13 @@ pub struct AppState {
     pub tokens: Tokens,
     pub aliases: Aliases,
     pub identity: Identity,
+    pub presence: Presence,
     pub sign_in_calls: Window<(IpAddr, &'static str)>,
     pub sign_in_failures: Window<String>,
     pub reset_failures: Window<String>,
     pub names: Names,
     pub stripes: Stripes,
+    pub tus: Registry,
     pub pages: Cursors,
     pub sets: Sets,
     pub verifier: Verifier,
@@ -191,6 +199,7 @@ pub async fn boot(config: Config, options: BootOptions) -> Result<App, BootError
     })?;
     require_volumes(&db, &roots).await?;
 
+    let server_id = ensure_server_id(&db).await?;
     let secrets = Secrets::open(&config.data_dir).map_err(storage("open", &config.data_dir))?;
     let jwt_secret = match &config.jwt_secret {
         Some(secret) => secret.clone().into_bytes(),
@@ -218,8 +227,9 @@ pub async fn boot(config: Config, options: BootOptions) -> Result<App, BootError
     let relay = start_store(&config.relay)?;
     let relay_chunks =
         if chunks_root == config.relay { relay.clone() } else { start_store(&chunks_root)? };
+    let resumable = tus::recover(&db, &originals).await?;
     for store in [&originals, &relay, &relay_chunks] {
-        let swept = store.sweep_staging().map_err(storage("sweep", store.root()))?;
+        let swept = store.sweep_staging(&resumable).map_err(storage("sweep", store.root()))?;
         if swept > 0 {
             tracing::info!(swept, "removed uploads that an earlier run left unfinished");
         }
@@ -228,6 +238,7 @@ pub async fn boot(config: Config, options: BootOptions) -> Result<App, BootError
         passwords: Passwords::new(options.password_cost, config.queue_wait)?,
         tokens: Tokens::new(&jwt_secret),
         aliases: Aliases::new(&alias_key),
+        presence: Presence::new(server_id, config.server_name.clone()),
         identity,
         sign_in_calls: Window::new(config.throttle_max, config.throttle_window_ms),
         sign_in_failures: Window::new(u32::MAX, config.throttle_window_ms),
@@ -240,6 +251,7 @@ pub async fn boot(config: Config, options: BootOptions) -> Result<App, BootError
         secrets,
         names: Names::default(),
         stripes: Stripes::default(),
+        tus: Registry::default(),
         pages: Cursors::default(),
         sets: Sets::default(),
         verifier: Verifier::default(),
@@ -264,6 +276,17 @@ async fn require_volumes(db: &Db, roots: &BTreeMap<PathBuf, &str>) -> Result<(),
         }
     }
     Ok(())
+}
+
+/// The server's id, made at the first start.
+async fn ensure_server_id(db: &Db) -> Result<String, BootError> {
+    if let Some(known) = db.read::<_, DbError, _>(|tx| find_fact(tx, SERVER_ID_FACT)).await? {
+        return Ok(known);
+    }
+    let fresh = random_id();
+    let server_id = fresh.clone();
+    db.write::<_, DbError, _>(move |tx| set_fact(tx, SERVER_ID_FACT, &fresh)).await?;
+    Ok(server_id)
 }
 
 /// Data of the reference server must be imported, not opened: its folders are named after password hashes.

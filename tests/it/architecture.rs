@@ -29,10 +29,11 @@ fn in_server(path: &str) -> bool {
     path.starts_with("server/src/") && !path.ends_with("/tests.rs")
 }
 
-/// What answers requests: version-1 routes and the HTTP edge.
+/// What answers requests: version-1 routes, the routes of a capability and the HTTP edge.
 fn is_route(path: &str) -> bool {
     let legacy = path.strip_prefix("server/src/legacy/").is_some_and(|rest| !rest.contains('/'));
-    in_server(path) && (legacy || path.starts_with("server/src/http/"))
+    in_server(path)
+        && (legacy || path.ends_with("/routes.rs") || path.starts_with("server/src/http/"))
 }
 
 const SQL: Rule = Rule {
@@ -362,9 +363,10 @@ fn every_rule_finds_what_it_forbids_and_nothing_else() {
 }
 
 #[test]
-fn routes_are_the_files_of_version_1_and_the_edge_but_not_the_import() {
+fn routes_are_the_files_of_version_1_of_capabilities_and_of_the_edge_but_not_the_import() {
     assert!(is_route("server/src/legacy/files.rs") && is_route("server/src/http/body.rs"));
     assert!(!is_route("server/src/legacy/import/mod.rs") && !is_route("server/src/uploads/mod.rs"));
+    assert!(is_route("server/src/uploads/routes.rs"));
 }
 
 #[test]

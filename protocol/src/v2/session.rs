@@ -24,6 +24,9 @@ pub const PAIRING_TRIES: i64 = 5;
 pub const PAIRING_ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 /// `type` of a pairing code's payload, as the reference writes it.
 pub const QR_TYPE: &str = "photolynk-local";
+/// Server name (SNI) with which a client asks for the certificate of the identity key, whatever else the server has: no
+/// authority gives out certificates for a name below `.invalid` (RFC 2606 §2).
+pub const IDENTITY_SERVER_NAME: &str = "photosync.invalid";
 /// Begins the signed bytes of an endpoint list.
 pub const ENDPOINTS_DOMAIN: &[u8] = b"photosync-endpoints-v1\0";
 

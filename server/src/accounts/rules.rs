@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use crate::clock::DAY_MS;
 use crate::config::RegistrationMode;
 
 /// Shortest password a new account may have, in characters: the old clients' own rule for resets.
@@ -45,6 +46,12 @@ pub fn registration_for(mode: RegistrationMode, address: IpAddr, forwarded: bool
     }
 }
 
+/// Whether a device's last complete inventory (or, before the first one, its first sign-in) is too long ago. 0 days
+/// means that it never is.
+pub fn is_overdue(since_ms: i64, now_ms: i64, overdue_days: i64) -> bool {
+    overdue_days > 0 && now_ms.saturating_sub(since_ms) > overdue_days.saturating_mul(DAY_MS)
+}
+
 /// A plan size old clients may ask for, in GB; anything else is ignored.
 pub fn plan_gb(value: Option<&serde_json::Value>) -> Option<i64> {
     let number = match value? {
@@ -82,6 +89,14 @@ mod tests {
         for public in ["8.8.8.8", "172.32.0.1", "100.128.0.1", "2001:db8::1", "::ffff:8.8.8.8"] {
             assert_eq!(of(public, false), Registration::ByInvitation, "{public}");
         }
+    }
+
+    #[test]
+    fn a_device_is_overdue_after_the_last_day_not_on_it() {
+        assert!(!is_overdue(5, 5 + 7 * DAY_MS, 7));
+        assert!(is_overdue(5, 6 + 7 * DAY_MS, 7));
+        assert!(!is_overdue(5, i64::MAX, 0));
+        assert!(!is_overdue(10, 5, 7), "a clock that was set back");
     }
 
     #[test]

@@ -1,15 +1,17 @@
 //! A storage root on a local disk.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
 use super::publish::{Mode, Publisher, rename_new};
+use super::resumable::RESUMABLE_PREFIX;
 use super::stage::{Stage, Staged};
 use super::{BlobError, Key, STAGING};
 use crate::auth::random_id;
@@ -76,6 +78,19 @@ impl LocalStore {
     }
 
     fn stage_here(&self, account: Uuid, declared_bytes: u64) -> Result<Stage, BlobError> {
+        let path = self.make_room(account, declared_bytes)?.join(random_id());
+        let store = self.clone();
+        let space = Arc::new(move |bytes| store.require_space(bytes));
+        Ok(Stage::new(path, self.disk.clone(), space))
+    }
+
+    /// The staging folder of an account, which is there afterwards; refused when the disk has no room for
+    /// `declared_bytes`. Blocks.
+    pub(super) fn make_room(
+        &self,
+        account: Uuid,
+        declared_bytes: u64,
+    ) -> Result<PathBuf, BlobError> {
         self.require_space(declared_bytes)?;
         let staging = self.account_folder(account).join(STAGING);
         if !staging.is_dir() {
@@ -86,10 +101,18 @@ impl LocalStore {
             }
             self.create_account_folder(account)?;
         }
-        let path = staging.join(random_id());
+        Ok(staging)
+    }
+
+    /// One of the writes at once. The semaphore is never closed, so there is always a permit in the end.
+    pub(super) async fn disk_permit(&self) -> Option<OwnedSemaphorePermit> {
+        self.disk.clone().acquire_owned().await.ok()
+    }
+
+    /// Refuses when fewer than `wanted_bytes` are free besides the reserve. Where the disk cannot tell, it is not asked.
+    pub async fn require_room(&self, wanted_bytes: u64) -> Result<(), BlobError> {
         let store = self.clone();
-        let space = Arc::new(move |bytes| store.require_space(bytes));
-        Ok(Stage::new(path, self.disk.clone(), space))
+        blocking(move || store.require_space(wanted_bytes)).await
     }
 
     fn require_space(&self, wanted_bytes: u64) -> Result<(), BlobError> {
@@ -265,14 +288,21 @@ impl LocalStore {
         BlobError { free_bytes, ..error }
     }
 
-    /// Removes what uploads of an earlier run left half-done. Whole files are never touched.
-    pub fn sweep_staging(&self) -> io::Result<u64> {
+    /// Removes what uploads of an earlier run left half-done. Whole files are never touched, nor are resumable ones
+    /// with these ids.
+    pub fn sweep_staging(&self, resumable: &HashSet<String>) -> io::Result<u64> {
         let mut swept = 0;
         for account in std::fs::read_dir(&*self.root)? {
             let staging = account?.path().join(STAGING);
             let Ok(entries) = std::fs::read_dir(&staging) else { continue };
             for entry in entries {
-                std::fs::remove_file(entry?.path())?;
+                let entry = entry?;
+                let name = entry.file_name();
+                let id = name.to_str().and_then(|name| name.strip_prefix(RESUMABLE_PREFIX));
+                if id.is_some_and(|id| resumable.contains(id)) {
+                    continue;
+                }
+                std::fs::remove_file(entry.path())?;
                 swept += 1;
             }
         }
@@ -280,7 +310,7 @@ impl LocalStore {
     }
 }
 
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, BlobError> + Send + 'static,
 ) -> Result<T, BlobError> {
     tokio::task::spawn_blocking(work).await.map_err(|source| {

@@ -5,12 +5,14 @@
 
 mod local;
 mod publish;
+mod resumable;
 mod stage;
 pub mod volume;
 
 pub use local::{
     CommitOutcome, LocalStore, create_private_dir, free_bytes, hash_file, sync_dir, write_durably,
 };
+pub use resumable::{Mark, RESUMABLE_PREFIX, Resumable, ResumableHandle};
 pub use stage::{Stage, Staged};
 
 use crate::error::{Context, Error};

@@ -52,6 +52,11 @@ impl Staged {
         &self.file.path
     }
 
+    /// Bytes of a resumable upload. Its file is not removed with them: a failure is tried again.
+    pub(super) fn resumed(path: PathBuf, digest: [u8; 32], size_bytes: u64, head: Vec<u8>) -> Self {
+        Self { file: StagedFile { path, remove: false }, digest, size_bytes, head }
+    }
+
     /// The file got a name, or was consumed otherwise: there is nothing to remove any more.
     pub(super) fn gone(mut self) {
         self.file.remove = false;
@@ -168,13 +173,17 @@ fn share_blocks(_from: &File, _to: &File) -> bool {
 }
 
 /// A write the disk refused; when it is full, with the room that is left, as clients are told.
-fn refused(path: &std::path::Path, action: &'static str, source: std::io::Error) -> BlobError {
+pub(super) fn refused(
+    path: &std::path::Path,
+    action: &'static str,
+    source: std::io::Error,
+) -> BlobError {
     let error = BlobError::new(action, "an upload", source);
     let folder = path.parent().filter(|_| error.is_full());
     BlobError { free_bytes: folder.and_then(|folder| free_bytes(folder).ok()), ..error }
 }
 
-fn create(path: &std::path::Path) -> std::io::Result<File> {
+pub(super) fn create(path: &std::path::Path) -> std::io::Result<File> {
     let mut options = File::options();
     options.write(true).create_new(true);
     #[cfg(unix)]

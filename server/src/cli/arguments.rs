@@ -52,6 +52,11 @@ pub enum Action {
         #[command(subcommand)]
         action: UserAction,
     },
+    /// Show a QR code and an 8-character code that add a device to an account
+    Pair {
+        /// Whose
+        email: String,
+    },
     /// Move files to the trash, for the person whose they are; devices do not send them again by themselves
     Trash {
         /// Whose

@@ -49,6 +49,13 @@ async fn keep(app: App) {
         if let Err(error) = trash::tidy(&app).await {
             tracing::error!(%error, causes = error.cause_chain(), "looking after the trash failed; it is tried again");
         }
+        match crate::uploads::tus::sweep_expired(&app).await {
+            Ok(0) => {}
+            Ok(swept) => tracing::info!(swept, "uploads that nobody came back for are over"),
+            Err(error) => {
+                tracing::error!(%error, causes = error.cause_chain(), "sweeping uploads failed; it is tried again");
+            }
+        }
         if let Err(error) = crate::library::settled::sweep(&app).await {
             tracing::error!(%error, causes = error.cause_chain(), "sweeping emptied sets failed; it is tried again");
         }

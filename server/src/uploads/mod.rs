@@ -1,11 +1,13 @@
 //! Every way in, and the one road they share.
 //!
-//! A way in (multipart, raw, later tus) gets a [`Stage`] from [`begin`], fills it and reads a name;
-//! [`ingest::finish`] turns those into a held asset, or into nothing at all.
+//! A way in (multipart, raw) gets a [`Stage`] from [`begin`], fills it and reads a name;
+//! [`ingest::finish`] turns those into a held asset, or into nothing at all. Resumable uploads ([`tus`]) keep their
+//! bytes over restarts and end on the same road.
 
 pub mod ingest;
 pub mod reservations;
 pub mod routes;
+pub mod tus;
 
 pub use crate::blobs::{Stage, Staged};
 pub use ingest::{Arrived, Finished, Origin, find_held, finish};

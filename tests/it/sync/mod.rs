@@ -3,6 +3,7 @@
 mod library;
 mod raw;
 mod sessions;
+mod tus;
 
 use std::net::SocketAddr;
 

@@ -1,0 +1,129 @@
+//! From "all bytes are here" to "safe": the end of an upload, and its beginning after a pause.
+//!
+//! Completion is a state that can be asked again: whatever is interrupted here is found by the next request, because
+//! the row says nothing of an asset until the asset is committed.
+
+use photosync_protocol::error::ErrorCode;
+
+use super::queries::{self, Upload};
+use super::receive::make_durable;
+use super::registry::Turn;
+use super::{PARTIAL, Progress, length_of, origin_of};
+use crate::boot::App;
+use crate::clock::DAY_MS;
+use crate::error::{Error, Result};
+use crate::uploads::{self, Arrived, Finished, Staged};
+
+/// A finished upload can be asked what it became for this long: 7 days.
+pub const ANSWER_MS: i64 = 7 * DAY_MS;
+
+/// Opens the file of an upload, if it is not open, and returns its length.
+pub async fn open(app: &App, upload: &Upload, turn: &mut Turn) -> Result<u64> {
+    let (account, id) = (upload.account_uuid, upload.upload_id.as_str());
+    if turn.entry.is_damaged() {
+        *turn.open = None;
+        let durable = u64::try_from(upload.synced_bytes).unwrap_or(0);
+        app.originals.cut_resumable(account, id, durable).await?;
+        turn.entry.clear_damage();
+    }
+    if turn.open.is_none() {
+        let found = app.originals.open_resumable(account, id).await?;
+        *turn.open = match found {
+            // Only its name was lost in a power cut: nothing of it was promised.
+            None if upload.synced_bytes == 0 => {
+                Some(app.originals.create_resumable(account, id, 0).await?)
+            }
+            None => {
+                discard(app, upload, turn).await?;
+                return Err(Error::not_found("the bytes of this upload are gone; begin again"));
+            }
+            found => found,
+        };
+    }
+    Ok(turn.open.as_ref().map_or(0, |open| open.length_bytes()))
+}
+
+/// Ends an upload: row first, for bytes without a row are swept and a row without bytes would promise something.
+pub async fn discard(app: &App, upload: &Upload, turn: &mut Turn) -> Result<()> {
+    let id = upload.upload_id.clone();
+    app.db.write(move |tx| queries::remove(tx, &id)).await?;
+    *turn.open = None;
+    app.originals.remove_resumable(upload.account_uuid, &upload.upload_id).await?;
+    app.tus.forget(&upload.upload_id);
+    Ok(())
+}
+
+/// Makes an asset of an upload whose bytes are all here. Others wait for the end.
+pub async fn complete(app: &App, upload: Upload, mut turn: Turn) -> Result<Progress> {
+    turn.begin_finishing();
+    if upload.kind == PARTIAL {
+        if let Some(open) = turn.open.as_ref() {
+            make_durable(app, &upload.upload_id, &turn.entry, open.handle(), open.length_bytes());
+        }
+        let offset = length_of(&upload).unwrap_or(0);
+        return Ok(Progress { upload, offset });
+    }
+    let Some(open) = turn.open.take() else { return Err(Error::internal("find the open upload")) };
+    let staged = seal(app, &turn, open).await?;
+    if upload.digest.is_some_and(|declared| declared != staged.digest) {
+        discard(app, &upload, &mut turn).await?;
+        return Err(digest_mismatch());
+    }
+    let size_bytes = super::stored_length(staged.size_bytes);
+    let finished = match store(app, &upload, staged).await {
+        Err(error) if error.code == ErrorCode::EmptyFile => {
+            discard(app, &upload, &mut turn).await?;
+            return Err(error);
+        }
+        other => other?,
+    };
+    let mut done = upload;
+    done.length_bytes = Some(size_bytes);
+    done.expires_at_ms = app.clock.now_ms() + ANSWER_MS;
+    let (id, asset_id, expires) =
+        (done.upload_id.clone(), finished.asset_id.clone(), done.expires_at_ms);
+    app.db.write(move |tx| queries::set_finished(tx, &id, size_bytes, &asset_id, expires)).await?;
+    done.asset_id = Some(finished.asset_id);
+    if finished.duplicate {
+        // Otherwise the file has another name by now. If this fails, the next start sweeps it.
+        let _ = app.originals.remove_resumable(done.account_uuid, &done.upload_id).await;
+    }
+    app.tus.forget(&done.upload_id);
+    Ok(Progress::finished(done))
+}
+
+/// Makes the bytes durable, unless an earlier attempt at it failed: the disk says so only once.
+pub async fn seal(app: &App, turn: &Turn, open: crate::blobs::Resumable) -> Result<Staged> {
+    let _syncing = turn.entry.syncing.lock().await;
+    let sealed = app.originals.seal_resumable(open).await;
+    if sealed.is_err() {
+        turn.entry.note_damage();
+    }
+    let staged = sealed?;
+    if turn.entry.is_damaged() {
+        let message = "the server's disk failed; part of the upload must be sent again";
+        return Err(Error::new(ErrorCode::StorageFailed, message).retry_after(1));
+    }
+    Ok(staged)
+}
+
+/// The road of every upload, with what this one's device claims.
+pub async fn store(app: &App, upload: &Upload, staged: Staged) -> Result<Finished> {
+    let arrived = Arrived {
+        account: upload.account_uuid,
+        name: upload.name.clone(),
+        staged,
+        arrived_at_ms: None,
+        origin: origin_of(upload),
+    };
+    let finished = uploads::finish(app, arrived).await?;
+    let counter = if finished.duplicate { &app.metrics.duplicates } else { &app.metrics.stored };
+    counter.inc();
+    Ok(finished)
+}
+
+/// The error of a whole file that is not what was announced.
+pub fn digest_mismatch() -> Error {
+    let message = "the bytes that arrived do not have the declared digest; nothing was stored";
+    Error::new(ErrorCode::DigestMismatch, message)
+}

@@ -1,0 +1,116 @@
+//! Uploads across restarts and weeks: what may still be relied on at start, and what nobody comes back for.
+
+use std::collections::HashSet;
+
+use super::complete;
+use super::queries::{self, Upload};
+use crate::accounts::queries::{find_fact, set_fact};
+use crate::blobs::LocalStore;
+use crate::boot::App;
+use crate::db::{Db, DbError};
+use crate::error::Result;
+use crate::library::queries::find_by_digest;
+
+/// Fact: under which boot of the machine uploads were received last.
+const BOOT_FACT: &str = "tus:boot";
+/// Rows looked at in one step.
+const STEP_ROWS: i64 = 500;
+
+/// The boot of this machine; `None` where it cannot be told, which counts as another one every time.
+fn boot_id() -> Option<String> {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(text.trim().to_owned()).filter(|id| !id.is_empty())
+}
+
+/// Before the first request: cuts every upload to what is certain, ends those whose bytes are gone, and returns the
+/// ids whose files must stay.
+///
+/// A killed process leaves its files as they are. After a power cut only the synced prefix counts: a file system may
+/// have kept the length and lost the bytes.
+pub async fn recover(db: &Db, originals: &LocalStore) -> Result<HashSet<String>> {
+    let boot = boot_id();
+    let known: Option<String> = db.read::<_, DbError, _>(|tx| find_fact(tx, BOOT_FACT)).await?;
+    let same_boot = boot.is_some() && boot == known;
+    let (mut kept, mut after) = (HashSet::new(), String::new());
+    loop {
+        let start = after.clone();
+        let page = db.read(move |tx| queries::list_all(tx, &start, STEP_ROWS)).await?;
+        let Some(last) = page.last() else { break };
+        after.clone_from(&last.upload_id);
+        for upload in page.into_iter().filter(|upload| upload.asset_id.is_none()) {
+            let id = upload.upload_id.clone();
+            if recover_one(db, originals, upload, same_boot).await? {
+                kept.insert(id);
+            }
+        }
+    }
+    if !same_boot {
+        let boot = boot.unwrap_or_default();
+        db.write::<_, DbError, _>(move |tx| set_fact(tx, BOOT_FACT, &boot)).await?;
+    }
+    Ok(kept)
+}
+
+/// Whether the upload goes on.
+async fn recover_one(
+    db: &Db,
+    originals: &LocalStore,
+    upload: Upload,
+    same_boot: bool,
+) -> Result<bool> {
+    let durable = u64::try_from(upload.synced_bytes).unwrap_or(0);
+    let most_bytes = if same_boot { u64::MAX } else { durable };
+    let (account, id) = (upload.account_uuid, upload.upload_id.clone());
+    let found = originals.cut_resumable(account, &id, most_bytes).await?;
+    // With nothing durable there was nothing to lose, not even the file's name.
+    if found.unwrap_or(0) >= durable {
+        return Ok(true);
+    }
+    // A crash between the asset's commit and this row's: the bytes have their name already.
+    let asset = match upload.digest {
+        Some(digest) => db.read(move |tx| find_by_digest(tx, account, &digest)).await?,
+        None => None,
+    };
+    match asset.filter(|asset| asset.listed) {
+        Some(asset) => {
+            let expires_at_ms =
+                upload.expires_at_ms.max(upload.created_at_ms + complete::ANSWER_MS);
+            let size_bytes = asset.size_bytes;
+            db.write(move |tx| {
+                queries::set_finished(tx, &id, size_bytes, &asset.asset_id, expires_at_ms)
+            })
+            .await?;
+        }
+        None => {
+            tracing::warn!(
+                upload = id,
+                "the bytes of an unfinished upload are gone; it must begin again"
+            );
+            db.write(move |tx| queries::remove(tx, &id)).await?;
+        }
+    }
+    Ok(false)
+}
+
+/// Ends uploads whose time is over, with their bytes; finished ones lose only the memory of what they became. One that
+/// somebody works on right now is left for the next round. Returns how many ended.
+pub async fn sweep_expired(app: &App) -> Result<u64> {
+    let mut swept = 0;
+    loop {
+        let now_ms = app.clock.now_ms();
+        let page = app.db.read(move |tx| queries::list_expired(tx, now_ms, STEP_ROWS)).await?;
+        let mut ended = 0;
+        for upload in page {
+            let Some(mut turn) = app.tus.try_idle(&upload.upload_id) else { continue };
+            let (account, id) = (upload.account_uuid, upload.upload_id.clone());
+            let now = app.db.read(move |tx| queries::find_upload(tx, account, &id)).await?;
+            let Some(now) = now.filter(|now| now.expires_at_ms <= now_ms) else { continue };
+            complete::discard(app, &now, &mut turn).await?;
+            ended += 1;
+        }
+        if ended == 0 {
+            return Ok(swept);
+        }
+        swept += ended;
+    }
+}
