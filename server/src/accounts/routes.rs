@@ -16,6 +16,12 @@ use crate::http::body::read_json;
 const MAX_JSON_BYTES: usize = 16 * 1024;
 
 /// `POST /api/v2/session`
+#[utoipa::path(
+    post, path = "/api/v2/session", tag = "Devices",
+    summary = "Sign in by password",
+    request_body = SignIn,
+    responses((status = 200, body = Session, description = "Signed in.")),
+)]
 pub async fn sign_in(
     State(app): State<App>,
     caller: Caller,
@@ -29,6 +35,12 @@ pub async fn sign_in(
 }
 
 /// `POST /api/v2/session/refresh`
+#[utoipa::path(
+    post, path = "/api/v2/session/refresh", tag = "Devices",
+    summary = "Get new tokens",
+    request_body = Refresh,
+    responses((status = 200, body = Session, description = "The token before works 60 s more.")),
+)]
 pub async fn refresh(
     State(app): State<App>,
     headers: HeaderMap,
@@ -39,17 +51,36 @@ pub async fn refresh(
 }
 
 /// `DELETE /api/v2/session`
+#[utoipa::path(
+    delete, path = "/api/v2/session", tag = "Devices",
+    summary = "Sign out",
+    security(("access" = [])),
+    responses((status = 204, description = "Both tokens ended.")),
+)]
 pub async fn sign_out(State(app): State<App>, member: Member) -> Result<StatusCode> {
     native::sign_out(&app, &member).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// `GET /api/v2/devices`
+#[utoipa::path(
+    get, path = "/api/v2/devices", tag = "Devices",
+    summary = "List the devices that are signed in",
+    security(("access" = [])),
+    responses((status = 200, body = Devices, description = "Last seen first.")),
+)]
 pub async fn list_devices(State(app): State<App>, member: Member) -> Result<Json<Devices>> {
     Ok(Json(devices::list(&app, &member).await?))
 }
 
 /// `DELETE /api/v2/devices/{id}`
+#[utoipa::path(
+    delete, path = "/api/v2/devices/{id}", tag = "Devices",
+    summary = "Sign a device out everywhere",
+    security(("access" = [])),
+    params(("id" = String, Path, description = "Of a device of the same account.")),
+    responses((status = 204, description = "Its sessions and tokens ended.")),
+)]
 pub async fn revoke_device(
     State(app): State<App>,
     member: Member,
@@ -60,6 +91,13 @@ pub async fn revoke_device(
 }
 
 /// `POST /api/v2/devices/{id}/upload-token`
+#[utoipa::path(
+    post, path = "/api/v2/devices/{id}/upload-token", tag = "Devices",
+    summary = "Give a device an upload-only token",
+    security(("access" = [])),
+    params(("id" = String, Path, description = "Of a device of the same account.")),
+    responses((status = 200, body = UploadToken, description = "The one before ended.")),
+)]
 pub async fn issue_upload_token(
     State(app): State<App>,
     member: Member,
@@ -69,6 +107,13 @@ pub async fn issue_upload_token(
 }
 
 /// `DELETE /api/v2/devices/{id}/upload-token`
+#[utoipa::path(
+    delete, path = "/api/v2/devices/{id}/upload-token", tag = "Devices",
+    summary = "End a device's upload-only token",
+    security(("access" = [])),
+    params(("id" = String, Path, description = "Of a device of the same account.")),
+    responses((status = 204, description = "It ended, if there was one.")),
+)]
 pub async fn revoke_upload_token(
     State(app): State<App>,
     member: Member,

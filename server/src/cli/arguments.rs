@@ -70,6 +70,8 @@ pub enum Action {
         /// Whose
         email: String,
     },
+    /// Print the description of the native API (OpenAPI 3.1)
+    Openapi,
     /// Show the settings in force, or an example file
     Config {
         #[command(subcommand)]

@@ -12,6 +12,7 @@ use photosync_protocol::process::Exit;
 use photosync_server::boot::{BootError, BootOptions, boot};
 use photosync_server::config::{self, Config, Resolved, Sources};
 use photosync_server::control::{self, Command, Outcome, remote};
+use photosync_server::http;
 
 use arguments::{Action, ConfigAction, Parsed, UserAction};
 
@@ -57,6 +58,12 @@ fn act(parsed: Parsed) -> Result<Exit, BootError> {
         }
         return Ok(Exit::Success);
     }
+    if let Action::Openapi = &parsed.action {
+        let text = http::openapi::text()
+            .map_err(|error| failed(Exit::Unexpected, format!("could not write it: {error}")))?;
+        say(&text);
+        return Ok(Exit::Success);
+    }
     let (resolved, data_dir) = resolve(&parsed)?;
     let config = Config::parse(&resolved, &data_dir)
         .map_err(|error| failed(Exit::Configuration, error.0))?;
@@ -83,7 +90,7 @@ fn act(parsed: Parsed) -> Result<Exit, BootError> {
             Action::TrashRestore { email } => {
                 command(config, Command::TrashRestore { email }).await
             }
-            Action::Config { .. } => Ok(Exit::Success),
+            Action::Config { .. } | Action::Openapi => Ok(Exit::Success),
         }
     });
     // A blocking task that hangs on a broken disk must not keep the process.

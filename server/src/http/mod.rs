@@ -4,6 +4,7 @@ pub mod body;
 mod error;
 pub mod extract;
 pub mod files;
+pub mod openapi;
 
 pub use error::{Answered, status_of};
 

@@ -29,6 +29,24 @@ const MAX_TALLY_BYTES: usize = 4096;
 const MAX_RECEIPTS_BODY_BYTES: usize = 8 * 1024 * 1024;
 
 /// `POST /api/v2/library/missing`: N × 32 bytes in, N bytes out.
+#[utoipa::path(
+    post, path = "/api/v2/library/missing", tag = "Library",
+    summary = "Which of these files are wanted",
+    security(("access" = []), ("upload_only" = [])),
+    request_body(
+        content = crate::http::openapi::RawBytes,
+        content_type = "application/vnd.photosync.digests",
+        description = "N times 32 bytes, at most 100,000.",
+    ),
+    responses(
+        (
+            status = 200,
+            body = crate::http::openapi::RawBytes,
+            content_type = "application/vnd.photosync.digests",
+            description = "N bytes in the same order: 0 held, 1 missing, 2 deleted by a person, 3 wanted, 4 partial.",
+        ),
+    ),
+)]
 pub async fn missing(
     State(app): State<App>,
     uploader: Uploader,
@@ -42,6 +60,28 @@ pub async fn missing(
 }
 
 /// `POST /api/v2/library/sync`: a tally or, by its type, a message of the negentropy protocol.
+#[utoipa::path(
+    post, path = "/api/v2/library/sync", tag = "Library",
+    summary = "Whether everything is settled",
+    security(("access" = []), ("upload_only" = [])),
+    request_body(
+        content(
+            (Tally = "application/json"),
+            (crate::http::openapi::RawBytes = "application/vnd.photosync.negentropy"),
+        ),
+    ),
+    responses(
+        (status = 204, description = "All of it."),
+        (
+            status = 200,
+            description = "The server's tally, or its message.",
+            content(
+                (Tally = "application/json"),
+                (crate::http::openapi::RawBytes = "application/vnd.photosync.negentropy"),
+            ),
+        ),
+    ),
+)]
 pub async fn sync(
     State(app): State<App>,
     uploader: Uploader,
@@ -62,6 +102,17 @@ pub async fn sync(
 }
 
 /// `POST /api/v2/library/forget`: digests that the device has no more.
+#[utoipa::path(
+    post, path = "/api/v2/library/forget", tag = "Library",
+    summary = "Digests this device has no more",
+    security(("access" = []), ("upload_only" = [])),
+    request_body(
+        content = crate::http::openapi::RawBytes,
+        content_type = "application/vnd.photosync.digests",
+        description = "N times 32 bytes, at most 100,000.",
+    ),
+    responses((status = 204, description = "Nothing is deleted.")),
+)]
 pub async fn forget(
     State(app): State<App>,
     uploader: Uploader,
@@ -74,6 +125,16 @@ pub async fn forget(
 }
 
 /// `GET /api/v2/library/assets?after=&limit=`: held assets in order of arrival.
+#[utoipa::path(
+    get, path = "/api/v2/library/assets", tag = "Library",
+    summary = "List what is held, in order of arrival",
+    security(("access" = [])),
+    params(
+        ("after" = Option<String>, Query, description = "`next` of the page before."),
+        ("limit" = Option<u32>, Query, description = "Rows of a page, at most 1,000."),
+    ),
+    responses((status = 200, body = AssetPage, description = "A page.")),
+)]
 pub async fn list_assets(
     State(app): State<App>,
     member: Member,
@@ -84,6 +145,13 @@ pub async fn list_assets(
 }
 
 /// `GET /api/v2/library/assets/{id}`
+#[utoipa::path(
+    get, path = "/api/v2/library/assets/{id}", tag = "Library",
+    summary = "One held asset",
+    security(("access" = [])),
+    params(("id" = String, Path, description = "Of an asset of this account.")),
+    responses((status = 200, body = AssetRow, description = "As in the list.")),
+)]
 pub async fn get_asset(
     State(app): State<App>,
     member: Member,
@@ -93,6 +161,29 @@ pub async fn get_asset(
 }
 
 /// `GET` or `HEAD /api/v2/library/assets/{id}/original`
+#[utoipa::path(
+    get, path = "/api/v2/library/assets/{id}/original", tag = "Library",
+    summary = "The bytes; HEAD is answered too",
+    security(("access" = [])),
+    params(
+        ("id" = String, Path, description = "Of an asset of this account."),
+        ("Range" = Option<String>, Header, description = "RFC 9110 §14."),
+    ),
+    responses(
+        (
+            status = 200,
+            body = crate::http::openapi::RawBytes,
+            content_type = "application/octet-stream",
+            description = "All of them; `ETag` is the digest.",
+        ),
+        (
+            status = 206,
+            body = crate::http::openapi::RawBytes,
+            content_type = "application/octet-stream",
+            description = "The range.",
+        ),
+    ),
+)]
 pub async fn get_original(
     State(app): State<App>,
     member: Member,
@@ -113,6 +204,16 @@ pub async fn get_original(
 }
 
 /// `GET /api/v2/library/changes?since=&limit=`
+#[utoipa::path(
+    get, path = "/api/v2/library/changes", tag = "Library",
+    summary = "What changed since",
+    security(("access" = [])),
+    params(
+        ("since" = Option<String>, Query, description = "`next` of the last answer; absent for everything."),
+        ("limit" = Option<u32>, Query, description = "Changes in one answer, at most 1,000."),
+    ),
+    responses((status = 200, body = Changes, description = "Each asset once, with its last state.")),
+)]
 pub async fn list_changes(
     State(app): State<App>,
     member: Member,
@@ -123,6 +224,13 @@ pub async fn list_changes(
 }
 
 /// `POST /api/v2/library/receipts`: how sure the server is of each file, streamed in the order of the question.
+#[utoipa::path(
+    post, path = "/api/v2/library/receipts", tag = "Library",
+    summary = "How sure the server is of each file",
+    security(("access" = [])),
+    request_body = ReceiptsRequest,
+    responses((status = 200, body = photosync_protocol::v2::settled::Receipts, description = "In the order of the request.")),
+)]
 pub async fn receipts(
     State(app): State<App>,
     member: Member,

@@ -25,6 +25,28 @@ struct Announced {
 
 /// `PUT /api/v2/library/assets`: the body is the file, everything else is in headers. Repeating it answers the same
 /// asset; with a digest that is held already, before the body is read.
+#[utoipa::path(
+    put, path = "/api/v2/library/assets", tag = "Library",
+    summary = "Send one file in one request",
+    security(("access" = []), ("upload_only" = [])),
+    params(
+        ("PhotoSync-Name" = String, Header, description = "Percent-encoded UTF-8."),
+        (
+            "Repr-Digest" = Option<String>,
+            Header,
+            description = "`sha-256=:…:` (RFC 9530): what is held already is answered before the body is read.",
+        ),
+    ),
+    request_body(
+        content = crate::http::openapi::RawBytes,
+        content_type = "application/octet-stream",
+        description = "The file as it is.",
+    ),
+    responses(
+        (status = 201, body = AssetAnswer, description = "New here."),
+        (status = 200, body = AssetAnswer, description = "Held already."),
+    ),
+)]
 pub async fn put_asset(
     State(app): State<App>,
     uploader: Uploader,
