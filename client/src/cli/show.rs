@@ -22,6 +22,9 @@ pub struct Json {
 
 impl Report for Json {
     fn event(&self, event: &Event) {
+        if matches!(event, Event::Progress(progress) if progress.files_total == 0) {
+            return;
+        }
         if matches!(event, Event::Progress(_) | Event::Scanning { .. }) {
             let mut last = self.last_progress.lock().unwrap_or_else(PoisonError::into_inner);
             if last.is_some_and(|at| at.elapsed() < Duration::from_secs(1)) {
