@@ -70,6 +70,18 @@ pub const MIN_SECRET_BYTES: usize = 32;
 
 /// Every setting, in the order of the documentation.
 pub const SETTINGS: &[Setting] = &[
+    setting(
+        "server",
+        "name",
+        "",
+        "What this server is called in pairing codes and on the local network; the host name if not set.",
+    ),
+    setting(
+        "server",
+        "public_url",
+        "",
+        "Where it can be reached from anywhere, as https://photos.example.org; devices learn it when they pair.",
+    ),
     known_as(
         &["HOST"],
         setting(
@@ -197,6 +209,12 @@ pub const SETTINGS: &[Setting] = &[
         "mode",
         "auto",
         "open, invite, closed, or auto: open for private addresses that came without forwarding headers, invite for everybody else.",
+    ),
+    setting(
+        "sync",
+        "overdue_days",
+        "7",
+        "Days after its last complete inventory until a device is shown as overdue; 0 never.",
     ),
     setting(
         "limits",

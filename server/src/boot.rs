@@ -13,6 +13,7 @@ use crate::accounts::queries::{find_fact, set_fact};
 use crate::auth::aliases::Aliases;
 use crate::auth::identity::Identity;
 use crate::auth::passwords::{PasswordCost, Passwords};
+use crate::auth::random_id;
 use crate::auth::throttle::Window;
 use crate::auth::tokens::Tokens;
 use crate::blobs::volume::{self, VolumeError, VolumeLock};
@@ -24,9 +25,14 @@ use crate::error::Error;
 use crate::library::cursors::Cursors;
 use crate::library::settled::Sets;
 use crate::metrics::Metrics;
+use crate::pairing::presence::Presence;
 use crate::secrets::Secrets;
+use crate::upkeep::verify::Verifier;
 use crate::uploads::reservations::{Names, Stripes};
 use crate::uploads::tus::{self, Registry};
+
+/// The fact under which this server remembers who it is.
+const SERVER_ID_FACT: &str = "server_id";
 
 /// Everything a service needs. One per process.
 pub type App = Arc<AppState>;
@@ -45,6 +51,7 @@ pub struct AppState {
     pub tokens: Tokens,
     pub aliases: Aliases,
     pub identity: Identity,
+    pub presence: Presence,
     pub sign_in_calls: Window<(IpAddr, &'static str)>,
     pub sign_in_failures: Window<String>,
     pub reset_failures: Window<String>,
@@ -53,6 +60,7 @@ pub struct AppState {
     pub tus: Registry,
     pub pages: Cursors,
     pub sets: Sets,
+    pub verifier: Verifier,
     pub metrics: Metrics,
     /// Manifests are the only large bodies held in memory: two at once.
     pub manifest_bodies: Semaphore,
@@ -191,6 +199,7 @@ pub async fn boot(config: Config, options: BootOptions) -> Result<App, BootError
     })?;
     require_volumes(&db, &roots).await?;
 
+    let server_id = ensure_server_id(&db).await?;
     let secrets = Secrets::open(&config.data_dir).map_err(storage("open", &config.data_dir))?;
     let jwt_secret = match &config.jwt_secret {
         Some(secret) => secret.clone().into_bytes(),
@@ -229,6 +238,7 @@ pub async fn boot(config: Config, options: BootOptions) -> Result<App, BootError
         passwords: Passwords::new(options.password_cost, config.queue_wait)?,
         tokens: Tokens::new(&jwt_secret),
         aliases: Aliases::new(&alias_key),
+        presence: Presence::new(server_id, config.server_name.clone()),
         identity,
         sign_in_calls: Window::new(config.throttle_max, config.throttle_window_ms),
         sign_in_failures: Window::new(u32::MAX, config.throttle_window_ms),
@@ -244,6 +254,7 @@ pub async fn boot(config: Config, options: BootOptions) -> Result<App, BootError
         tus: Registry::default(),
         pages: Cursors::default(),
         sets: Sets::default(),
+        verifier: Verifier::default(),
         metrics: Metrics::default(),
         manifest_bodies: Semaphore::new(2),
         upkeep: Notify::new(),
@@ -265,6 +276,17 @@ async fn require_volumes(db: &Db, roots: &BTreeMap<PathBuf, &str>) -> Result<(),
         }
     }
     Ok(())
+}
+
+/// The server's id, made at the first start.
+async fn ensure_server_id(db: &Db) -> Result<String, BootError> {
+    if let Some(known) = db.read::<_, DbError, _>(|tx| find_fact(tx, SERVER_ID_FACT)).await? {
+        return Ok(known);
+    }
+    let fresh = random_id();
+    let server_id = fresh.clone();
+    db.write::<_, DbError, _>(move |tx| set_fact(tx, SERVER_ID_FACT, &fresh)).await?;
+    Ok(server_id)
 }
 
 /// Data of the reference server must be imported, not opened: its folders are named after password hashes.

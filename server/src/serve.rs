@@ -6,7 +6,7 @@
 mod connection;
 mod tls;
 
-pub use tls::load as load_tls;
+pub use tls::Tls;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -24,13 +24,12 @@ use photosync_protocol::error::ErrorCode;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
-use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
 use crate::accounts::rules::is_private;
 use crate::boot::App;
 use crate::error::Error;
-use crate::http::extract::Peer;
+use crate::http::extract::{Encryption, Peer};
 use connection::Connection;
 
 /// Time that requests get to finish after the order to stop. Half-open uploads are cut then: nothing of them was
@@ -44,14 +43,14 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// What a listener speaks.
 #[derive(Clone)]
 pub enum Speaks {
-    /// Plain HTTP, for everybody.
+    /// Plain HTTP only: listeners on loopback.
     Plain,
-    /// TLS, and plain HTTP for private peers only.
-    Both(TlsAcceptor),
+    /// TLS, and plain HTTP: for private peers only if a certificate is configured, for everybody otherwise.
+    Both(Arc<Tls>),
     /// TLS only.
-    Tls(TlsAcceptor),
-    /// Plain HTTP that redirects to this HTTPS port.
-    Redirect(u16),
+    Tls(Arc<Tls>),
+    /// TLS, and plain HTTP that redirects to this HTTPS port.
+    Redirect(u16, Arc<Tls>),
 }
 
 /// A bound socket with what it speaks and the routes behind it.
@@ -133,43 +132,27 @@ impl Accepting {
             tokio::time::timeout(self.app.config.header_wait, stream.peek(&mut first)).await;
         let Ok(Ok(1..)) = peeked else { return };
         // A TLS handshake record begins with 22 (RFC 8446 §5.1); no HTTP method does.
-        let is_tls = first == [0x16] && matches!(self.speaks, Speaks::Both(_) | Speaks::Tls(_));
-        match (&self.speaks, is_tls) {
-            (Speaks::Tls(_), false) => {}
-            (Speaks::Both(acceptor) | Speaks::Tls(acceptor), true) => {
-                let handshake = acceptor.accept(stream);
-                let Ok(Ok(stream)) =
+        let is_tls = first == [0x16];
+        let policy = match (&self.speaks, is_tls) {
+            (Speaks::Tls(_), false) => return,
+            (Speaks::Both(tls) | Speaks::Tls(tls) | Speaks::Redirect(_, tls), true) => {
+                let handshake = tls.accept(stream);
+                let Ok(Ok((stream, encryption))) =
                     tokio::time::timeout(self.app.config.header_wait, handshake).await
                 else {
                     tracing::debug!(%address, "a TLS handshake failed");
                     return;
                 };
-                self.serve_http(
-                    Connection::new(stream),
-                    address,
-                    watcher,
-                    Policy::Serve { tls: true },
-                )
-                .await;
+                let policy = Policy::Serve(encryption);
+                return self.serve_http(Connection::new(stream), address, watcher, policy).await;
             }
-            (Speaks::Both(_), false) if !is_private(address) => {
-                self.serve_http(Connection::new(stream), address, watcher, Policy::RefusePlain)
-                    .await;
+            (Speaks::Both(tls), false) if tls.has_certificate() && !is_private(address) => {
+                Policy::RefusePlain
             }
-            (Speaks::Redirect(port), _) => {
-                self.serve_http(Connection::new(stream), address, watcher, Policy::Redirect(*port))
-                    .await;
-            }
-            _ => {
-                self.serve_http(
-                    Connection::new(stream),
-                    address,
-                    watcher,
-                    Policy::Serve { tls: false },
-                )
-                .await
-            }
-        }
+            (Speaks::Redirect(port, _), false) => Policy::Redirect(*port),
+            (Speaks::Plain, _) | (Speaks::Both(_), false) => Policy::Serve(Encryption::None),
+        };
+        self.serve_http(Connection::new(stream), address, watcher, policy).await;
     }
 
     async fn serve_http<S>(
@@ -216,7 +199,7 @@ impl Accepting {
 /// What is done with the requests of a connection.
 #[derive(Debug, Clone, Copy)]
 enum Policy {
-    Serve { tls: bool },
+    Serve(Encryption),
     RefusePlain,
     Redirect(u16),
 }
@@ -227,8 +210,8 @@ async fn answer(
     address: IpAddr,
     policy: Policy,
 ) -> Response<Body> {
-    let tls = match policy {
-        Policy::Serve { tls } => tls,
+    let encryption = match policy {
+        Policy::Serve(encryption) => encryption,
         Policy::RefusePlain => {
             let message = "this server answers HTTPS only outside its own network";
             return Error::new(ErrorCode::Forbidden, message).into_response();
@@ -236,7 +219,7 @@ async fn answer(
         Policy::Redirect(port) => return redirect(&request, port),
     };
     let mut request = request.map(Body::new);
-    request.extensions_mut().insert(Peer { address, tls });
+    request.extensions_mut().insert(Peer { address, encryption });
     if let Some(uri) = crate::http::normalise_path(request.uri()) {
         *request.uri_mut() = uri;
     }

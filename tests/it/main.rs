@@ -2,7 +2,11 @@
 
 mod architecture;
 mod crash;
+mod faults;
+mod foreign;
+mod model;
 mod stand;
 mod sync;
+mod tokens;
 mod weaknesses;
 mod wire;

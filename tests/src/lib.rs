@@ -7,13 +7,17 @@
 
 pub mod account;
 pub mod corpus;
+pub mod cuts;
 pub mod desktop;
 pub mod http;
 pub mod names;
 pub mod phone;
+pub mod proxy;
 pub mod relay;
 pub mod report;
+pub mod seeded;
 pub mod server;
+pub mod tus_client;
 
 #[cfg(test)]
 mod wire_tests;

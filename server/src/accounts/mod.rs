@@ -3,6 +3,7 @@
 //! The one rule: a legacy device UUID is a *claim*. Only an account that was verified by its password may use it,
 //! and it never names a folder.
 
+pub mod devices;
 pub mod native;
 pub mod owner_file;
 pub mod queries;
@@ -21,7 +22,7 @@ use crate::auth::throttle::{Allowance, client_key, failure_delay};
 use crate::auth::tokens::{Claims, LEGACY_TOKEN_MS};
 use crate::auth::{random_bytes, random_id};
 use crate::boot::App;
-use crate::db::Tx;
+use crate::db::{DbResult, Tx};
 use crate::error::{Error, Result};
 use queries::Account;
 use rules::Registration;
@@ -416,9 +417,15 @@ pub async fn set_password(app: &App, account: Uuid, password: String) -> Result<
     app.db
         .write(move |tx| -> Result<i64> {
             queries::set_password_hash(tx, account, &hash)?;
-            Ok(queries::revoke_sessions(tx, account, now_ms)?)
+            Ok(end_access(tx, account, now_ms)?)
         })
         .await
+}
+
+/// Ends every session and pairing code of an account. Returns how many sessions there were.
+fn end_access(tx: &mut dyn Tx, account: Uuid, now_ms: i64) -> DbResult<i64> {
+    crate::pairing::queries::remove_all(tx, account)?;
+    queries::revoke_sessions(tx, account, now_ms)
 }
 
 /// A hardware id as it is stored: hashed, because it opens the account. `None` if it is empty.
@@ -432,7 +439,7 @@ pub async fn delete(app: &App, account: Uuid) -> Result<()> {
     let now_ms = app.clock.now_ms();
     app.db
         .write(move |tx| -> Result<()> {
-            queries::revoke_sessions(tx, account, now_ms)?;
+            end_access(tx, account, now_ms)?;
             Ok(queries::set_deleted(tx, account, now_ms)?)
         })
         .await?;
@@ -486,7 +493,7 @@ pub async fn disable(app: &App, account: Uuid) -> Result<()> {
     app.db
         .write(move |tx| -> Result<()> {
             queries::set_disabled(tx, account, true)?;
-            queries::revoke_sessions(tx, account, now_ms)?;
+            end_access(tx, account, now_ms)?;
             Ok(())
         })
         .await

@@ -2,12 +2,12 @@
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
-use photosync_protocol::v2::session::{Refresh, Session, SignIn};
+use photosync_protocol::v2::session::{Devices, Refresh, Session, SignIn, UploadToken};
 
 use super::native::{self, Member, Presented};
-use super::{Caller, require_attempt};
+use super::{Caller, devices, require_attempt};
 use crate::boot::App;
 use crate::error::Result;
 use crate::http::body::read_json;
@@ -41,5 +41,39 @@ pub async fn refresh(
 /// `DELETE /api/v2/session`
 pub async fn sign_out(State(app): State<App>, member: Member) -> Result<StatusCode> {
     native::sign_out(&app, &member).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `GET /api/v2/devices`
+pub async fn list_devices(State(app): State<App>, member: Member) -> Result<Json<Devices>> {
+    Ok(Json(devices::list(&app, &member).await?))
+}
+
+/// `DELETE /api/v2/devices/{id}`
+pub async fn revoke_device(
+    State(app): State<App>,
+    member: Member,
+    Path(id): Path<String>,
+) -> Result<StatusCode> {
+    devices::revoke(&app, &member, &id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `POST /api/v2/devices/{id}/upload-token`
+pub async fn issue_upload_token(
+    State(app): State<App>,
+    member: Member,
+    Path(id): Path<String>,
+) -> Result<Json<UploadToken>> {
+    Ok(Json(devices::issue_upload_token(&app, &member, &id).await?))
+}
+
+/// `DELETE /api/v2/devices/{id}/upload-token`
+pub async fn revoke_upload_token(
+    State(app): State<App>,
+    member: Member,
+    Path(id): Path<String>,
+) -> Result<StatusCode> {
+    devices::revoke_upload_token(&app, &member, &id).await?;
     Ok(StatusCode::NO_CONTENT)
 }

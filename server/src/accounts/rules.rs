@@ -45,6 +45,12 @@ pub fn registration_for(mode: RegistrationMode, address: IpAddr, forwarded: bool
     }
 }
 
+/// Whether a device's last complete inventory (or, before the first one, its first sign-in) is longer ago than `limit_ms`.
+/// A limit of 0 means that it never is.
+pub fn is_overdue(since_ms: i64, now_ms: i64, limit_ms: i64) -> bool {
+    limit_ms > 0 && now_ms.saturating_sub(since_ms) > limit_ms
+}
+
 /// A plan size old clients may ask for, in GB; anything else is ignored.
 pub fn plan_gb(value: Option<&serde_json::Value>) -> Option<i64> {
     let number = match value? {
@@ -82,6 +88,14 @@ mod tests {
         for public in ["8.8.8.8", "172.32.0.1", "100.128.0.1", "2001:db8::1", "::ffff:8.8.8.8"] {
             assert_eq!(of(public, false), Registration::ByInvitation, "{public}");
         }
+    }
+
+    #[test]
+    fn a_device_is_overdue_after_the_last_day_not_on_it() {
+        assert!(!is_overdue(5, 12, 7));
+        assert!(is_overdue(5, 13, 7));
+        assert!(!is_overdue(5, i64::MAX, 0));
+        assert!(!is_overdue(10, 5, 7), "a clock that was set back");
     }
 
     #[test]

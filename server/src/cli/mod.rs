@@ -1,6 +1,7 @@
 //! The command line: reads flags, environment and file once, then does one thing.
 
 mod arguments;
+mod pair;
 mod run;
 
 use std::io::{BufRead, IsTerminal, Write};
@@ -75,7 +76,13 @@ fn act(parsed: Parsed) -> Result<Exit, BootError> {
             Action::ImportLegacy(import) => run::import(config, import).await,
             Action::Check { read } => command(config, Command::Check { read_bytes: read }).await,
             Action::User { action } => command(config, user_command(action)?).await,
-            Action::Trash { email } => command(config, Command::TrashRestore { email }).await,
+            Action::Pair { email } => command(config, Command::Pair { email }).await,
+            Action::Trash { email, names } => {
+                command(config, Command::Trash { email, names }).await
+            }
+            Action::TrashRestore { email } => {
+                command(config, Command::TrashRestore { email }).await
+            }
             Action::Config { .. } => Ok(Exit::Success),
         }
     });
@@ -161,6 +168,9 @@ async fn command(config: Config, command: Command) -> Result<Exit, BootError> {
         Err(error) if error.exit == Exit::DataHeld => ask_server(data_dir, command).await?,
         Err(error) => return Err(error),
     };
+    if let Some(offer) = &outcome.offer {
+        say(&pair::show(offer, std::io::stdout().is_terminal()));
+    }
     say(&outcome.text);
     Ok(if outcome.disagreements { Exit::Disagreements } else { Exit::Success })
 }

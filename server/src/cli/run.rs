@@ -3,16 +3,17 @@
 use std::collections::HashMap;
 use std::io::{IsTerminal, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use photosync_protocol::process::{Exit, Ready};
-use photosync_server::accounts::rules::is_private;
 use photosync_server::boot::{App, BootError, BootOptions, boot};
 use photosync_server::clock::{Clock, iso_utc};
 use photosync_server::config::{Config, LogFormat, Resolved};
 use photosync_server::control::remote;
 use photosync_server::http::{metrics_router, router};
 use photosync_server::legacy;
-use photosync_server::serve::{self, Listener, Speaks};
+use photosync_server::pairing::{discovery, rules};
+use photosync_server::serve::{self, Listener, Speaks, Tls};
 use photosync_server::upkeep;
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
@@ -82,7 +83,8 @@ pub async fn serve(config: Config, resolved: &Resolved) -> Result<Exit, BootErro
     let started_by = if std::io::stderr().is_terminal() { "terminal" } else { "service" };
     remote::announce(&app.config.data_dir, control_port, started_by).map_err(unusable)?;
 
-    let urls = urls_for(&listen, app.config.tls.is_some());
+    app.presence.set_listening(listen.clone());
+    let urls = rules::typed_urls(&app.presence.reachable(), app.config.tls.is_some());
     let ready = Ready {
         version: env!("CARGO_PKG_VERSION").into(),
         pid: std::process::id(),
@@ -92,10 +94,14 @@ pub async fn serve(config: Config, resolved: &Resolved) -> Result<Exit, BootErro
     };
     let upkeep = tokio::spawn(upkeep::run(app.clone()));
     let running = tokio::spawn(serve::serve(app.clone(), listeners, stop));
+    let announcement = discovery::announce(&app);
     greet(&app, &urls, resolved);
     print_ready(&ready)?;
     let ended = running.await;
     upkeep.abort();
+    if let Some(announcement) = announcement {
+        let _ = tokio::task::spawn_blocking(|| announcement.withdraw()).await;
+    }
     remote::withdraw(&app.config.data_dir);
     app.db.close().await;
     match ended {
@@ -133,18 +139,18 @@ fn stop_signal() -> Result<impl Future<Output = ()> + Send + 'static, BootError>
 
 async fn bind_public(app: &App) -> Result<Vec<Listener>, BootError> {
     let config = &app.config;
-    let tls = config.tls.as_ref().map(serve::load_tls).transpose()?;
+    let tls = Arc::new(Tls::load(config.tls.as_ref(), &app.identity)?);
     let mut listeners = Vec::new();
     let (mut port, mut https_port) = (config.port, config.https_port);
     for host in &config.hosts {
         let mut https = None;
-        if let (Some(acceptor), true) = (&tls, config.https_listener || config.force_redirect) {
+        if config.https_listener || config.force_redirect {
             let bound = bind(*host, https_port);
             match bound {
                 Ok(socket) => {
                     // Bound before the redirect to it is made: 0 stands for any free port.
                     https_port = socket.local_addr().map_or(https_port, |address| address.port());
-                    let speaks = Speaks::Tls(acceptor.clone());
+                    let speaks = Speaks::Tls(tls.clone());
                     https = Some(Listener { socket, speaks, router: router(app) });
                 }
                 Err(error) if host.is_ipv6() && !config.hosts_are_explicit => {
@@ -153,10 +159,10 @@ async fn bind_public(app: &App) -> Result<Vec<Listener>, BootError> {
                 Err(error) => return Err(not_bound(*host, https_port, &error)),
             }
         }
-        let speaks = match &tls {
-            Some(_) if config.force_redirect => Speaks::Redirect(https_port),
-            Some(acceptor) => Speaks::Both(acceptor.clone()),
-            None => Speaks::Plain,
+        let speaks = if config.force_redirect {
+            Speaks::Redirect(https_port, tls.clone())
+        } else {
+            Speaks::Both(tls.clone())
         };
         let bound = bind(*host, port);
         match bound {
@@ -216,29 +222,6 @@ async fn bind_metrics(app: &App) -> Result<Option<TcpListener>, BootError> {
         }
         Err(error) => Err(not_bound(address.ip(), address.port(), &error)),
     }
-}
-
-/// What a person may type into a phone: private IPv4 addresses first.
-fn urls_for(listen: &[SocketAddr], tls: bool) -> Vec<String> {
-    let mut hosts: Vec<SocketAddr> = Vec::new();
-    for address in listen {
-        if !address.ip().is_unspecified() {
-            hosts.push(*address);
-            continue;
-        }
-        let own = if_addrs::get_if_addrs().unwrap_or_default();
-        let usable = own.into_iter().filter(|own| !own.is_loopback() && !own.is_link_local());
-        let same_kind = usable.map(|own| own.ip()).filter(|ip| ip.is_ipv4() == address.is_ipv4());
-        hosts.extend(same_kind.map(|ip| SocketAddr::new(ip, address.port())));
-    }
-    hosts.sort_by_key(|host| (host.is_ipv6(), !is_private(host.ip())));
-    hosts.dedup();
-    hosts
-        .into_iter()
-        .map(|host| {
-            format!("{}://{host}", if tls && !is_private(host.ip()) { "https" } else { "http" })
-        })
-        .collect()
 }
 
 /// What a person at a terminal wants to know first.

@@ -64,6 +64,10 @@ pub struct Plans {
 )]
 pub struct Config {
     pub data_dir: PathBuf,
+    pub server_name: Option<String>,
+    pub public_url: Option<String>,
+    pub overdue_days: i64,
+    pub discovery: bool,
     pub hosts: Vec<IpAddr>,
     pub hosts_are_explicit: bool,
     pub port: u16,
@@ -142,6 +146,10 @@ impl Config {
         }
         Ok(Self {
             data_dir: data_dir.to_owned(),
+            server_name: r.find("server.name").map(|name| name.trim().to_owned()),
+            public_url: r.find("server.public_url").map(public_url).transpose()?,
+            overdue_days: r.parse("sync.overdue_days", "a number of days")?,
+            discovery: r.switch("discovery.enabled")?,
             hosts: r.list("listen.host", |text| text.parse().ok(), "addresses")?,
             hosts_are_explicit: resolved.is_set("listen.host"),
             port: r.parse("listen.port", "a port")?,
@@ -206,6 +214,21 @@ impl Config {
                 other => return Err(wrong("log.format", other, "human, json or auto")),
             },
         })
+    }
+}
+
+/// `https://photos.example.org` from whatever spelling of it; a path would never reach us.
+fn public_url(typed: &str) -> Result<String, ConfigError> {
+    let refuse =
+        || wrong("server.public_url", typed, "an address such as https://photos.example.org");
+    let uri: axum::http::Uri = typed.trim().parse().map_err(|_| refuse())?;
+    match (uri.scheme_str(), uri.authority(), uri.path(), uri.query()) {
+        (Some(scheme @ ("http" | "https")), Some(authority), "/", None)
+            if !authority.as_str().contains('@') =>
+        {
+            Ok(format!("{scheme}://{authority}"))
+        }
+        _ => Err(refuse()),
     }
 }
 
@@ -331,6 +354,25 @@ mod tests {
                 .plans
                 .enabled
         );
+    }
+
+    #[test]
+    fn a_public_address_is_a_scheme_and_a_host_and_nothing_else() {
+        let of = |text| parse(&[("server.public_url", text)]).map(|config| config.public_url);
+        assert_eq!(
+            of("https://a.example:8443/").unwrap().as_deref(),
+            Some("https://a.example:8443")
+        );
+        assert_eq!(of("").unwrap(), None);
+        for wrong in [
+            "a.example",
+            "ftp://a.example",
+            "https://a.example/photos",
+            "https://u:p@a",
+            "https://",
+        ] {
+            assert!(of(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

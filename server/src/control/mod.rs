@@ -3,12 +3,15 @@
 
 pub mod remote;
 
+use photosync_protocol::v2::session::PairingOffer;
 use serde::{Deserialize, Serialize};
 
 use crate::accounts::{self, queries::Account};
 use crate::boot::App;
 use crate::clock::{DAY_MS, iso_utc};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::library;
+use crate::pairing;
 use crate::upkeep::{check, trash};
 
 /// A command. Passwords travel only over loopback, under the control token.
@@ -24,22 +27,27 @@ pub enum Command {
     UserRemove { email: String },
     UserRestore { email: String },
     UserInvite { email: String },
+    Pair { email: String },
+    Trash { email: String, names: Vec<String> },
     TrashRestore { email: String },
     Check { read_bytes: bool },
 }
 
 /// What a command says when it is done.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 pub struct Outcome {
     /// For people.
     pub text: String,
     /// Whether `check` found disagreements.
     pub disagreements: bool,
+    /// The offer that `pair` made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offer: Option<PairingOffer>,
 }
 
 impl Outcome {
     fn said(text: impl Into<String>) -> Self {
-        Self { text: text.into(), disagreements: false }
+        Self { text: text.into(), disagreements: false, offer: None }
     }
 }
 
@@ -94,6 +102,32 @@ pub async fn execute(app: &App, command: Command) -> Result<Outcome> {
             let email = accounts::invite(app, &email).await?;
             Ok(Outcome::said(format!("{email} may register now")))
         }
+        Command::Pair { email } => {
+            let account = accounts::get_by_email(app, &email).await?;
+            if account.disabled {
+                return Err(Error::bad_request(format!("{} is disabled", account.email)));
+            }
+            if app.presence.listening().is_empty() {
+                let message = "no server is running on this data; start it first";
+                return Err(Error::bad_request(message));
+            }
+            let offer = pairing::offer(app, account.account_uuid).await?;
+            let urls = pairing::presence::native_urls(app);
+            let text = if urls.is_empty() {
+                "This machine has no network address another device could reach.".to_owned()
+            } else {
+                format!("Address to type: {}", urls.join(", "))
+            };
+            Ok(Outcome { offer: Some(offer), ..Outcome::said(text) })
+        }
+        Command::Trash { email, names } => {
+            let account = accounts::get_by_email(app, &email).await?;
+            let files = library::delete_names(app, account.account_uuid, &names).await?;
+            Ok(Outcome::said(format!(
+                "{files} files of {} are in the trash for {} days; `trash-restore {}` brings everything back",
+                account.email, app.config.trash_days, account.email
+            )))
+        }
         Command::TrashRestore { email } => {
             let account = accounts::get_by_email(app, &email).await?;
             let since_ms = app.clock.now_ms() - app.config.trash_days * DAY_MS;
@@ -114,7 +148,7 @@ pub async fn execute(app: &App, command: Command) -> Result<Outcome> {
                 "{} entries and {} files compared, {found} disagreements",
                 report.assets, report.files
             );
-            Ok(Outcome { text, disagreements: found > 0 })
+            Ok(Outcome { disagreements: found > 0, ..Outcome::said(text) })
         }
     }
 }

@@ -18,8 +18,19 @@ use crate::error::{Error, Result};
 pub struct Peer {
     /// Address of the other end of the connection.
     pub address: IpAddr,
-    /// Whether the connection is encrypted.
-    pub tls: bool,
+    /// How the connection is encrypted.
+    pub encryption: Encryption,
+}
+
+/// How a connection is encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encryption {
+    /// Not at all.
+    None,
+    /// TLS with the self-signed certificate of the identity key, which browsers do not trust.
+    Identity,
+    /// TLS with the configured certificate.
+    Certificate,
 }
 
 /// Signs that somebody else is behind the address: a proxy's headers, and the origin of a web page, which may be

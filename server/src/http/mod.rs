@@ -24,9 +24,10 @@ use crate::error::Error;
 use crate::legacy::{accounts, files as originals, relay};
 use crate::library::routes as library;
 use crate::metrics::RequestLabels;
+use crate::pairing::routes as pairing;
 use crate::upkeep;
 use crate::uploads::routes as uploads;
-use extract::Peer;
+use extract::{Encryption, Peer};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -69,8 +70,22 @@ pub fn router(app: &App) -> Router {
         .route("/api/cloud/device-state", get(relay::get_device_state).put(relay::put_device_state))
         .route("/api/v2/session", post(sessions::sign_in).delete(sessions::sign_out))
         .route("/api/v2/session/refresh", post(sessions::refresh))
-        .route("/api/v2/library/assets", put(uploads::put_asset))
+        .route("/api/v2/server", get(pairing::describe))
+        .route("/api/v2/pairing", post(pairing::offer))
+        .route("/api/v2/pairing/claim", post(pairing::claim))
+        .route("/api/v2/endpoints", get(pairing::endpoints))
+        .route("/api/v2/devices", get(sessions::list_devices))
+        .route("/api/v2/devices/{id}", delete(sessions::revoke_device))
+        .route(
+            "/api/v2/devices/{id}/upload-token",
+            post(sessions::issue_upload_token).delete(sessions::revoke_upload_token),
+        )
         .merge(crate::uploads::tus::routes::routes(app))
+        .route("/api/v2/library/assets", put(uploads::put_asset).get(library::list_assets))
+        .route("/api/v2/library/assets/{id}", get(library::get_asset))
+        .route("/api/v2/library/assets/{id}/original", get(library::get_original))
+        .route("/api/v2/library/receipts", post(library::receipts))
+        .route("/api/v2/library/changes", get(library::list_changes))
         .route("/api/v2/library/missing", post(library::missing))
         .route("/api/v2/library/sync", post(library::sync))
         .route("/api/v2/library/forget", post(library::forget))
@@ -112,7 +127,11 @@ async fn edge(State(app): State<App>, request: Request, next: Next) -> Response 
     let method = request.method().clone();
     let route =
         request.extensions().get::<MatchedPath>().map_or("(none)", MatchedPath::as_str).to_owned();
-    let tls = request.extensions().get::<Peer>().is_some_and(|peer| peer.tls);
+    // Over the identity's certificate it would lock browsers out, who cannot trust that one.
+    let strict = request
+        .extensions()
+        .get::<Peer>()
+        .is_some_and(|peer| peer.encryption == Encryption::Certificate);
     let open_to_pages = is_version_1(request.uri().path());
     let preflight = method == Method::OPTIONS && open_to_pages;
     let wanted_headers = request.headers().get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
@@ -130,7 +149,7 @@ async fn edge(State(app): State<App>, request: Request, next: Next) -> Response 
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
-    if tls {
+    if strict {
         headers.insert(
             header::STRICT_TRANSPORT_SECURITY,
             HeaderValue::from_static("max-age=31536000"),
