@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Body of every error below `/api`. Old clients read `error` only.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ErrorBody {
     /// A sentence for people. No client may match on it.
     pub error: String,

@@ -10,5 +10,6 @@ pub mod digest;
 pub mod error;
 pub mod names;
 pub mod process;
+pub mod sidecars;
 pub mod v1;
 pub mod v2;

@@ -65,8 +65,12 @@ exit_codes! {
     Unexpected = 1;
     /// `check` found disagreements between index and disk.
     Disagreements = 3;
+    /// Some files could not be backed up, restored or verified; each was named with its reason, all others are done (client).
+    Incomplete = 4;
     /// The command line was not understood.
     Usage = 64;
+    /// The server cannot be reached, or does not answer; the next run goes on where this one stopped (client).
+    Unreachable = 68;
     /// The port is taken.
     PortTaken = 69;
     /// Another server holds this data.
@@ -75,6 +79,8 @@ exit_codes! {
     Storage = 74;
     /// Restart me.
     Restart = 75;
+    /// The server shows another key than the one this device trusts; nothing was sent (client).
+    WrongServer = 76;
     /// Sign-in refused (client).
     SignInRefused = 77;
     /// The configuration is wrong.

@@ -27,6 +27,7 @@ use crate::library::settled::Sets;
 use crate::metrics::Metrics;
 use crate::pairing::presence::Presence;
 use crate::secrets::Secrets;
+use crate::upkeep::verify::Verifier;
 use crate::uploads::reservations::{Names, Stripes};
 use crate::uploads::tus::{self, Registry};
 
@@ -59,6 +60,7 @@ pub struct AppState {
     pub tus: Registry,
     pub pages: Cursors,
     pub sets: Sets,
+    pub verifier: Verifier,
     pub metrics: Metrics,
     /// Manifests are the only large bodies held in memory: two at once.
     pub manifest_bodies: Semaphore,
@@ -252,6 +254,7 @@ pub async fn boot(config: Config, options: BootOptions) -> Result<App, BootError
         tus: Registry::default(),
         pages: Cursors::default(),
         sets: Sets::default(),
+        verifier: Verifier::default(),
         metrics: Metrics::default(),
         manifest_bodies: Semaphore::new(2),
         upkeep: Notify::new(),

@@ -13,6 +13,7 @@ pub const MAX_ALBUMS: usize = 64;
 
 /// Everything a device may say about one file. Absent means "not said".
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct Claims {
     /// When it was taken.
@@ -40,6 +41,7 @@ pub struct Claims {
 
 /// A capture time as a camera knows it: the wall clock, and the offset only if something said so.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Captured {
     /// `YYYY-MM-DDTHH:MM:SS`, with up to nine digits of a second, of the clock on the wall.
     pub local: String,
@@ -52,6 +54,7 @@ pub struct Captured {
 
 /// Where a capture time comes from, most trustworthy first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum CaptureSource {
     /// The device's photo library.
@@ -84,6 +87,7 @@ impl CaptureSource {
 
 /// Says that two files are one picture.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Pair {
     /// The same for both halves, unique on the device.
     pub id: String,
@@ -93,6 +97,7 @@ pub struct Pair {
 
 /// Half of a Live or Motion Photo.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum PairRole {
     /// The still picture.

@@ -30,6 +30,7 @@ pub const MAX_PAGE_ROWS: i64 = 1000;
 
 /// `GET /api/v2/server`, without signing in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ServerAnswer {
     /// What the operator calls this server; the host name by default.
     pub name: String,
@@ -51,6 +52,7 @@ pub struct ServerAnswer {
 
 /// What a server takes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Limits {
     /// Digests in one request.
     pub max_digests: usize,
@@ -63,6 +65,7 @@ pub struct Limits {
 
 /// How sure a server is of a file. The one vocabulary of the API, the tray and the web.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Safety {
     /// The server has heard of it, and does not have it whole: missing, damaged, or deleted by a person.
@@ -77,6 +80,7 @@ pub enum Safety {
 
 /// Answer of `PUT /api/v2/library/assets`: 201 if the bytes are new here, 200 if they were held already.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AssetAnswer {
     /// Id of the asset.
     pub id: String,
@@ -90,6 +94,7 @@ pub struct AssetAnswer {
 
 /// One held asset in a listing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AssetRow {
     /// Id of the asset.
     pub id: String,
@@ -113,6 +118,7 @@ pub struct AssetRow {
 
 /// `GET /api/v2/library/assets?after=&limit=`: held assets in order of arrival.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AssetPage {
     /// The rows.
     pub assets: Vec<AssetRow>,
@@ -125,6 +131,7 @@ pub struct AssetPage {
 
 /// What happened to an asset, as its state now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ChangeKind {
     /// It is held (new, back from the trash, or healed).
@@ -139,6 +146,7 @@ pub enum ChangeKind {
 
 /// One asset that changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Change {
     /// Id of the asset.
     pub id: String,
@@ -157,6 +165,7 @@ pub struct Change {
 /// `GET /api/v2/library/changes?since=&limit=`: without `since`, everything that is. An asset that changed often is
 /// there once, with its last state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Changes {
     /// The changes, oldest first.
     pub changes: Vec<Change>,

@@ -32,6 +32,7 @@ pub const ENDPOINTS_DOMAIN: &[u8] = b"photosync-endpoints-v1\0";
 
 /// `POST /api/v2/session`
 #[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SignIn {
     /// As typed.
     pub email: String,
@@ -46,6 +47,7 @@ pub struct SignIn {
 
 /// A device that is signed in now. Answer of `session`, `session/refresh` and `pairing/claim`.
 #[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Session {
     /// Whose library it is.
     pub account_uuid: String,
@@ -65,6 +67,7 @@ pub struct Session {
 
 /// `POST /api/v2/session/refresh`
 #[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Refresh {
     /// The last one this device got.
     pub refresh_token: String,
@@ -72,6 +75,7 @@ pub struct Refresh {
 
 /// A device of the account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Device {
     /// Its id.
     pub id: String,
@@ -94,6 +98,7 @@ pub struct Device {
 
 /// `GET /api/v2/devices`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Devices {
     /// The devices that are signed in, last seen first.
     pub devices: Vec<Device>,
@@ -101,6 +106,7 @@ pub struct Devices {
 
 /// Answer of `POST /api/v2/devices/{id}/upload-token`. A new one ends the one before.
 #[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct UploadToken {
     /// Adds assets and asks what is missing; nothing else.
     pub upload_token: String,
@@ -110,6 +116,7 @@ pub struct UploadToken {
 
 /// `POST /api/v2/pairing` (a signed-in device) or `photosync-server pair EMAIL`.
 #[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PairingOffer {
     /// 8 characters of [`PAIRING_ALPHABET`], for typing.
     pub code: String,
@@ -121,6 +128,7 @@ pub struct PairingOffer {
 
 /// What the QR code says. The first five keys are the reference's. Scanning by a later old app is untested.
 #[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct QrPayload {
     /// [`QR_TYPE`].
     #[serde(rename = "type")]
@@ -146,6 +154,7 @@ pub struct QrPayload {
 
 /// `POST /api/v2/pairing/claim`, without signing in: one of `code` and `token`.
 #[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PairingClaim {
     /// As typed: blanks, dashes and lower case are forgiven, as are `O` for 0 and `I`, `L` for 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -175,6 +184,7 @@ pub fn normalise_code(typed: &str) -> Option<String> {
 /// `GET /api/v2/endpoints`: where this server can be reached, signed, so that a client that moves between networks
 /// knows it is the same one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SignedEndpoints {
     /// JSON text of an [`Endpoints`], exactly as signed.
     pub payload: String,
@@ -186,6 +196,7 @@ pub struct SignedEndpoints {
 
 /// What is signed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Endpoints {
     /// Id of the server.
     pub server_id: String,
@@ -197,6 +208,7 @@ pub struct Endpoints {
 
 /// One address.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Endpoint {
     /// From where it works.
     pub kind: EndpointKind,
@@ -206,6 +218,7 @@ pub struct Endpoint {
 
 /// From where an address works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum EndpointKind {
     /// In the server's own network.

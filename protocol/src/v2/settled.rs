@@ -54,6 +54,7 @@ impl Presence {
 ///
 /// It is no defence against a device that lies: it could only hide its own photos from its own backup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Tally {
     /// How many.
     pub count: u64,
@@ -63,6 +64,8 @@ pub struct Tally {
 
 /// 256-bit number that wraps around.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", schema(value_type = String))]
 pub struct Sum(pub [u8; 32]);
 
 impl Tally {
@@ -118,6 +121,7 @@ impl<'de> Deserialize<'de> for Sum {
 
 /// `POST /api/v2/library/receipts`
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ReceiptsRequest {
     /// At most [`super::MAX_DIGESTS`].
     pub digests: Vec<Digest>,
@@ -125,6 +129,7 @@ pub struct ReceiptsRequest {
 
 /// Its answer, in the order of the request.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Receipts {
     /// One for each digest.
     pub receipts: Vec<FileSafety>,
@@ -134,6 +139,7 @@ pub struct Receipts {
 
 /// How sure the server is of one file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct FileSafety {
     /// Which file.
     pub digest: Digest,
@@ -147,6 +153,7 @@ pub struct FileSafety {
 /// A signed statement about the past: at `verified_at_ms` the server read these bytes back from its disk and their
 /// hash was right. The client judges how old is too old.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Receipt {
     /// Fingerprint of the server's identity key.
     pub fingerprint: String,

@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 
-use crate::clock::DAY_MS;
 use crate::config::RegistrationMode;
 
 /// Shortest password a new account may have, in characters: the old clients' own rule for resets.
@@ -46,10 +45,10 @@ pub fn registration_for(mode: RegistrationMode, address: IpAddr, forwarded: bool
     }
 }
 
-/// Whether a device's last complete inventory (or, before the first one, its first sign-in) is too long ago. 0 days
-/// means that it never is.
-pub fn is_overdue(since_ms: i64, now_ms: i64, overdue_days: i64) -> bool {
-    overdue_days > 0 && now_ms.saturating_sub(since_ms) > overdue_days.saturating_mul(DAY_MS)
+/// Whether a device's last complete inventory (or, before the first one, its first sign-in) is longer ago than `limit_ms`.
+/// A limit of 0 means that it never is.
+pub fn is_overdue(since_ms: i64, now_ms: i64, limit_ms: i64) -> bool {
+    limit_ms > 0 && now_ms.saturating_sub(since_ms) > limit_ms
 }
 
 /// A plan size old clients may ask for, in GB; anything else is ignored.
@@ -93,8 +92,8 @@ mod tests {
 
     #[test]
     fn a_device_is_overdue_after_the_last_day_not_on_it() {
-        assert!(!is_overdue(5, 5 + 7 * DAY_MS, 7));
-        assert!(is_overdue(5, 6 + 7 * DAY_MS, 7));
+        assert!(!is_overdue(5, 12, 7));
+        assert!(is_overdue(5, 13, 7));
         assert!(!is_overdue(5, i64::MAX, 0));
         assert!(!is_overdue(10, 5, 7), "a clock that was set back");
     }

@@ -57,9 +57,16 @@ pub enum Action {
         /// Whose
         email: String,
     },
-    /// Bring back everything a device deleted, while the trash period lasts
-    #[command(name = "trash-restore")]
+    /// Move files to the trash, for the person whose they are; devices do not send them again by themselves
     Trash {
+        /// Whose
+        email: String,
+        /// Names as they are listed
+        #[arg(required = true, value_name = "NAME")]
+        names: Vec<String>,
+    },
+    /// Bring back everything that is in the trash, while the trash period lasts
+    TrashRestore {
         /// Whose
         email: String,
     },

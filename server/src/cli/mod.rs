@@ -77,7 +77,12 @@ fn act(parsed: Parsed) -> Result<Exit, BootError> {
             Action::Check { read } => command(config, Command::Check { read_bytes: read }).await,
             Action::User { action } => command(config, user_command(action)?).await,
             Action::Pair { email } => command(config, Command::Pair { email }).await,
-            Action::Trash { email } => command(config, Command::TrashRestore { email }).await,
+            Action::Trash { email, names } => {
+                command(config, Command::Trash { email, names }).await
+            }
+            Action::TrashRestore { email } => {
+                command(config, Command::TrashRestore { email }).await
+            }
             Action::Config { .. } => Ok(Exit::Success),
         }
     });

@@ -10,6 +10,7 @@ use crate::accounts::{self, queries::Account};
 use crate::boot::App;
 use crate::clock::{DAY_MS, iso_utc};
 use crate::error::{Error, Result};
+use crate::library;
 use crate::pairing;
 use crate::upkeep::{check, trash};
 
@@ -27,6 +28,7 @@ pub enum Command {
     UserRestore { email: String },
     UserInvite { email: String },
     Pair { email: String },
+    Trash { email: String, names: Vec<String> },
     TrashRestore { email: String },
     Check { read_bytes: bool },
 }
@@ -117,6 +119,14 @@ pub async fn execute(app: &App, command: Command) -> Result<Outcome> {
                 format!("Address to type: {}", urls.join(", "))
             };
             Ok(Outcome { offer: Some(offer), ..Outcome::said(text) })
+        }
+        Command::Trash { email, names } => {
+            let account = accounts::get_by_email(app, &email).await?;
+            let files = library::delete_names(app, account.account_uuid, &names).await?;
+            Ok(Outcome::said(format!(
+                "{files} files of {} are in the trash for {} days; `trash-restore {}` brings everything back",
+                account.email, app.config.trash_days, account.email
+            )))
         }
         Command::TrashRestore { email } => {
             let account = accounts::get_by_email(app, &email).await?;

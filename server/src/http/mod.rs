@@ -80,8 +80,12 @@ pub fn router(app: &App) -> Router {
             "/api/v2/devices/{id}/upload-token",
             post(sessions::issue_upload_token).delete(sessions::revoke_upload_token),
         )
-        .route("/api/v2/library/assets", put(uploads::put_asset))
         .merge(crate::uploads::tus::routes::routes(app))
+        .route("/api/v2/library/assets", put(uploads::put_asset).get(library::list_assets))
+        .route("/api/v2/library/assets/{id}", get(library::get_asset))
+        .route("/api/v2/library/assets/{id}/original", get(library::get_original))
+        .route("/api/v2/library/receipts", post(library::receipts))
+        .route("/api/v2/library/changes", get(library::list_changes))
         .route("/api/v2/library/missing", post(library::missing))
         .route("/api/v2/library/sync", post(library::sync))
         .route("/api/v2/library/forget", post(library::forget))

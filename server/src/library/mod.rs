@@ -3,8 +3,11 @@
 //! Held = whole, not in the trash, not quarantined. Listings show held assets and nothing else.
 
 pub mod cursors;
+pub mod listing;
 pub mod queries;
+pub mod receipts;
 pub mod routes;
+pub mod rules;
 pub mod settled;
 #[cfg(test)]
 mod tests;
@@ -161,6 +164,25 @@ pub async fn purge(app: &App, account: Uuid) -> Result<i64> {
     tracing::warn!(%account, files, days, "a device emptied its library; `trash restore` brings it back until the trash period is over");
     app.wake_upkeep();
     Ok(files)
+}
+
+/// Moves held assets to the trash by their listed names, all of them or, if one is not there, none. Returns how many.
+pub async fn delete_names(app: &App, account: Uuid, names: &[String]) -> Result<usize> {
+    let mut found = std::collections::BTreeSet::new();
+    for name in names {
+        let fold = fold_key(name);
+        let asset = app.db.read(move |tx| queries::find_listed_by_name(tx, account, &fold)).await?;
+        let Some(asset) = asset.filter(|asset| asset.name == *name) else {
+            return Err(Error::not_found(format!(
+                "there is no file of the name {name}; nothing was deleted"
+            )));
+        };
+        found.insert(asset.asset_id);
+    }
+    for asset_id in &found {
+        delete_by_person(app, account, asset_id).await?;
+    }
+    Ok(found.len())
 }
 
 /// Moves one held asset to the trash because a person said so. Devices that ask are told that it was deleted, and do

@@ -1,5 +1,7 @@
 //! The SQL of assets: their rows and every change of their state.
 
+pub mod pages;
+pub mod safety;
 pub mod settled;
 
 use photosync_protocol::digest::Digest;
@@ -40,6 +42,8 @@ macro_rules! asset_query {
         )
     };
 }
+
+use asset_query;
 
 fn asset(row: &Row) -> DbResult<Asset> {
     Ok(Asset {

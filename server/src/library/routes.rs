@@ -1,26 +1,32 @@
 //! Native routes about the library: what is missing, what is settled, listings, originals, changes and receipts.
 
 use axum::Json;
-use axum::body::Body;
-use axum::extract::State;
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use futures_util::stream;
 use photosync_protocol::digest::Digest;
-use photosync_protocol::v2::MAX_DIGESTS;
+use photosync_protocol::error::ErrorCode;
 use photosync_protocol::v2::settled::{
-    DIGESTS_TYPE, MAX_NEGENTROPY_BYTES, NEGENTROPY_TYPE, Presence, Tally,
+    DIGESTS_TYPE, MAX_NEGENTROPY_BYTES, NEGENTROPY_TYPE, Presence, ReceiptsRequest, Tally,
 };
+use photosync_protocol::v2::{AssetPage, AssetRow, Changes, MAX_DIGESTS, MAX_PAGE_ROWS, Safety};
+use uuid::Uuid;
 
-use super::settled;
-use crate::accounts::native::Uploader;
+use super::{STEP_ROWS, listing, receipts, settled};
+use crate::accounts::native::{Member, Uploader};
 use crate::boot::App;
 use crate::error::{Error, Result};
 use crate::http::body::{read_bytes, read_json};
+use crate::http::files::{FileAnswer, answer};
 
 /// Length of a raw SHA-256.
 const DIGEST_BYTES: usize = 32;
 /// Longest JSON tally: about 100 bytes, and room for keys that are added later.
 const MAX_TALLY_BYTES: usize = 4096;
+/// Longest request for receipts: [`MAX_DIGESTS`] of 64 digits with quotes and comma, and room for blanks.
+const MAX_RECEIPTS_BODY_BYTES: usize = 8 * 1024 * 1024;
 
 /// `POST /api/v2/library/missing`: N × 32 bytes in, N bytes out.
 pub async fn missing(
@@ -65,6 +71,126 @@ pub async fn forget(
     let digests = read_digests(&app, &headers, body).await?;
     settled::forget(&app, &uploader, &digests).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// `GET /api/v2/library/assets?after=&limit=`: held assets in order of arrival.
+pub async fn list_assets(
+    State(app): State<App>,
+    member: Member,
+    RawQuery(query): RawQuery,
+) -> Result<Json<AssetPage>> {
+    let (after, limit) = read_page(query.as_deref(), "after")?;
+    listing::list_assets(&app, member.account, after.as_deref(), limit).await.map(Json)
+}
+
+/// `GET /api/v2/library/assets/{id}`
+pub async fn get_asset(
+    State(app): State<App>,
+    member: Member,
+    Path(id): Path<String>,
+) -> Result<Json<AssetRow>> {
+    listing::get_asset(&app, member.account, &id).await.map(Json)
+}
+
+/// `GET` or `HEAD /api/v2/library/assets/{id}/original`
+pub async fn get_original(
+    State(app): State<App>,
+    member: Member,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response> {
+    let original = listing::open_by_id(&app, member.account, &id).await?;
+    let asset = original.asset;
+    let found = FileAnswer {
+        file: original.file,
+        size_bytes: u64::try_from(asset.size_bytes).unwrap_or(0),
+        media_type: asset.media_type,
+        name: Some(asset.name),
+        modified_ms: asset.arrived_at_ms,
+        tag: hex::encode(asset.digest),
+    };
+    answer(&headers, found)
+}
+
+/// `GET /api/v2/library/changes?since=&limit=`
+pub async fn list_changes(
+    State(app): State<App>,
+    member: Member,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Changes>> {
+    let (since, limit) = read_page(query.as_deref(), "since")?;
+    listing::list_changes(&app, member.account, since.as_deref(), limit).await.map(Json)
+}
+
+/// `POST /api/v2/library/receipts`: how sure the server is of each file, streamed in the order of the question.
+pub async fn receipts(
+    State(app): State<App>,
+    member: Member,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response> {
+    let asked: ReceiptsRequest = read_json(&app, &headers, body, MAX_RECEIPTS_BODY_BYTES).await?;
+    if asked.digests.len() > MAX_DIGESTS {
+        let message = "a request for receipts names at most 100,000 digests";
+        return Err(Error::new(ErrorCode::TooLarge, message).with("maxDigests", MAX_DIGESTS));
+    }
+    receipts::prepare(&app, member.account, &asked.digests).await?;
+    let kind = HeaderValue::from_static("application/json");
+    let text = stream_receipts(app, member.account, asked.digests);
+    Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
+}
+
+/// The JSON of [`Receipts`], a step at a time: a hundred thousand signed receipts are 50 MB.
+///
+/// [`Receipts`]: photosync_protocol::v2::settled::Receipts
+fn stream_receipts(app: App, account: Uuid, digests: Vec<Digest>) -> Body {
+    struct Left {
+        digests: Vec<Digest>,
+        told: usize,
+        queued: u64,
+    }
+    let start = Left { digests, told: 0, queued: 0 };
+    Body::from_stream(stream::try_unfold(Some(start), move |left| {
+        let app = app.clone();
+        async move {
+            let Some(mut left) = left else { return Ok::<_, std::io::Error>(None) };
+            let mut text = String::from(if left.told == 0 { "{\"receipts\":[" } else { "" });
+            let end = left.digests.len().min(left.told + STEP_ROWS as usize);
+            let step = left.digests[left.told..end].to_vec();
+            let told = receipts::list(&app, account, step).await.map_err(std::io::Error::other)?;
+            for (index, safety) in told.iter().enumerate() {
+                if left.told + index > 0 {
+                    text.push(',');
+                }
+                text += &serde_json::to_string(safety).map_err(std::io::Error::other)?;
+                left.queued += u64::from(safety.state == Safety::Received);
+            }
+            left.told = end;
+            if end < left.digests.len() {
+                return Ok(Some((Bytes::from(text), Some(left))));
+            }
+            text += &format!("],\"queued\":{}}}", left.queued);
+            Ok(Some((Bytes::from(text), None)))
+        }
+    }))
+}
+
+/// The cursor, if one was sent, and the number of rows: at most [`MAX_PAGE_ROWS`], which is also the default.
+fn read_page(query: Option<&str>, cursor: &str) -> Result<(Option<String>, i64)> {
+    let find = |wanted: &str| {
+        let pairs = query.unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
+        let mut found = pairs.filter(|(key, value)| *key == wanted && !value.is_empty());
+        found.next().map(|(_, value)| value.to_owned())
+    };
+    let limit = match find("limit") {
+        None => MAX_PAGE_ROWS,
+        Some(text) => text
+            .parse::<i64>()
+            .ok()
+            .filter(|limit| *limit > 0)
+            .ok_or_else(|| Error::bad_request("limit must be a number from 1 on"))?,
+    };
+    Ok((find(cursor), limit.min(MAX_PAGE_ROWS)))
 }
 
 /// A body of raw digests, at most [`MAX_DIGESTS`] of them.

@@ -7,19 +7,22 @@ use negentropy::{Id, Negentropy, NegentropyStorageVector};
 use photosync_protocol::digest::Digest;
 use photosync_protocol::v2::claims::Claims;
 use photosync_protocol::v2::settled::{Presence, Sum, Tally};
+use photosync_protocol::v2::{ChangeKind, Changes};
 use proptest::prelude::*;
 use sha2::Digest as _;
 use tempfile::TempDir;
 use uuid::Uuid;
 
 use super::queries::settled::find_current;
-use super::{delete_by_person, purge, quarantine, queries, settled};
+use super::{delete_by_person, listing, purge, quarantine, queries, settled};
 use crate::accounts::native::Uploader;
 use crate::accounts::queries::{NewDevice, store_device};
 use crate::auth::passwords::PasswordCost;
 use crate::boot::{App, BootOptions, boot};
+use crate::clock::{Clock, DAY_MS};
 use crate::config::{self, Config};
 use crate::error::Result;
+use crate::upkeep::trash;
 use crate::uploads::{self, Arrived, Origin};
 
 const FILES: u8 = 12;
@@ -37,7 +40,11 @@ impl Stand {
         let config =
             Config::parse(&config::resolve(&config::Sources::default()).unwrap(), dir.path())
                 .unwrap();
-        let options = BootOptions { password_cost: PasswordCost::CHEAP, ..BootOptions::default() };
+        let options = BootOptions {
+            clock: Clock::manual(1_700_000_000_000),
+            password_cost: PasswordCost::CHEAP,
+            ..BootOptions::default()
+        };
         let app = boot(config, options).await.unwrap();
         let account =
             crate::accounts::add(&app, "alice@example.org", "correct horse".into(), false)
@@ -289,4 +296,141 @@ async fn reconciling_large_sets_finds_every_difference_in_messages_of_bounded_si
     settled::sweep(&stand.app).await.unwrap();
     assert_eq!(stand.settled(0).await.1, BTreeSet::new());
     stand.app.db.close().await;
+}
+
+impl Stand {
+    async fn missing(&self, files: &[u8]) -> Vec<Presence> {
+        let asked: Vec<Digest> = files.iter().map(|file| digest_of(*file)).collect();
+        settled::find_missing(&self.app, &self.devices[0], &asked).await.unwrap()
+    }
+
+    async fn delete(&self, file: u8) {
+        let asset = self.find(file).await.unwrap();
+        delete_by_person(&self.app, self.account(), &asset.asset_id).await.unwrap();
+    }
+
+    /// Lets the trash period end.
+    async fn wait_for_the_end_of_the_trash(&self) {
+        let days = u64::try_from((self.app.config.trash_days + 1) * DAY_MS).unwrap();
+        self.app.clock.advance(std::time::Duration::from_millis(days));
+        trash::tidy(&self.app).await.unwrap();
+    }
+
+    async fn changes(&self, since: Option<&str>, limit: i64) -> Changes {
+        listing::list_changes(&self.app, self.account(), since, limit).await.unwrap()
+    }
+
+    /// What a client knows that follows the feed in pages of `limit` from `since` on.
+    async fn follow(
+        &self,
+        known: &mut BTreeSet<Digest>,
+        mut since: Option<String>,
+        limit: i64,
+    ) -> String {
+        loop {
+            let page = self.changes(since.as_deref(), limit).await;
+            for change in page.changes {
+                match change.kind {
+                    ChangeKind::Held => known.insert(change.digest),
+                    _ => known.remove(&change.digest),
+                };
+            }
+            if !page.more {
+                return page.next;
+            }
+            since = Some(page.next);
+        }
+    }
+
+    async fn held(&self) -> BTreeSet<Digest> {
+        let page = listing::list_assets(&self.app, self.account(), None, 1000).await.unwrap();
+        page.assets.into_iter().map(|row| row.digest).collect()
+    }
+}
+
+#[tokio::test]
+async fn what_a_person_deleted_is_not_asked_for_again_and_what_a_device_purged_is() {
+    let stand = Stand::new().await;
+    for file in [1, 2] {
+        stand.upload(0, file).await;
+    }
+    stand.delete(1).await;
+    assert_eq!(stand.missing(&[1, 2]).await, [Presence::Deleted, Presence::Held]);
+    assert_eq!(stand.settled(0).await.1.len(), 2, "what a person deleted stays settled");
+    purge(&stand.app, stand.account()).await.unwrap();
+    assert_eq!(stand.missing(&[1, 2]).await, [Presence::Deleted, Presence::Missing]);
+    stand.wait_for_the_end_of_the_trash().await;
+    assert_eq!(stand.missing(&[1, 2]).await, [Presence::Deleted, Presence::Missing]);
+    assert_eq!(stand.settled(0).await.1, BTreeSet::from([digest_of(1)]));
+    stand.app.db.close().await;
+}
+
+#[tokio::test]
+async fn bytes_that_a_person_deleted_and_that_arrive_all_the_same_are_held() {
+    let stand = Stand::new().await;
+    stand.upload(0, 1).await;
+    // From the trash, and then again after the trash period.
+    for emptied in [false, true] {
+        stand.delete(1).await;
+        if emptied {
+            stand.wait_for_the_end_of_the_trash().await;
+        }
+        assert!(stand.find(1).await.is_none());
+        stand.upload(1, 1).await;
+        assert!(stand.find(1).await.is_some());
+        assert_eq!(stand.missing(&[1]).await, [Presence::Held]);
+    }
+    // Nothing remembers the person's decision any more: a purge asks for it again.
+    purge(&stand.app, stand.account()).await.unwrap();
+    stand.wait_for_the_end_of_the_trash().await;
+    assert_eq!(stand.missing(&[1]).await, [Presence::Missing]);
+    stand.app.db.close().await;
+}
+
+#[tokio::test]
+async fn restoring_the_trash_undoes_what_a_person_deleted() {
+    let stand = Stand::new().await;
+    stand.upload(0, 1).await;
+    stand.delete(1).await;
+    trash::tidy(&stand.app).await.unwrap();
+    assert_eq!(trash::restore(&stand.app, stand.account(), 0).await.unwrap(), 1);
+    assert_eq!(stand.missing(&[1]).await, [Presence::Held]);
+    purge(&stand.app, stand.account()).await.unwrap();
+    assert_eq!(stand.missing(&[1]).await, [Presence::Missing], "the tombstone is gone too");
+    stand.app.db.close().await;
+}
+
+#[tokio::test]
+async fn a_client_that_follows_the_feed_knows_what_is_held_whatever_the_size_of_its_pages() {
+    for limit in [1, 2, 1000] {
+        let stand = Stand::new().await;
+        for file in 0..6 {
+            stand.upload(0, file).await;
+        }
+        stand.delete(0).await;
+        quarantine(&stand.app, stand.find(1).await.unwrap()).await.unwrap();
+        // A client that begins now is told of nothing that it never had.
+        let first = stand.changes(None, limit).await;
+        assert!(first.changes.iter().all(|change| change.kind == ChangeKind::Held));
+        // While it pages, what it was told goes away.
+        let mut known: BTreeSet<Digest> =
+            first.changes.iter().map(|change| change.digest).collect();
+        stand.delete(2).await;
+        stand.upload(1, 1).await;
+        let next = stand.follow(&mut known, Some(first.next), limit).await;
+        assert_eq!(known, stand.held().await);
+        assert_eq!(stand.changes(Some(&next), limit).await.changes, []);
+        stand.wait_for_the_end_of_the_trash().await;
+        let next = stand.follow(&mut known, Some(next), limit).await;
+        assert_eq!(known, stand.held().await);
+        purge(&stand.app, stand.account()).await.unwrap();
+        stand.upload(0, 3).await;
+        stand.follow(&mut known, Some(next), limit).await;
+        assert_eq!(known, BTreeSet::from([digest_of(3)]));
+        // What is gone for good shows to those who knew it, and not to those who begin.
+        let mut fresh = BTreeSet::new();
+        stand.follow(&mut fresh, None, limit).await;
+        assert_eq!(fresh, known);
+        stand.app.db.close().await;
+    }
 }

@@ -36,7 +36,10 @@ const MAX_LIVE_OFFERS: i64 = 4;
 const QR_VERSION: u32 = 2;
 
 /// What this server can do beyond signing in and taking files.
-const FEATURES: &[&str] = &["pairing", "relay"];
+const FEATURES: &[&str] = &["pairing", "tus", "sync", "relay"];
+
+#[cfg(test)]
+mod tests;
 
 /// What anybody may know about this server.
 pub fn describe(app: &App, caller: Caller) -> ServerAnswer {
@@ -50,8 +53,8 @@ pub fn describe(app: &App, caller: Caller) -> ServerAnswer {
         features: FEATURES.iter().map(|feature| (*feature).to_owned()).collect(),
         limits: Limits {
             max_digests: MAX_DIGESTS,
-            max_body_bytes: None,
-            upload_expires_s: 7 * 86_400,
+            max_body_bytes: app.config.body_bytes,
+            upload_expires_s: u64::try_from(app.config.upload_expires_days).unwrap_or(0) * 86_400,
         },
         registration: match policy {
             Registration::Free => "open",

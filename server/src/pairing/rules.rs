@@ -114,7 +114,7 @@ mod tests {
     fn a_code_uses_all_40_bits_and_survives_being_typed() {
         assert_eq!(code_of([0; 5]), "00000000");
         assert_eq!(code_of([255; 5]), "ZZZZZZZZ");
-        // 0x0123456789 in groups of five bits: 0 4 17 20 11 7 16+... by hand in base 32.
+        // 0x0123456789 in groups of five bits, by hand: 0 4 17 20 10 25 28 9.
         assert_eq!(code_of([0x01, 0x23, 0x45, 0x67, 0x89]), "04HMASW9");
         let code = code_of([7, 11, 200, 31, 99]);
         assert_eq!(normalise_code(&show_code(&code).to_lowercase()), Some(code));

@@ -1,10 +1,11 @@
-//! Looking after what is stored: adopting files without a row, moving and emptying the trash, checking the index
-//! against the disk, and rebuilding it from the folders alone.
+//! Looking after what is stored: adopting files without a row, moving and emptying the trash, reading files back,
+//! checking the index against the disk, and rebuilding it from the folders alone.
 
 pub mod adopt;
 pub mod check;
 pub mod rebuild;
 pub mod trash;
+pub mod verify;
 
 use std::time::Duration;
 
@@ -27,8 +28,13 @@ pub async fn require_ready(app: &App) -> Result<()> {
     Err(Error::new(ErrorCode::StorageFailed, "the storage of the originals is not there"))
 }
 
-/// Runs until it is dropped: adopts what an earlier run left, then keeps the trash.
+/// Runs until it is dropped: adopts what an earlier run left, then keeps the trash. Beside it, files are read back
+/// when somebody asks for receipts.
 pub async fn run(app: App) {
+    tokio::join!(verify::run(app.clone()), keep(app));
+}
+
+async fn keep(app: App) {
     match adopt::adopt_all(&app).await {
         Ok(0) => {}
         Ok(adopted) => tracing::info!(

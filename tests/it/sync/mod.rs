@@ -1,6 +1,10 @@
 //! The native wire, `/api/v2`: what a client that speaks it can rely on.
 
+mod devices;
+mod discovery;
+mod identity;
 mod library;
+mod pairing;
 mod raw;
 mod sessions;
 mod tus;
@@ -13,11 +17,14 @@ use serde_json::{Value, json};
 use crate::stand::{PASSWORD, Person, Stand, text_of};
 
 /// A device signed in at `/api/v2/session`.
+#[derive(Clone)]
 pub(crate) struct Native {
     address: SocketAddr,
     pub(crate) access: String,
     pub(crate) refresh: String,
     pub(crate) device_id: String,
+    /// Of the server's key.
+    pub(crate) fingerprint: String,
 }
 
 impl Native {
@@ -35,6 +42,7 @@ impl Native {
             access: text_of(answer, "access_token"),
             refresh: text_of(answer, "refresh_token"),
             device_id: text_of(answer, "device_id"),
+            fingerprint: text_of(answer, "fingerprint"),
         }
     }
 

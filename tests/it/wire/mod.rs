@@ -6,5 +6,5 @@ mod files;
 mod process;
 mod relay;
 mod routes;
-mod tls;
+pub(crate) mod tls;
 mod uploads;

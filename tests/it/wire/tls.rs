@@ -15,12 +15,12 @@ use photosync_tests::server::{ServerError, ServerProcess};
 use crate::stand::{PASSWORD, Stand, account_uuid};
 
 /// A certificate for 127.0.0.1 that only these tests trust.
-struct Certificate {
+pub(crate) struct Certificate {
     folder: tempfile::TempDir,
 }
 
 impl Certificate {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let this = Certificate { folder };
         let made = Command::new("openssl")
@@ -50,7 +50,7 @@ impl Certificate {
         [("TLS_CERT_PATH", shown(self.cert())), ("TLS_KEY_PATH", shown(self.key()))]
     }
 
-    fn stand(&self, more: &[(&str, &str)]) -> Stand {
+    pub(crate) fn stand(&self, more: &[(&str, &str)]) -> Stand {
         let own = self.settings();
         let mut settings: Vec<(&str, &str)> = own.iter().map(|(k, v)| (*k, v.as_str())).collect();
         settings.extend_from_slice(more);

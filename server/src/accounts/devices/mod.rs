@@ -12,6 +12,7 @@ use super::queries::{NewSession, store_session};
 use super::rules::is_overdue;
 use crate::auth::random_id;
 use crate::boot::App;
+use crate::clock::DAY_MS;
 use crate::error::{Error, Result};
 
 fn no_such_device() -> Error {
@@ -27,7 +28,7 @@ pub async fn list(app: &App, member: &Member) -> Result<Devices> {
         overdue: is_overdue(
             row.inventory_at_ms.unwrap_or(row.created_at_ms),
             now_ms,
-            app.config.overdue_days,
+            app.config.overdue_days.saturating_mul(DAY_MS),
         ),
         id: row.device_id,
         name: row.label,

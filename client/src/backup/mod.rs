@@ -1,0 +1,278 @@
+//! Backup: everything below some folders, newest first, until the server holds it.
+//!
+//! A run looks through the folders, reads only what is new (see [`crate::cache`]), asks the server about what it does
+//! not know to be settled, and sends what is missing. It may be stopped at any point: the next run goes on. One file
+//! that cannot be done is reported and stands in nobody's way; a server that cannot be reached ends the run.
+
+mod claiming;
+mod pipeline;
+mod reading;
+
+pub use claiming::PATH_PREFIX;
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use photosync_protocol::digest::Digest;
+
+use crate::cache::{Cache, Pending};
+use crate::connection::{Connection, now_ms};
+use crate::error::{Error, Result};
+use crate::meter::Meter;
+use crate::profile::Profile;
+use crate::report::{BackupSummary, Event};
+use crate::scan::{self, Root, Rules};
+use crate::settling;
+
+/// Fact in the cache: when a backup last found everything settled, Unix milliseconds.
+pub const LAST_COMPLETE: &str = "last_complete_ms";
+/// Fact in the cache: what was named at the last backup, one path a line.
+pub const LAST_PATHS: &str = "last_paths";
+
+/// Rounds of comparing and sending: the second sends what the server turned out to have lost, the third confirms.
+const MAX_ROUNDS: usize = 3;
+
+/// What to back up, and how.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Files and folders.
+    pub paths: Vec<PathBuf>,
+    /// What is not looked at.
+    pub rules: Rules,
+    /// Files on their way at once.
+    pub parallel: usize,
+    /// Bytes a second over the network.
+    pub limit: Option<u64>,
+}
+
+/// A run.
+pub(crate) struct Run {
+    connection: Arc<Connection>,
+    cache: Arc<Cache>,
+    meter: Arc<Meter>,
+    roots: Arc<Vec<Root>>,
+    parallel: usize,
+    sidecars: claiming::Sidecars,
+    counts: std::sync::Mutex<BackupSummary>,
+    /// Digests of files that failed: they are not tried twice in one run.
+    failed: std::sync::Mutex<HashSet<Digest>>,
+}
+
+/// Runs a backup to its end. The summary is reported also when the run ends early, before the error is answered.
+pub async fn run(
+    connection: Arc<Connection>,
+    profile: &Profile,
+    options: &Options,
+) -> Result<BackupSummary> {
+    let cache = open_cache(profile).await?;
+    let credentials = connection.credentials().await?;
+    cache.belong_to(&format!("{}/{}", credentials.account_uuid, credentials.device_id))?;
+    let paths = options.paths.clone();
+    let roots = blocking(move || scan::roots(&paths)).await?;
+    let run = Arc::new(Run {
+        connection,
+        cache,
+        meter: Arc::new(Meter::new(options.limit)),
+        roots: Arc::new(roots),
+        parallel: options.parallel.max(1),
+        sidecars: claiming::Sidecars::default(),
+        counts: std::sync::Mutex::default(),
+        failed: std::sync::Mutex::default(),
+    });
+    let ticking = run.clone().tick();
+    let ended = run.work(&options.rules).await;
+    ticking.abort();
+    let mut summary = run.summary();
+    summary.elapsed_ms = run.meter.elapsed_ms();
+    summary.sent_bytes = run.meter.wire_bytes();
+    summary.complete = matches!(ended, Ok(true)) && summary.failed_files == 0;
+    if summary.complete {
+        run.cache.put_fact(LAST_COMPLETE, &now_ms().to_string())?;
+    }
+    let mut named = String::new();
+    for root in run.roots.iter() {
+        named.push_str(&root.start.to_string_lossy());
+        named.push('\n');
+    }
+    run.cache.put_fact(LAST_PATHS, &named)?;
+    run.event(&Event::Progress(run.meter.progress()));
+    run.event(&Event::BackupDone(summary.clone()));
+    ended.map(|_| summary)
+}
+
+impl Run {
+    /// Answers whether the server holds everything that was read.
+    async fn work(self: &Arc<Self>, rules: &Rules) -> Result<bool> {
+        let mut pending = self.look(rules).await?;
+        for _ in 0..MAX_ROUNDS {
+            pending.sort_unstable_by(|a, b| {
+                b.file.mtime_ns.cmp(&a.file.mtime_ns).then_with(|| a.file.path.cmp(&b.file.path))
+            });
+            self.meter.expect(
+                pending.len() as u64,
+                pending.iter().map(|pending| pending.file.size_bytes).sum(),
+            );
+            if !pending.is_empty() {
+                self.clone().send_all(std::mem::take(&mut pending)).await?;
+            }
+            match self.compare().await? {
+                Compared::Equal => return Ok(true),
+                Compared::Nothing => return Ok(false),
+                Compared::Wanted(wanted) => pending = wanted,
+            }
+        }
+        Ok(false)
+    }
+
+    /// Looks through the folders; answers what is not known to be settled.
+    async fn look(self: &Arc<Self>, rules: &Rules) -> Result<Vec<Pending>> {
+        let (run, rules) = (self.clone(), rules.clone());
+        let (pending, unreadable) = blocking(move || run.look_blocking(&rules)).await?;
+        for (path, error) in unreadable {
+            self.fail(&path.to_string_lossy(), &error, None);
+        }
+        Ok(pending)
+    }
+
+    #[expect(clippy::type_complexity, reason = "a pair that lives for one line")]
+    fn look_blocking(&self, rules: &Rules) -> Result<(Vec<Pending>, Vec<(PathBuf, Error)>)> {
+        let (mut pending, mut unreadable) = (Vec::new(), Vec::new());
+        let (mut files, mut bytes) = (0, 0);
+        for root in self.roots.iter() {
+            let mut progress = |more_files, more_bytes| {
+                self.event(&Event::Scanning {
+                    files: files + more_files,
+                    bytes: bytes + more_bytes,
+                });
+            };
+            let walk = scan::walk(root, rules, self.connection.stop(), &mut progress)?;
+            let size: u64 = walk.files.iter().map(|file| file.size_bytes).sum();
+            files += walk.files.len() as u64;
+            bytes += size;
+            let unread: Vec<PathBuf> =
+                walk.unreadable.iter().map(|(path, _)| path.clone()).collect();
+            self.count(|counts| {
+                counts.skipped_files += walk.skipped;
+                counts.empty_files += walk.empty;
+            });
+            let (more, _) = self.cache.merge(root, walk.files, &unread)?;
+            pending.extend(more);
+            unreadable.extend(walk.unreadable);
+        }
+        self.count(|counts| (counts.files, counts.bytes) = (files, bytes));
+        let (skipped, empty) = (self.summary().skipped_files, self.summary().empty_files);
+        self.event(&Event::Scanned { files, bytes, skipped, empty });
+        Ok((pending, unreadable))
+    }
+
+    /// Asks whether everything is settled, and if not, what is wanted.
+    async fn compare(self: &Arc<Self>) -> Result<Compared> {
+        let cache = self.cache.clone();
+        let ours = blocking(move || cache.tally()).await?;
+        let mut asked = ours;
+        // Files that failed are not safe. One that could not even be read has no digest: counting it all the same
+        // keeps the server from noting that everything is, and changes nothing else.
+        let failed = self.summary().failed_files;
+        asked.count = asked.count.saturating_add(failed);
+        let Some(theirs) = settling::compare(&self.connection, &asked).await? else {
+            return Ok(Compared::Equal);
+        };
+        if theirs == ours {
+            return Ok(Compared::Nothing);
+        }
+        let cache = self.cache.clone();
+        let digests = blocking(move || cache.digests()).await?;
+        let difference = settling::reconcile(&self.connection, &digests).await?;
+        if !difference.only_there.is_empty() {
+            settling::forget(&self.connection, &difference.only_there).await?;
+        }
+        self.cache.unsettle(&difference.only_here)?;
+        let mut wanted = Vec::new();
+        for digest in difference.only_here {
+            let has_failed = self.failed.lock().is_ok_and(|failed| failed.contains(&digest));
+            if let Some(file) = self.cache.find_file(&digest)?.filter(|_| !has_failed) {
+                wanted.push(Pending { file, digest: Some(digest) });
+            }
+        }
+        if wanted.is_empty() && failed > 0 {
+            return Ok(Compared::Nothing);
+        }
+        // With nothing wanted the server only forgot what is gone: ask once more.
+        Ok(Compared::Wanted(wanted))
+    }
+
+    fn event(&self, event: &Event) {
+        self.connection.report().event(event);
+    }
+
+    fn count(&self, change: impl FnOnce(&mut BackupSummary)) {
+        change(&mut self.counts.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+    }
+
+    fn summary(&self) -> BackupSummary {
+        self.counts.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// One file that cannot be done.
+    fn fail(&self, path: &str, error: &Error, digest: Option<Digest>) {
+        self.count(|counts| counts.failed_files += 1);
+        let mut failed = self.failed.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        failed.extend(digest);
+        drop(failed);
+        self.event(&Event::FileFailed {
+            path: path.to_owned(),
+            code: error.code,
+            reason: error.message.clone(),
+        });
+    }
+
+    /// Reports progress ten times a second until it is aborted.
+    fn tick(self: Arc<Self>) -> tokio::task::JoinHandle<()> {
+        tokio::spawn(async move {
+            let mut ticks = tokio::time::interval(Duration::from_millis(100));
+            loop {
+                ticks.tick().await;
+                self.event(&Event::Progress(self.meter.progress()));
+            }
+        })
+    }
+}
+
+/// What comparing said.
+enum Compared {
+    /// Everything is settled, and the server noted it.
+    Equal,
+    /// Nothing more can be done in this run.
+    Nothing,
+    /// These are to be sent (again).
+    Wanted(Vec<Pending>),
+}
+
+/// Opens the cache of a profile.
+pub async fn open_cache(profile: &Profile) -> Result<Arc<Cache>> {
+    let profile = profile.clone();
+    blocking(move || {
+        profile.create()?;
+        Cache::open(&profile.cache_file()).map(Arc::new)
+    })
+    .await
+}
+
+/// SHA-256 of a file that does not change meanwhile. Blocks.
+pub(crate) fn hash_file(
+    path: &std::path::Path,
+    stop: &tokio_util::sync::CancellationToken,
+) -> Result<Digest> {
+    reading::hash(path, stop).map(|hashed| hashed.digest)
+}
+
+/// Runs blocking work beside the asynchronous tasks.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|cause| Error::unexpected(format!("a task ended unexpectedly: {cause}")))?
+}

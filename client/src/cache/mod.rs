@@ -1,0 +1,294 @@
+//! Which files were hashed, what the server said of them, and receipts to keep: one SQLite file of the profile.
+//!
+//! Nothing here is the only copy of anything: a damaged or newer file is set aside and begun anew, which costs
+//! one reading of all files. Calls block for milliseconds, [`Cache::merge`] longer.
+
+mod queries;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use photosync_protocol::digest::Digest;
+use photosync_protocol::v2::settled::Tally;
+use rusqlite::{Connection, ErrorCode};
+
+use crate::error::{Error, Result};
+use crate::scan::{Found, Root};
+
+/// A file may be written again within the same tick of its clock: a digest computed so soon after the last change is
+/// not believed at the next run. File systems that keep whole seconds tick every two.
+const COARSE_TICK_NS: i64 = 2_000_000_000;
+/// The same for those that keep parts of a second: above the 10 ms a kernel's coarse clock may take.
+const FINE_TICK_NS: i64 = 50_000_000;
+
+/// A row of the cache.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// Bytes of the absolute path.
+    pub path: Vec<u8>,
+    /// Length.
+    pub size_bytes: u64,
+    /// Last change, nanoseconds since 1970.
+    pub mtime_ns: i64,
+    /// Number of the file in its file system; 0 where there is none.
+    pub inode: u64,
+    /// SHA-256, if it was read since.
+    pub digest: Option<Digest>,
+    /// Whether the server has nothing more to get.
+    pub is_settled: bool,
+}
+
+/// What is to be done for a file that was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pending {
+    /// The file as it was found.
+    pub file: Found,
+    /// Its digest, if it is known already.
+    pub digest: Option<Digest>,
+}
+
+/// Numbers for `status`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Counts {
+    /// Different files.
+    pub digests: u64,
+    /// Of these, how many need nothing more.
+    pub settled: u64,
+    /// Files.
+    pub files: u64,
+    /// Their length.
+    pub bytes: u64,
+}
+
+/// The open cache.
+pub struct Cache {
+    db: Mutex<Connection>,
+    path: PathBuf,
+}
+
+impl Cache {
+    /// Opens the cache, or begins a new one.
+    pub fn open(path: &Path) -> Result<Self> {
+        let db = match open(path) {
+            Ok(Some(db)) => db,
+            Ok(None) => anew(path)?,
+            Err(cause) if is_damage(&cause) => anew(path)?,
+            Err(cause) => return Err(Error::storage("open", path, &cause)),
+        };
+        Ok(Self { db: Mutex::new(db), path: path.to_owned() })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Connection> {
+        self.db.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn run<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
+        work(&self.lock()).map_err(|cause| Error::storage("use", &self.path, &cause))
+    }
+
+    fn write<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
+        self.run(|db| {
+            let behaviour = rusqlite::TransactionBehavior::Immediate;
+            let tx = rusqlite::Transaction::new_unchecked(db, behaviour)?;
+            let done = work(&tx)?;
+            tx.commit()?;
+            Ok(done)
+        })
+    }
+
+    /// What the server said belongs to one device of one account: forgets it when another signed in.
+    pub fn belong_to(&self, device: &str) -> Result<()> {
+        self.write(|db| {
+            if queries::find_fact(db, "device")?.as_deref() != Some(device) {
+                queries::unsettle_all(db)?;
+                queries::put_fact(db, "device", device)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Compares what was found below a root with what is known: changed files lose their digest, and vanished ones
+    /// their row, except below `unread` folders, of which nothing is known. Answers the files for which something
+    /// is to be done, and how many need nothing.
+    ///
+    /// `found` must be sorted by path bytes.
+    pub fn merge(
+        &self,
+        root: &Root,
+        found: Vec<Found>,
+        unread: &[PathBuf],
+    ) -> Result<(Vec<Pending>, u64)> {
+        let mut pending = Vec::new();
+        let mut settled = 0;
+        let mut gone = Vec::new();
+        let mut changed = Vec::new();
+        let mut found = found.into_iter().peekable();
+        let mut fresh = |file: Found, pending: &mut Vec<Pending>| {
+            changed.push(file.known(None));
+            pending.push(Pending { file, digest: None });
+        };
+        self.run(|db| {
+            queries::each_file_below(db, &path_bytes(&root.start), |known| {
+                while let Some(new) = found.next_if(|file| *path_bytes(&file.path) < *known.path) {
+                    fresh(new, &mut pending);
+                }
+                match found.next_if(|file| *path_bytes(&file.path) == *known.path) {
+                    Some(file) if !file.is_as(&known) => fresh(file, &mut pending),
+                    Some(_) if known.is_settled => settled += 1,
+                    Some(file) => pending.push(Pending { file, digest: known.digest }),
+                    None => gone.push(known.path),
+                }
+            })
+        })?;
+        for file in found {
+            fresh(file, &mut pending);
+        }
+        gone.retain(|path| {
+            let path = bytes_path(path);
+            !unread.iter().any(|folder| path.starts_with(folder))
+        });
+        if !changed.is_empty() || !gone.is_empty() {
+            self.write(|db| {
+                changed.iter().try_for_each(|file| queries::put_file(db, file))?;
+                gone.iter().try_for_each(|path| queries::remove_file(db, path))
+            })?;
+        }
+        Ok((pending, settled))
+    }
+
+    /// Remembers the digest of a file that was read at `read_at_ns`, unless it is too fresh to be believed later.
+    pub fn record(&self, file: &Found, digest: Digest, read_at_ns: i64) -> Result<()> {
+        let tick = if file.mtime_ns % 1_000_000_000 == 0 { COARSE_TICK_NS } else { FINE_TICK_NS };
+        let is_too_fresh = read_at_ns.saturating_sub(file.mtime_ns) < tick;
+        let mut known = file.known(Some(digest));
+        if is_too_fresh {
+            // A time no file has: the row counts for what this device wants safe, and is read again next time.
+            known.mtime_ns = i64::MIN;
+        }
+        self.run(|db| queries::put_file(db, &known))
+    }
+
+    /// Takes a file out that cannot be read, so that nothing is claimed of it.
+    pub fn forget_file(&self, path: &Path) -> Result<()> {
+        self.run(|db| queries::remove_file(db, &path_bytes(path)))
+    }
+
+    /// Nothing more to do for these.
+    pub fn settle(&self, digests: &[Digest]) -> Result<()> {
+        self.write(|db| digests.iter().try_for_each(|digest| queries::settle(db, digest)))
+    }
+
+    /// The server lost these, or never had them.
+    pub fn unsettle(&self, digests: &[Digest]) -> Result<()> {
+        self.write(|db| digests.iter().try_for_each(|digest| queries::unsettle(db, digest)))
+    }
+
+    /// Count and sum of everything this device wants safe.
+    pub fn tally(&self) -> Result<Tally> {
+        let mut tally = Tally::default();
+        self.run(|db| queries::each_digest(db, |digest| tally.add(&digest)))?;
+        Ok(tally)
+    }
+
+    /// Every different digest, in order.
+    pub fn digests(&self) -> Result<Vec<Digest>> {
+        let mut digests = Vec::new();
+        self.run(|db| queries::each_digest(db, |digest| digests.push(digest)))?;
+        Ok(digests)
+    }
+
+    /// The newest file with that digest.
+    pub fn find_file(&self, digest: &Digest) -> Result<Option<Found>> {
+        let known = self.run(|db| queries::find_file(db, digest))?;
+        Ok(known.map(|known| Found {
+            path: bytes_path(&known.path),
+            size_bytes: known.size_bytes,
+            mtime_ns: known.mtime_ns,
+            inode: known.inode,
+        }))
+    }
+
+    /// The digest of a file, if it is known and the file is as it was.
+    pub fn find_digest(&self, file: &Found) -> Result<Option<Digest>> {
+        let known = self.run(|db| queries::find_known(db, &path_bytes(&file.path)))?;
+        Ok(known.filter(|known| file.is_as(known)).and_then(|known| known.digest))
+    }
+
+    /// Numbers for `status`.
+    pub fn counts(&self) -> Result<Counts> {
+        let (digests, settled, files, bytes) = self.run(queries::counts)?;
+        Ok(Counts { digests, settled, files, bytes })
+    }
+
+    /// Keeps receipts, as (digest, when verified, JSON).
+    pub fn keep_receipts(&self, account: &str, receipts: &[(Digest, i64, String)]) -> Result<()> {
+        self.write(|db| {
+            receipts.iter().try_for_each(|(digest, at_ms, text)| {
+                queries::put_receipt(db, account, digest, *at_ms, text)
+            })
+        })
+    }
+
+    /// The kept receipt, as JSON.
+    pub fn find_receipt(&self, account: &str, digest: &Digest) -> Result<Option<String>> {
+        self.run(|db| queries::find_receipt(db, account, digest))
+    }
+
+    /// How many receipts are kept for an account.
+    pub fn count_receipts(&self, account: &str) -> Result<u64> {
+        self.run(|db| queries::count_receipts(db, account))
+    }
+
+    /// A remembered fact.
+    pub fn find_fact(&self, name: &str) -> Result<Option<String>> {
+        self.run(|db| queries::find_fact(db, name))
+    }
+
+    /// Remembers a fact.
+    pub fn put_fact(&self, name: &str, value: &str) -> Result<()> {
+        self.run(|db| queries::put_fact(db, name, value))
+    }
+}
+
+fn open(path: &Path) -> rusqlite::Result<Option<Connection>> {
+    let db = Connection::open(path)?;
+    Ok(queries::prepare(&db)?.then_some(db))
+}
+
+fn anew(path: &Path) -> Result<Connection> {
+    let aside = path.with_extension("db.old");
+    std::fs::rename(path, &aside).map_err(|cause| Error::storage("set aside", path, &cause))?;
+    for ending in ["-wal", "-shm"] {
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(ending);
+        let _ = std::fs::remove_file(beside);
+    }
+    match open(path) {
+        Ok(Some(db)) => Ok(db),
+        Ok(None) => Err(Error::storage("make", path, &"its layout is not the one just written")),
+        Err(cause) => Err(Error::storage("make", path, &cause)),
+    }
+}
+
+fn is_damage(cause: &rusqlite::Error) -> bool {
+    let damage = [ErrorCode::DatabaseCorrupt, ErrorCode::NotADatabase];
+    cause.sqlite_error_code().is_some_and(|code| damage.contains(&code))
+}
+
+/// The bytes of a path: the path itself on Unix, UTF-8 elsewhere.
+pub fn path_bytes(path: &Path) -> std::borrow::Cow<'_, [u8]> {
+    #[cfg(unix)]
+    return std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str()).into();
+    #[cfg(not(unix))]
+    return path.to_string_lossy().into_owned().into_bytes().into();
+}
+
+fn bytes_path(bytes: &[u8]) -> PathBuf {
+    #[cfg(unix)]
+    return PathBuf::from(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(bytes));
+    #[cfg(not(unix))]
+    return PathBuf::from(String::from_utf8_lossy(bytes).into_owned());
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,74 @@
+//! What the cache believes, and when it stops.
+
+use super::*;
+
+fn found(path: &str, mtime_ns: i64) -> Found {
+    Found { path: path.into(), size_bytes: 3, mtime_ns, inode: 1 }
+}
+
+fn root(path: &str) -> Root {
+    Root { start: path.into(), base: path.into() }
+}
+
+fn paths(pending: &[Pending]) -> Vec<(&str, bool)> {
+    pending.iter().map(|p| (p.file.path.to_str().unwrap(), p.digest.is_some())).collect()
+}
+
+#[test]
+fn only_new_changed_and_unsettled_files_are_pending_and_vanished_ones_are_forgotten() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Cache::open(&folder.path().join("cache.db")).unwrap();
+    let all = || vec![found("/p/a", 1), found("/p/b", 1), found("/p/c", 1)];
+    let (pending, settled) = cache.merge(&root("/p"), all(), &[]).unwrap();
+    assert_eq!((pending.len(), settled), (3, 0));
+    for (file, digest) in all().iter().zip([[1; 32], [2; 32], [3; 32]]) {
+        cache.record(file, Digest(digest), i64::MAX).unwrap();
+    }
+    cache.settle(&[Digest([1; 32]), Digest([3; 32])]).unwrap();
+    let now = vec![found("/p/a", 1), found("/p/b", 1), found("/p/bb", 1), found("/p/c", 2)];
+    let (pending, settled) = cache.merge(&root("/p"), now, &[]).unwrap();
+    assert_eq!(paths(&pending), [("/p/b", true), ("/p/bb", false), ("/p/c", false)]);
+    assert_eq!(settled, 1);
+    let (pending, _) = cache.merge(&root("/p"), vec![found("/p/b", 1)], &[]).unwrap();
+    assert_eq!(paths(&pending), [("/p/b", true)]);
+    assert_eq!(cache.digests().unwrap(), [Digest([2; 32])]);
+}
+
+#[test]
+fn a_folder_that_could_not_be_read_keeps_its_files_and_a_neighbour_is_not_touched() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Cache::open(&folder.path().join("cache.db")).unwrap();
+    cache.merge(&root("/p"), vec![found("/p/x/a", 1), found("/p/y", 1)], &[]).unwrap();
+    cache.merge(&root("/p2"), vec![found("/p2/z", 1)], &[]).unwrap();
+    cache.merge(&root("/p"), vec![], &["/p/x".into()]).unwrap();
+    assert_eq!(cache.counts().unwrap().files, 2);
+}
+
+#[test]
+fn a_file_hashed_in_the_instant_of_its_change_is_read_again_next_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Cache::open(&folder.path().join("cache.db")).unwrap();
+    let (old, young) = (found("/p/a", 5_000_000_001), found("/p/b", 5_000_000_001));
+    cache.merge(&root("/p"), vec![old.clone(), young.clone()], &[]).unwrap();
+    cache.record(&old, Digest([1; 32]), 6_000_000_000).unwrap();
+    cache.record(&young, Digest([2; 32]), 5_001_000_000).unwrap();
+    let (pending, _) = cache.merge(&root("/p"), vec![old, young], &[]).unwrap();
+    assert_eq!(paths(&pending), [("/p/a", true), ("/p/b", false)]);
+}
+
+#[test]
+fn a_damaged_cache_is_set_aside_and_another_device_starts_with_nothing_settled() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("cache.db");
+    std::fs::write(&path, vec![b'x'; 9000]).unwrap();
+    let cache = Cache::open(&path).unwrap();
+    assert!(folder.path().join("cache.db.old").exists());
+    cache.merge(&root("/p"), vec![found("/p/a", 1)], &[]).unwrap();
+    cache.record(&found("/p/a", 1), Digest([1; 32]), i64::MAX).unwrap();
+    cache.belong_to("one").unwrap();
+    cache.settle(&[Digest([1; 32])]).unwrap();
+    cache.belong_to("one").unwrap();
+    assert_eq!(cache.counts().unwrap().settled, 1);
+    cache.belong_to("two").unwrap();
+    assert_eq!(cache.counts().unwrap().settled, 0);
+}

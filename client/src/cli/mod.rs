@@ -1,0 +1,162 @@
+//! From the command line to an exit code. The only place that reads the environment, the terminal and signals.
+
+mod account;
+mod arguments;
+mod care;
+mod files;
+mod show;
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser;
+use photosync_client::error::{Error, Kind, Result};
+use photosync_client::profile::Profile;
+use photosync_client::report::{Event, Report};
+use photosync_protocol::process::Exit;
+use tokio_util::sync::CancellationToken;
+
+use arguments::{Arguments, Command};
+
+/// Environment variable: folder of this client. `--profile` wins.
+const CLIENT_DIR: &str = "PHOTOSYNC_CLIENT_DIR";
+
+/// What every command gets.
+struct Context {
+    profile: Profile,
+    report: Arc<dyn Report>,
+    is_json: bool,
+    stop: CancellationToken,
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let _ = error.print();
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Success };
+            return exit.code().into();
+        }
+    };
+    let report: Arc<dyn Report> = if arguments.json {
+        Arc::new(show::Json::default())
+    } else {
+        Arc::new(show::Text::new(verb(&arguments.command)))
+    };
+    match run(arguments, report.clone()) {
+        Ok(exit) => exit.code().into(),
+        Err(error) => {
+            let hint = if error.kind == Kind::Interrupted && error.hint.is_empty() {
+                "the same command goes on from here".to_owned()
+            } else {
+                error.hint
+            };
+            report.event(&Event::Failed { code: error.code, reason: error.message, hint });
+            error.kind.exit().code().into()
+        }
+    }
+}
+
+fn verb(command: &Command) -> &'static str {
+    match command {
+        Command::Backup(_) => "Backing up",
+        Command::Restore(_) => "Restoring",
+        Command::Verify(_) => "Verifying",
+        Command::Duplicates(_) => "Reading",
+        _ => "",
+    }
+}
+
+fn run(arguments: Arguments, report: Arc<dyn Report>) -> Result<Exit> {
+    let from_environment = || std::env::var_os(CLIENT_DIR).filter(|value| !value.is_empty());
+    let profile = match arguments.profile {
+        Some(folder) => Profile::at(folder),
+        None => match from_environment() {
+            Some(folder) => Profile::at(folder),
+            None => Profile::usual(|name| std::env::var_os(name)).ok_or_else(|| {
+                Error::new(Kind::Storage, "no folder for this user's settings is known")
+                    .hint("name one with --profile DIR")
+            })?,
+        },
+    };
+    let context =
+        Context { profile, report, is_json: arguments.json, stop: CancellationToken::new() };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|cause| Error::unexpected(format!("could not start: {cause}")))?;
+    let exit = runtime.block_on(async {
+        stop_on_signal(context.stop.clone())?;
+        command(&context, arguments.command).await
+    });
+    // A thread that waits for a password or a slow disk must not hold the process.
+    runtime.shutdown_background();
+    exit
+}
+
+async fn command(context: &Context, command: Command) -> Result<Exit> {
+    match command {
+        Command::Login(login) => account::login(context, login).await,
+        Command::Pair(pair) => account::pair(context, pair).await,
+        Command::Logout => account::logout(context).await,
+        Command::Status => account::status(context).await,
+        Command::Backup(backup) => files::backup(context, backup).await,
+        Command::Restore(restore) => files::restore(context, restore).await,
+        Command::Verify(verify) => files::verify(context, verify).await,
+        Command::List => files::list(context).await,
+        Command::Get(get) => files::get(context, get).await,
+        Command::Doctor(doctor) => care::doctor(context, doctor).await,
+        Command::Duplicates(duplicates) => care::duplicates(context, duplicates).await,
+    }
+}
+
+/// The first Ctrl-C (or SIGTERM) ends the run cleanly, the second at once.
+fn stop_on_signal(stop: CancellationToken) -> Result<()> {
+    let failed =
+        |cause: std::io::Error| Error::unexpected(format!("could not listen for signals: {cause}"));
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+        let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+        tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
+                if stop.is_cancelled() {
+                    std::process::exit(Exit::Interrupted.code().into());
+                }
+                stop.cancel();
+            }
+        });
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = failed;
+        tokio::spawn(async move {
+            while tokio::signal::ctrl_c().await.is_ok() {
+                if stop.is_cancelled() {
+                    std::process::exit(Exit::Interrupted.code().into());
+                }
+                stop.cancel();
+            }
+        });
+    }
+    Ok(())
+}
+
+/// Asks yes or no on the terminal; `None` without one.
+fn ask_on_terminal(question: &str) -> Option<bool> {
+    if !std::io::stdin().is_terminal() {
+        return None;
+    }
+    eprint!("{question} [y/N] ");
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer).ok()?;
+    Some(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+}

@@ -1,0 +1,275 @@
+//! How events look: a progress bar on a terminal, quiet lines otherwise, one JSON object a line for programs.
+//!
+//! Results go to standard output, everything about the way there to standard error.
+
+use std::io::{IsTerminal, Write};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use indicatif::{HumanBytes, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use photosync_client::report::{
+    BackupSummary, Event, Progress, Report, RestoreSummary, VerifySummary,
+};
+
+/// Files that failed and are shown one by one; the rest is counted.
+const SHOWN_FAILURES: usize = 50;
+
+/// One JSON object a line on standard output. Progress comes once a second.
+#[derive(Default)]
+pub struct Json {
+    last_progress: Mutex<Option<Instant>>,
+}
+
+impl Report for Json {
+    fn event(&self, event: &Event) {
+        if matches!(event, Event::Progress(_) | Event::Scanning { .. }) {
+            let mut last = self.last_progress.lock().unwrap_or_else(PoisonError::into_inner);
+            if last.is_some_and(|at| at.elapsed() < Duration::from_secs(1)) {
+                return;
+            }
+            *last = Some(Instant::now());
+        }
+        if let Ok(line) = serde_json::to_string(event) {
+            line_to_stdout(&line);
+        }
+    }
+}
+
+/// A line on standard output; a reader that went away is nobody's error.
+pub fn line_to_stdout(line: &str) {
+    let _ = writeln!(std::io::stdout().lock(), "{line}");
+}
+
+/// Text for people.
+pub struct Text {
+    bar: Option<ProgressBar>,
+    failures: Mutex<usize>,
+    verb: &'static str,
+}
+
+impl Text {
+    /// A bar if standard error is a terminal. `verb` is what is being done, as `Backing up`.
+    pub fn new(verb: &'static str) -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let bar =
+                ProgressBar::with_draw_target(Some(1), ProgressDrawTarget::stderr_with_hz(10));
+            bar.set_style(spinner());
+            bar.enable_steady_tick(Duration::from_millis(120));
+            bar
+        });
+        Self { bar, failures: Mutex::new(0), verb }
+    }
+
+    fn say(&self, line: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| eprintln!("{line}")),
+            None => eprintln!("{line}"),
+        }
+    }
+
+    fn end(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+        let failures = *self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        if failures > SHOWN_FAILURES {
+            eprintln!("… and {} more", number((failures - SHOWN_FAILURES) as u64));
+        }
+    }
+
+    fn progress(&self, progress: &Progress) {
+        let Some(bar) = self.bar.as_ref().filter(|_| progress.files_total > 0) else { return };
+        if bar.length() != Some(progress.bytes_total) {
+            bar.set_style(with_bar());
+            bar.set_length(progress.bytes_total);
+        }
+        bar.set_position(progress.bytes_done);
+        let mut parts = vec![
+            format!("{} of {}", number(progress.files_done), files(progress.files_total)),
+            format!("{} of {}", bytes(progress.bytes_done), bytes(progress.bytes_total)),
+        ];
+        if progress.bytes_per_s > 0 {
+            parts.push(format!("{}/s", bytes(progress.bytes_per_s)));
+        }
+        if let Some(left) = progress.seconds_left.filter(|_| progress.bytes_done > 0) {
+            parts.push(format!("{} left", HumanDuration(Duration::from_secs(left))));
+        }
+        bar.set_message(parts.join(" · "));
+        bar.set_prefix(self.verb);
+    }
+}
+
+impl Report for Text {
+    fn event(&self, event: &Event) {
+        match event {
+            Event::Scanning { files: count, .. } => {
+                if let Some(bar) = &self.bar {
+                    bar.set_message(format!("Looking … {}", files(*count)));
+                }
+            }
+            Event::Scanned { files: count, bytes: length, .. } => {
+                if let Some(bar) = &self.bar {
+                    bar.set_message(format!("{}, {}", files(*count), bytes(*length)));
+                }
+            }
+            Event::Progress(progress) => self.progress(progress),
+            Event::FileDone { .. } => {}
+            Event::FileFailed { path, reason, .. } => {
+                let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+                *failures += 1;
+                if *failures <= SHOWN_FAILURES {
+                    let line = match reason.contains(path.as_str()) {
+                        true => format!("not done: {reason}"),
+                        false => format!("not done: {path}: {reason}"),
+                    };
+                    self.say(&line);
+                }
+            }
+            Event::Waiting { reason, wait_s } => {
+                self.say(&format!("{reason}; next try in {wait_s:.0} s"));
+            }
+            Event::Note { text } => self.say(text),
+            Event::BackupDone(summary) => {
+                self.end();
+                line_to_stdout(&backup_line(summary));
+            }
+            Event::RestoreDone(summary) => {
+                self.end();
+                line_to_stdout(&restore_line(summary));
+            }
+            Event::VerifyDone(summary) => {
+                self.end();
+                line_to_stdout(&verify_lines(summary));
+            }
+            Event::Failed { reason, hint, .. } => {
+                self.end();
+                eprintln!("photosync: {reason}");
+                if !hint.is_empty() {
+                    eprintln!("  {hint}");
+                }
+            }
+        }
+    }
+}
+
+fn spinner() -> ProgressStyle {
+    ProgressStyle::with_template("{spinner} {msg}").unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+fn with_bar() -> ProgressStyle {
+    ProgressStyle::with_template("{prefix} [{bar:24}] {percent:>3}% {wide_msg}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("━━╌")
+}
+
+fn backup_line(summary: &BackupSummary) -> String {
+    let mut line = format!("{}, {}", files(summary.files), bytes(summary.bytes));
+    let mut parts = Vec::new();
+    if summary.sent_files > 0 {
+        let (sent, took) = (summary.sent_bytes, time(summary.elapsed_ms));
+        parts.push(format!("{} sent ({} in {took})", number(summary.sent_files), bytes(sent)));
+    }
+    if summary.held_files > 0 {
+        parts.push(format!("{} were there already", number(summary.held_files)));
+    }
+    if summary.deleted_files > 0 {
+        let count = number(summary.deleted_files);
+        parts.push(format!("{count} deleted on the server and not sent again"));
+    }
+    if summary.empty_files > 0 {
+        parts.push(format!("{} empty, not sent", number(summary.empty_files)));
+    }
+    if summary.failed_files > 0 {
+        parts.push(format!("{} NOT backed up", number(summary.failed_files)));
+    }
+    if !parts.is_empty() {
+        line = format!("{line}: {}", parts.join(", "));
+    }
+    let end = match (summary.complete, parts.is_empty()) {
+        (true, true) => "Nothing has changed; everything is on the server.",
+        (true, false) => "Everything is on the server.",
+        (false, _) => "Not everything is on the server yet; run it again.",
+    };
+    format!("{line}\n{end}")
+}
+
+fn restore_line(summary: &RestoreSummary) -> String {
+    let mut parts = vec![format!(
+        "{} restored ({} in {})",
+        files(summary.restored_files),
+        bytes(summary.received_bytes),
+        time(summary.elapsed_ms)
+    )];
+    if summary.present_files > 0 {
+        parts.push(format!("{} were there already", number(summary.present_files)));
+    }
+    if summary.failed_files > 0 {
+        parts.push(format!("{} NOT restored", number(summary.failed_files)));
+    }
+    let done = summary.restored_files + summary.present_files + summary.failed_files;
+    if done < summary.files {
+        parts.push(format!("{} still to come; run it again", number(summary.files - done)));
+    }
+    parts.join(", ")
+}
+
+fn verify_lines(summary: &VerifySummary) -> String {
+    if summary.files == 0 {
+        return "Nothing was backed up from this computer yet.".to_owned();
+    }
+    let mut lines = vec![format!(
+        "{} of {} verified: re-read from the server's disk, receipts kept",
+        number(summary.verified),
+        files(summary.files)
+    )];
+    if summary.received > 0 {
+        lines.push(format!(
+            "{} received whole and not re-read yet; ask again later, or with --wait",
+            number(summary.received)
+        ));
+    }
+    if summary.not_held > 0 {
+        let count = number(summary.not_held);
+        lines.push(format!("{count} NOT on the server; run photosync backup again"));
+    }
+    if summary.bad_receipts > 0 {
+        lines.push(format!("{} with a receipt that is not genuine", number(summary.bad_receipts)));
+    }
+    lines.join("\n")
+}
+
+/// `1 file`, `2,345 files`.
+pub fn files(count: u64) -> String {
+    if count == 1 { "1 file".to_owned() } else { format!("{} files", number(count)) }
+}
+
+/// A length for people, in units of 1,024.
+pub fn bytes(count: u64) -> String {
+    HumanBytes(count).to_string()
+}
+
+/// A number with its thousands apart.
+pub fn number(count: u64) -> String {
+    indicatif::HumanCount(count).to_string()
+}
+
+fn time(ms: u64) -> String {
+    if ms < 60_000 {
+        return format!("{}.{} s", ms / 1000, ms % 1000 / 100);
+    }
+    format!("{} min {} s", ms / 60_000, ms % 60_000 / 1000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_summary_never_calls_an_unfinished_backup_complete() {
+        let all = BackupSummary { files: 2, bytes: 10, complete: true, ..BackupSummary::default() };
+        assert!(backup_line(&all).ends_with("everything is on the server."));
+        let some = BackupSummary { failed_files: 1, complete: false, ..all };
+        let line = backup_line(&some);
+        assert!(line.contains("1 NOT backed up") && line.contains("Not everything"), "{line}");
+    }
+}

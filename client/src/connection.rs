@@ -1,0 +1,398 @@
+//! HTTP to one server: the right key, a live token, and patience.
+//!
+//! [`Connection::call`] repeats a request whose body is at hand until it is answered or [`MAX_TRIES`] are used up;
+//! [`Connection::attempt`] sends once, for bodies that are streams. Both stop at once when the run is interrupted.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use photosync_protocol::error::{ErrorBody, ErrorCode, RetryClass};
+use photosync_protocol::v2::PREFIX;
+use photosync_protocol::v2::session::{Refresh, Session};
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use crate::address;
+use crate::credentials::{Credentials, Trust};
+use crate::error::{Error, Kind, Result, chain};
+use crate::pause::Pauses;
+use crate::profile::Profile;
+use crate::report::{Event, Report};
+use crate::trust::{KeyVerifier, grouped, tls_by_certificate, tls_by_key};
+
+/// Tries of one request before the server counts as unreachable: with the pauses between them about a minute.
+pub const MAX_TRIES: u32 = 8;
+/// A request whose body and answer are small is over by then.
+pub const SMALL_REQUEST: Duration = Duration::from_secs(60);
+/// An access token with less life than this is renewed before it is used.
+const RENEW_BEFORE_MS: i64 = 60_000;
+
+/// One try that failed.
+#[derive(Debug)]
+pub struct Failure {
+    /// What to say.
+    pub error: Error,
+    /// The server's answer, `None` if there was none.
+    pub status: Option<StatusCode>,
+    /// What may be done now.
+    pub retry: RetryClass,
+    /// How long the server asks to wait.
+    pub after: Option<Duration>,
+    /// Largest body the server (or a proxy) says it takes, in bytes.
+    pub max_body_bytes: Option<u64>,
+}
+
+/// One server, and this device's session there.
+pub struct Connection {
+    base: String,
+    client: Client,
+    verifier: Option<Arc<KeyVerifier>>,
+    session: Option<Signed>,
+    stop: CancellationToken,
+    report: Arc<dyn Report>,
+}
+
+struct Signed {
+    profile: Profile,
+    credentials: Mutex<Credentials>,
+}
+
+impl Connection {
+    /// To a server on which nobody is signed in yet. With [`Trust::Key`] and no fingerprint any key is accepted, so
+    /// that a person can be asked; send no secret then.
+    pub fn anonymous(
+        url: &str,
+        trust: Trust,
+        fingerprint: Option<String>,
+        report: Arc<dyn Report>,
+        stop: CancellationToken,
+    ) -> Result<Self> {
+        let parsed = address::read(url)?;
+        let mut builder = Client::builder()
+            .connect_timeout(Duration::from_secs(15))
+            .tcp_keepalive(Duration::from_secs(30))
+            .pool_idle_timeout(Duration::from_secs(60))
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent(concat!("photosync/", env!("CARGO_PKG_VERSION")));
+        if address::is_plainly_private(&parsed) {
+            builder = builder.no_proxy();
+        }
+        let mut verifier = None;
+        builder = match trust {
+            Trust::Key => {
+                let by_key = KeyVerifier::new(fingerprint);
+                verifier = Some(by_key.clone());
+                builder.tls_backend_preconfigured(tls_by_key(by_key)?)
+            }
+            // Plain HTTP needs no TLS, but a client cannot be made without one.
+            Trust::Certificate | Trust::Nothing => {
+                builder.tls_backend_preconfigured(tls_by_certificate()?)
+            }
+        };
+        let client = builder.build().map_err(|cause| {
+            Error::unexpected(format!("could not set HTTP up: {}", chain(&cause)))
+        })?;
+        let base = address::base_of(&parsed);
+        Ok(Self { base, client, verifier, session: None, stop, report })
+    }
+
+    /// To the server this profile is signed in on.
+    pub fn signed_in(
+        profile: &Profile,
+        report: Arc<dyn Report>,
+        stop: CancellationToken,
+    ) -> Result<Self> {
+        let credentials = Credentials::get(profile)?;
+        let pin = Some(credentials.fingerprint.clone());
+        let mut connection =
+            Self::anonymous(&credentials.url, credentials.trust, pin, report, stop)?;
+        connection.session =
+            Some(Signed { profile: profile.clone(), credentials: Mutex::new(credentials) });
+        Ok(connection)
+    }
+
+    /// Base address of the server, without a slash at its end.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// Ends when the run is interrupted.
+    pub fn stop(&self) -> &CancellationToken {
+        &self.stop
+    }
+
+    /// Where events of this run go.
+    pub fn report(&self) -> &Arc<dyn Report> {
+        &self.report
+    }
+
+    /// Fingerprint of the key the server last showed.
+    pub fn seen_key(&self) -> Option<String> {
+        self.verifier.as_ref().and_then(|verifier| verifier.seen())
+    }
+
+    /// The credentials as they are now.
+    pub async fn credentials(&self) -> Result<Credentials> {
+        match &self.session {
+            Some(signed) => Ok(signed.credentials.lock().await.clone()),
+            None => Err(Error::new(Kind::SignIn, "nobody is signed in")),
+        }
+    }
+
+    /// A request to a route below `/api/v2`, or to a `Location` the server named. Of a location only what follows
+    /// `/api/v2` counts: a server behind a proxy may not know its own address, and a token never leaves this base.
+    pub fn request(&self, method: Method, route: &str) -> RequestBuilder {
+        let route = route.find(PREFIX).map_or(route, |at| &route[at + PREFIX.len()..]);
+        self.client.request(method, format!("{}{PREFIX}{route}", self.base))
+    }
+
+    /// Sends what `build` makes, again and again while that makes sense.
+    pub async fn call(&self, build: impl Fn(&Self) -> RequestBuilder) -> Result<Response> {
+        let mut pauses = Pauses::default();
+        loop {
+            match self.attempt(build(self).timeout(SMALL_REQUEST)).await {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => self.wait_or_fail(failure, &mut pauses).await?,
+            }
+        }
+    }
+
+    /// Waits before the next try, or says why there is none.
+    pub async fn wait_or_fail(&self, failure: Failure, pauses: &mut Pauses) -> Result<()> {
+        if failure.retry != RetryClass::AfterPause || pauses.tries() + 1 >= MAX_TRIES {
+            return Err(failure.error);
+        }
+        let pause = pauses.next(failure.after);
+        // Short pauses are nobody's business.
+        if pauses.tries() > 2 {
+            let wait_s = pause.as_secs_f64();
+            self.report.event(&Event::Waiting { reason: failure.error.message, wait_s });
+        }
+        self.unless_stopped(tokio::time::sleep(pause)).await
+    }
+
+    /// Sends once. A token that ended is renewed and, if the request can be copied, used for a second try.
+    pub async fn attempt(&self, request: RequestBuilder) -> std::result::Result<Response, Failure> {
+        let copy = request.try_clone();
+        let token = self.live_token().await.map_err(Failure::of)?;
+        let first = self.send(request, token.as_deref()).await;
+        let (Err(failure), Some(token)) = (&first, token) else { return first };
+        if failure.status != Some(StatusCode::UNAUTHORIZED) {
+            return first;
+        }
+        self.renew(&token).await.map_err(Failure::of)?;
+        let Some(copy) = copy else {
+            // The body is a stream: whoever made it makes it again.
+            return first.map_err(|failure| Failure { retry: RetryClass::AfterPause, ..failure });
+        };
+        let token = self.live_token().await.map_err(Failure::of)?;
+        self.send(copy, token.as_deref()).await
+    }
+
+    /// Runs `work` unless the run is interrupted first.
+    pub async fn unless_stopped<T>(&self, work: impl Future<Output = T>) -> Result<T> {
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Err(Error::interrupted()),
+            done = work => Ok(done),
+        }
+    }
+
+    async fn send(
+        &self,
+        request: RequestBuilder,
+        token: Option<&str>,
+    ) -> std::result::Result<Response, Failure> {
+        let request = match token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        };
+        let answer = self.unless_stopped(request.send()).await.map_err(Failure::of)?;
+        match answer {
+            Ok(answer) if answer.status().is_success() => Ok(answer),
+            Ok(answer) => Err(self.refusal(answer).await),
+            Err(cause) => Err(self.no_answer(&cause)),
+        }
+    }
+
+    /// A token with some life left; `None` on an anonymous connection.
+    async fn live_token(&self) -> Result<Option<String>> {
+        let Some(signed) = &self.session else { return Ok(None) };
+        let (token, ends) = {
+            let credentials = signed.credentials.lock().await;
+            (credentials.access_token.clone(), credentials.access_expires_at_ms)
+        };
+        if ends.saturating_sub(RENEW_BEFORE_MS) > now_ms() {
+            return Ok(Some(token));
+        }
+        self.renew(&token).await?;
+        Ok(Some(signed.credentials.lock().await.access_token.clone()))
+    }
+
+    /// Gets a new token unless somebody else (a task, another process) did so since `stale` was read.
+    async fn renew(&self, stale: &str) -> Result<()> {
+        let Some(signed) = &self.session else { return Ok(()) };
+        let mut credentials = signed.credentials.lock().await;
+        if credentials.access_token != stale {
+            return Ok(());
+        }
+        let profile = signed.profile.clone();
+        let (lock, stored) = tokio::task::spawn_blocking(move || {
+            let lock = profile.lock()?;
+            Ok::<_, Error>((lock, Credentials::get(&profile)?))
+        })
+        .await
+        .map_err(|cause| Error::unexpected(format!("could not renew the session: {cause}")))??;
+        if stored.access_token != stale {
+            *credentials = stored;
+            return Ok(());
+        }
+        let renewed = self.refresh(&stored).await?;
+        if renewed.fingerprint != stored.fingerprint {
+            return Err(wrong_server(&stored.fingerprint, &renewed.fingerprint));
+        }
+        let renewed = Credentials::of(&stored.url, stored.trust, renewed, now_ms());
+        renewed.store(&signed.profile)?;
+        *credentials = renewed;
+        drop(lock);
+        Ok(())
+    }
+
+    async fn refresh(&self, stored: &Credentials) -> Result<Session> {
+        let body = Refresh { refresh_token: stored.refresh_token.clone() };
+        let mut pauses = Pauses::default();
+        loop {
+            let request = self.request(Method::POST, "/session/refresh").json(&body);
+            match self.send(request.timeout(SMALL_REQUEST), None).await {
+                Ok(answer) => return read_json(answer).await,
+                Err(failure) if failure.error.kind == Kind::SignIn => {
+                    return Err(Error::new(Kind::SignIn, "this device was signed out")
+                        .coded("unauthorised")
+                        .hint(format!("photosync login {} {}", stored.url, stored.email)));
+                }
+                Err(failure) => self.wait_or_fail(failure, &mut pauses).await?,
+            }
+        }
+    }
+
+    /// What an answer other than success means.
+    async fn refusal(&self, answer: Response) -> Failure {
+        let status = answer.status();
+        let header = |name: &str| answer.headers().get(name)?.to_str().ok().map(str::to_owned);
+        let after = header("retry-after").and_then(|text| text.trim().parse().ok());
+        let max_body_bytes = header("upload-limit").and_then(|text| read_upload_limit(&text));
+        let body = tokio::time::timeout(SMALL_REQUEST, answer.bytes()).await;
+        let body: Option<ErrorBody> = body
+            .ok()
+            .and_then(std::result::Result::ok)
+            .and_then(|b| serde_json::from_slice(&b).ok());
+        let known = |body: &ErrorBody| {
+            ErrorCode::ALL.iter().copied().find(|code| code.as_str() == body.code)
+        };
+        let code = body.as_ref().and_then(known);
+        let (kind, retry) = match code {
+            Some(code) => (kind_of(code), code.retry_class()),
+            None => kind_of_status(status),
+        };
+        let said = match &body {
+            Some(body) => body.error.trim_end_matches('.').to_owned(),
+            None => format!("the answer was {status}, and not one of a PhotoSync server"),
+        };
+        let mut error = Error::new(kind, said).coded(code.map_or("http", ErrorCode::as_str));
+        if let Some(body) =
+            body.filter(|body| !body.request_id.is_empty() && status.as_u16() >= 500)
+        {
+            error = error.hint(format!("the server's log has it under {}", body.request_id));
+        }
+        let after = after.map(Duration::from_secs);
+        Failure { error, status: Some(status), retry, after, max_body_bytes }
+    }
+
+    /// What no answer means.
+    fn no_answer(&self, cause: &reqwest::Error) -> Failure {
+        if let Some((verifier, seen)) =
+            self.verifier.as_ref().and_then(|v| v.refused().map(|seen| (v, seen)))
+        {
+            let wanted = verifier.wanted().unwrap_or_default();
+            return Failure::of(wrong_server(wanted, &seen));
+        }
+        let text = chain(cause).replace("error sending request for url ", "no answer from ");
+        let error = Error::new(Kind::Unreachable, text)
+            .hint(format!("is the server running at {}? photosync doctor looks closer", self.base));
+        Failure { retry: RetryClass::AfterPause, ..Failure::of(error) }
+    }
+}
+
+impl Failure {
+    /// A failure after which no try makes sense.
+    pub fn of(error: Error) -> Self {
+        Self { error, status: None, retry: RetryClass::Never, after: None, max_body_bytes: None }
+    }
+}
+
+/// The explanation for a different key.
+pub fn wrong_server(wanted: &str, seen: &str) -> Error {
+    let seen = if seen.is_empty() { "no identity key at all".into() } else { grouped(seen) };
+    let message = format!(
+        "this is not the server this device was paired with: its key is {seen}, not {}. Nothing was sent",
+        grouped(wanted)
+    );
+    Error::new(Kind::WrongServer, message).hint(
+        "if the server was set up anew, compare the key it prints at start and sign in again; if not, something \
+         stands between this computer and the server",
+    )
+}
+
+/// Reads a JSON answer. Not one means that something else than a PhotoSync server answered.
+pub async fn read_json<T: serde::de::DeserializeOwned>(answer: Response) -> Result<T> {
+    let url = answer.url().path().to_owned();
+    let bytes = answer.bytes().await.map_err(|cause| {
+        Error::new(Kind::Unreachable, format!("the answer to {url} broke off: {}", chain(&cause)))
+    })?;
+    serde_json::from_slice(&bytes).map_err(|cause| {
+        Error::unexpected(format!(
+            "the answer to {url} is not what a PhotoSync server says: {cause}"
+        ))
+    })
+}
+
+/// Milliseconds since 1970 by this machine's clock.
+pub fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// `max-size=…` or `max-append-size=…` of an `Upload-Limit` field: the smaller one that bounds a request.
+pub(crate) fn read_upload_limit(text: &str) -> Option<u64> {
+    let limit = |part: &str| {
+        let (key, value) = part.trim().split_once('=')?;
+        matches!(key, "max-append-size" | "max-append").then(|| value.trim().parse().ok())?
+    };
+    text.split(',').filter_map(limit).min()
+}
+
+fn kind_of(code: ErrorCode) -> Kind {
+    use ErrorCode as C;
+    match code {
+        C::Unauthorised | C::Forbidden | C::OutOfScope | C::DeviceTaken => Kind::SignIn,
+        C::QuotaExceeded
+        | C::SubscriptionExpired
+        | C::TrialExpired
+        | C::SubscriptionRequired
+        | C::SubscriptionDeleted
+        | C::StorageFull
+        | C::StorageFailed => Kind::Refused,
+        C::TooManyRequests | C::Busy | C::Timeout | C::BodyIncomplete => Kind::Unreachable,
+        _ => Kind::File,
+    }
+}
+
+/// For answers of something between us and the server.
+fn kind_of_status(status: StatusCode) -> (Kind, RetryClass) {
+    match status.as_u16() {
+        401 | 403 => (Kind::SignIn, RetryClass::AfterSignIn),
+        408 | 429 | 500..=599 => (Kind::Unreachable, RetryClass::AfterPause),
+        _ => (Kind::File, RetryClass::Never),
+    }
+}

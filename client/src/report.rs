@@ -1,0 +1,176 @@
+//! What a run tells its watcher: a person at a terminal, a log, or a program.
+//!
+//! The library only makes [`Event`]s; how they look is decided in `terminal` and by whoever implements [`Report`].
+
+use serde::Serialize;
+
+/// Takes events. Called from several tasks at once, often; must not block for long.
+pub trait Report: Send + Sync {
+    /// One event.
+    fn event(&self, event: &Event);
+}
+
+/// Something happened. As JSON: one object with its name under `event`.
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// Files found so far while looking through the folders.
+    Scanning {
+        /// How many.
+        files: u64,
+        /// Their length.
+        bytes: u64,
+    },
+    /// All folders were looked through.
+    Scanned {
+        /// Files to be kept safe.
+        files: u64,
+        /// Their length.
+        bytes: u64,
+        /// Hidden and excluded ones, which are not looked at.
+        skipped: u64,
+        /// Files without any bytes, which are not sent.
+        empty: u64,
+    },
+    /// How far it is; at most ten times a second.
+    Progress(Progress),
+    /// One file is done.
+    FileDone {
+        /// Which, as the person named it.
+        path: String,
+        /// `sent`, `held` (the server had it), `deleted` (a person deleted it there), `restored`, `present`.
+        how: &'static str,
+        /// Its length.
+        bytes: u64,
+    },
+    /// One file could not be done.
+    FileFailed {
+        /// Which.
+        path: String,
+        /// A stable code.
+        code: &'static str,
+        /// Why.
+        reason: String,
+    },
+    /// Something stands in the way for now.
+    Waiting {
+        /// What.
+        reason: String,
+        /// Seconds until the next try.
+        wait_s: f64,
+    },
+    /// A line for people.
+    Note {
+        /// The line.
+        text: String,
+    },
+    /// A backup ended.
+    BackupDone(BackupSummary),
+    /// A restore ended.
+    RestoreDone(RestoreSummary),
+    /// Receipts were asked for.
+    VerifyDone(VerifySummary),
+    /// The run ended with an error.
+    Failed {
+        /// A stable code.
+        code: &'static str,
+        /// What happened.
+        reason: String,
+        /// What to do.
+        hint: String,
+    },
+}
+
+/// How far it is.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Progress {
+    /// Files that need nothing more.
+    pub files_done: u64,
+    /// All files of this run, as far as known.
+    pub files_total: u64,
+    /// Bytes that need nothing more.
+    pub bytes_done: u64,
+    /// All bytes of this run, as far as known.
+    pub bytes_total: u64,
+    /// Bytes sent or received, over the last seconds.
+    pub bytes_per_s: u64,
+    /// Seconds left, if anything moves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seconds_left: Option<u64>,
+    /// What is on its way.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub current: String,
+}
+
+/// What a backup did.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct BackupSummary {
+    /// Files looked at.
+    pub files: u64,
+    /// Their length.
+    pub bytes: u64,
+    /// Files that were sent.
+    pub sent_files: u64,
+    /// Bytes that went over the network, with those sent twice.
+    pub sent_bytes: u64,
+    /// Files read to compute their digest.
+    pub hashed_files: u64,
+    /// Files the server had already.
+    pub held_files: u64,
+    /// Files that a person deleted on the server and that were not sent again.
+    pub deleted_files: u64,
+    /// Files that could not be backed up.
+    pub failed_files: u64,
+    /// Hidden and excluded entries.
+    pub skipped_files: u64,
+    /// Files without any bytes.
+    pub empty_files: u64,
+    /// Whether the server now holds everything this device wants safe.
+    pub complete: bool,
+    /// Milliseconds it took.
+    pub elapsed_ms: u64,
+}
+
+/// What a restore did.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct RestoreSummary {
+    /// Files of the library.
+    pub files: u64,
+    /// Files that were written.
+    pub restored_files: u64,
+    /// Files that were there already, byte for byte.
+    pub present_files: u64,
+    /// Files that could not be restored.
+    pub failed_files: u64,
+    /// Bytes received.
+    pub received_bytes: u64,
+    /// Milliseconds it took.
+    pub elapsed_ms: u64,
+}
+
+/// What the server says of every file of this device.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct VerifySummary {
+    /// Different files asked about.
+    pub files: u64,
+    /// Re-read from the server's disk, with a receipt whose signature is right.
+    pub verified: u64,
+    /// Of these, with a second copy on another machine.
+    pub second_copy: u64,
+    /// Whole when they arrived, not yet re-read.
+    pub received: u64,
+    /// Missing, damaged, or deleted by a person.
+    pub not_held: u64,
+    /// Receipts whose signature, account or key is wrong.
+    pub bad_receipts: u64,
+    /// Waiting to be re-read; ask again later.
+    pub queued: u64,
+}
+
+/// Keeps events for tests and for programs that want none.
+#[derive(Debug, Default)]
+pub struct Quiet;
+
+impl Report for Quiet {
+    fn event(&self, _: &Event) {}
+}

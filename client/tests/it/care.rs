@@ -1,0 +1,108 @@
+//! Sidecars, duplicates, watching, and the doctor.
+
+use std::fs;
+use std::time::Duration;
+
+use photosync_client::doctor::{Verdict, examine};
+use photosync_client::duplicates::{clean, find, verified};
+use photosync_client::error::{Error, Kind};
+use photosync_client::scan::Rules;
+use photosync_client::signing_in::First;
+use photosync_client::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::stand::{Stand, write_old};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_takeout_or_icloud_sidecar_says_goes_with_the_photo() {
+    let stand = Stand::new().await;
+    stand.photo("t/a.jpg", b"a", 0);
+    let json = br#"{"photoTakenTime":{"timestamp":"1563040440"},"favorited":true}"#;
+    stand.photo("t/a.jpg.supplemental-metadata.json", json, 0);
+    stand.photo("i/b.jpg", b"b", 0);
+    let csv = b"imgName,favorite,originalCreationDate\nb.jpg,yes,\"Monday January 1,2024 12:05 AM GMT\"\n";
+    stand.photo("i/Photo Details.csv", csv, 0);
+    stand.photo("c.jpg", b"c", 0);
+    assert!(stand.backup().await.unwrap().complete);
+    let captured = |name: &str| {
+        let inner = stand.fake.lock();
+        let (row, _) = inner.assets.iter().find(|(row, _)| row.name == name).unwrap();
+        row.claims.captured.as_ref().map(|captured| captured.to_text())
+    };
+    assert_eq!(captured("a.jpg").as_deref(), Some("2019-07-13T17:54:00Z"));
+    assert_eq!(captured("b.jpg").as_deref(), Some("2024-01-01T00:05:00Z"));
+    assert_eq!(captured("c.jpg"), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_younger_copies_of_verified_files_go_to_the_trash() {
+    let stand = Stand::new().await;
+    let oldest = stand.photo("x/oldest.jpg", b"same", 100);
+    let younger = stand.photo("younger.jpg", b"same", 50);
+    let youngest = stand.photo("youngest.jpg", b"same", 10);
+    stand.photo("other.jpg", b"else", 10);
+    stand.backup().await.unwrap();
+    // Equal too, and never backed up.
+    stand.photo("new 1.jpg", b"not safe yet", 1);
+    stand.photo("new 2.jpg", b"not safe yet", 2);
+    let groups = find(
+        &stand.profile,
+        vec![stand.photos()],
+        Rules::new(&[], false).unwrap(),
+        stand.kept.clone(),
+        stand.stop.clone(),
+    )
+    .await
+    .unwrap();
+    assert_eq!(groups.len(), 2);
+    let safe = verified(&stand.connection(), groups.clone()).await.unwrap();
+    assert_eq!(safe.len(), 1);
+    assert_eq!(safe[0].oldest.path, oldest.canonicalize().unwrap());
+    stand.fake.lock().forge_receipts = true;
+    assert!(verified(&stand.connection(), groups).await.unwrap().is_empty());
+    // One changed since it was found: it stays.
+    write_old(&youngest, b"mine", 10);
+    let moved = clean(&safe[0], &stand.stop, &|path| {
+        fs::remove_file(path).map_err(|cause| Error::file("move", path, &cause))
+    });
+    assert_eq!(moved.unwrap(), 1);
+    assert!(oldest.exists() && youngest.exists() && !younger.exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn watching_backs_up_what_appears_and_outlives_a_busy_server() {
+    let stand = Stand::new().await;
+    stand.photo("first.jpg", b"1", 0);
+    let (connection, profile, options) =
+        (stand.connection(), stand.profile.clone(), stand.options());
+    let watching = tokio::spawn(async move { watch::run(connection, &profile, &options).await });
+    let until = async |count: usize| {
+        let reached = async {
+            while stand.fake.names().len() < count {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), reached).await.unwrap();
+    };
+    until(1).await;
+    stand.fake.lock().busy = 2;
+    stand.photo("second.jpg", b"2", 0);
+    until(2).await;
+    stand.stop.cancel();
+    assert_eq!(watching.await.unwrap().unwrap_err().kind, Kind::Interrupted);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_finds_nothing_broken_and_names_a_closed_port_with_a_way_out() {
+    let stand = Stand::new().await;
+    let first = First { report: stand.kept.clone(), stop: CancellationToken::new() };
+    let findings = examine(&stand.profile, None, &first).await.unwrap();
+    let checks: Vec<_> = findings.iter().map(|finding| finding.check).collect();
+    assert_eq!(checks, ["cache", "name", "port", "key", "clock", "bodies", "session"]);
+    assert!(findings.iter().all(|finding| finding.verdict != Verdict::Broken), "{findings:?}");
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let findings = examine(&stand.profile, Some(&format!("http://{free}")), &first).await.unwrap();
+    let last = findings.last().unwrap();
+    assert_eq!((last.check, last.verdict), ("port", Verdict::Broken));
+    assert!(last.fix.contains("firewall"), "{last:?}");
+}

@@ -1,0 +1,11 @@
+//! The client against a server in memory, and (see `real`) against the real one.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod backup;
+mod care;
+mod fake;
+mod program;
+mod restore;
+mod stand;
+mod trust;

@@ -1,0 +1,144 @@
+//! The program itself: exit codes, what goes to which stream, secrets, Ctrl-C.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use photosync_protocol::process::Exit;
+
+use crate::fake::{EMAIL, Fake, PASSWORD};
+use crate::stand::{noise, routes, write_old};
+
+fn program(profile: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_photosync"));
+    command.env("PHOTOSYNC_CLIENT_DIR", profile).env_remove("HTTP_PROXY").env_remove("http_proxy");
+    command
+}
+
+/// Runs it with a line on standard input.
+async fn run(profile: &Path, arguments: &[&str], line: &str) -> Output {
+    let mut command = program(profile);
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let line = format!("{line}\n");
+    tokio::task::spawn_blocking(move || {
+        let mut child = command.spawn().unwrap();
+        let _ = child.stdin.take().unwrap().write_all(line.as_bytes());
+        child.wait_with_output().unwrap()
+    })
+    .await
+    .unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap()
+}
+
+async fn signed_in() -> (Arc<Fake>, tempfile::TempDir) {
+    let fake = Fake::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let output = run(folder.path(), &["login", &fake.url(), EMAIL], PASSWORD).await;
+    assert_eq!(code(&output), 0, "{}", text(&output.stderr));
+    (fake, folder)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn from_login_to_verify_every_step_ends_with_zero_and_says_what_it_did() {
+    let (fake, folder) = signed_in().await;
+    let photos = folder.path().join("photos");
+    write_old(&photos.join("x/a.jpg"), &noise(2000, 1), 0);
+    write_old(&photos.join("b.jpg"), &noise(3000, 2), 0);
+    let photos = photos.to_str().unwrap();
+    let output = run(folder.path(), &["backup", photos], "").await;
+    assert_eq!(code(&output), 0, "{}", text(&output.stderr));
+    assert!(text(&output.stdout).contains("Everything is on the server."), "{output:?}");
+    let output = run(folder.path(), &["list"], "").await;
+    assert!(text(&output.stdout).contains("a.jpg  in x"), "{output:?}");
+    let back = folder.path().join("back");
+    let output = run(folder.path(), &["restore", back.to_str().unwrap()], "").await;
+    assert_eq!(code(&output), 0);
+    assert_eq!(std::fs::read(back.join("x/a.jpg")).unwrap(), noise(2000, 1));
+    let output = run(folder.path(), &["verify"], "").await;
+    assert_eq!(code(&output), 0);
+    assert!(text(&output.stdout).contains("2 of 2 files verified"), "{output:?}");
+    let one = folder.path().join("one.jpg");
+    let output = run(folder.path(), &["get", "b.jpg", "-o", one.to_str().unwrap()], "").await;
+    assert_eq!(code(&output), 0);
+    assert_eq!(std::fs::read(&one).unwrap(), noise(3000, 2));
+    let output = run(folder.path(), &["get", "b.jpg", "-o", one.to_str().unwrap()], "").await;
+    assert_eq!(code(&output), i32::from(Exit::Incomplete.code()));
+    let output = run(folder.path(), &["status"], "").await;
+    assert!(text(&output.stdout).contains("2 of 2 different files"), "{output:?}");
+    let output = run(folder.path(), &["logout"], "").await;
+    assert_eq!(code(&output), 0);
+    let output = run(folder.path(), &["status"], "").await;
+    assert_eq!(code(&output), i32::from(Exit::SignInRefused.code()));
+    assert_eq!(fake.names(), ["a.jpg", "b.jpg"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_way_to_fail_has_its_exit_code_and_no_secret_is_printed() {
+    let (fake, folder) = signed_in().await;
+    let at = folder.path();
+    let cases: [(&[&str], &str, Exit); 5] = [
+        (&["backup"], "", Exit::Usage),
+        (&["login", &fake.url(), EMAIL], "wrong-password", Exit::SignInRefused),
+        (&["login", "ftp://nas", EMAIL], PASSWORD, Exit::Usage),
+        (&["login", "http://203.0.113.9", EMAIL], PASSWORD, Exit::Usage),
+        (&["backup", "/nowhere/at/all"], "", Exit::Usage),
+    ];
+    for (arguments, line, exit) in cases {
+        let output = run(at, arguments, line).await;
+        assert_eq!(code(&output), i32::from(exit.code()), "{arguments:?} {output:?}");
+        let said = text(&output.stdout) + &text(&output.stderr);
+        assert!(!said.contains("panicked") && !said.contains(PASSWORD), "{said}");
+        assert!(!said.contains("wrong-password") && !said.contains("access-"), "{said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn json_is_one_object_a_line_and_nothing_else() {
+    let (_fake, folder) = signed_in().await;
+    let photos = folder.path().join("photos");
+    write_old(&photos.join("a.jpg"), b"a", 0);
+    let output = run(folder.path(), &["backup", "--json", photos.to_str().unwrap()], "").await;
+    assert!(output.stderr.is_empty(), "{output:?}");
+    let events: Vec<serde_json::Value> =
+        text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let last = events.last().unwrap();
+    assert_eq!((&last["event"], &last["complete"]), (&"backup_done".into(), &true.into()));
+    assert!(events.iter().any(|event| event["event"] == "file_done" && event["how"] == "sent"));
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn ctrl_c_ends_with_130_and_the_next_run_finishes() {
+    let (fake, folder) = signed_in().await;
+    let photos = folder.path().join("photos");
+    let bytes = noise(16 * 1024 * 1024, 3);
+    write_old(&photos.join("film.mp4"), &bytes, 0);
+    let photos = photos.to_str().unwrap().to_owned();
+    let mut command = program(folder.path());
+    command.args(["backup", "--limit-rate", "4M", &photos]);
+    let child =
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).stdin(Stdio::null()).spawn().unwrap();
+    let begun = async {
+        while !routes(&fake.lock().asked).iter().any(|route| route.starts_with("PATCH")) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), begun).await.unwrap();
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let output = tokio::task::spawn_blocking(|| child.wait_with_output().unwrap()).await.unwrap();
+    assert_eq!(code(&output), i32::from(Exit::Interrupted.code()), "{output:?}");
+    assert!(text(&output.stderr).contains("goes on from here"), "{output:?}");
+    let output = run(folder.path(), &["backup", &photos], "").await;
+    assert_eq!(code(&output), 0, "{output:?}");
+    assert_eq!(fake.lock().assets[0].1, bytes);
+}

@@ -1,0 +1,58 @@
+//! The SQL of how sure the server is of a file: what was read back, and what waits for it.
+
+use uuid::Uuid;
+
+use super::{Asset, asset, asset_query};
+use crate::db::{DbResult, Tx, find};
+use crate::params;
+
+/// Notes that the bytes of a held asset were read back and are right. Nothing happens if its row has changed since
+/// `asset` was read: other bytes may have taken their place.
+pub fn set_verified(tx: &mut dyn Tx, asset: &Asset, now_ms: i64) -> DbResult<()> {
+    tx.execute(
+        "UPDATE assets SET verified_at_ms = ?2 WHERE asset_id = ?1 AND listed = 1 AND changed_version = ?3",
+        params![&asset.asset_id, now_ms, asset.changed_version],
+    )?;
+    Ok(())
+}
+
+/// Asks for assets to be read back. One that waits already keeps its place.
+pub fn queue(tx: &mut dyn Tx, account: Uuid, asset_ids: &[String], now_ms: i64) -> DbResult<()> {
+    for asset_id in asset_ids {
+        // Selected, so that one removed meanwhile is no broken reference.
+        tx.execute(
+            "INSERT INTO verify_queue (account_uuid, asset_id, requested_at_ms)
+             SELECT account_uuid, asset_id, ?3 FROM assets WHERE account_uuid = ?1 AND asset_id = ?2
+             ON CONFLICT DO NOTHING",
+            params![account, asset_id, now_ms],
+        )?;
+    }
+    Ok(())
+}
+
+/// The asset that waits longest to be read back, whatever its state is by now.
+pub fn find_queued(tx: &mut dyn Tx) -> DbResult<Option<Asset>> {
+    let row = find(
+        tx,
+        asset_query!(
+            "WHERE asset_id = (SELECT asset_id FROM verify_queue ORDER BY requested_at_ms, asset_id LIMIT 1)"
+        ),
+        &[],
+    )?;
+    row.as_ref().map(asset).transpose()
+}
+
+/// An asset need not be read back any more.
+pub fn dequeue(tx: &mut dyn Tx, asset_id: &str) -> DbResult<()> {
+    tx.execute("DELETE FROM verify_queue WHERE asset_id = ?1", params![asset_id])?;
+    Ok(())
+}
+
+/// An asset that could not be read back goes to the end of the queue.
+pub fn requeue(tx: &mut dyn Tx, asset_id: &str, now_ms: i64) -> DbResult<()> {
+    tx.execute(
+        "UPDATE verify_queue SET requested_at_ms = ?2 WHERE asset_id = ?1",
+        params![asset_id, now_ms],
+    )?;
+    Ok(())
+}

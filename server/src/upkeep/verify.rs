@@ -1,0 +1,148 @@
+//! Reads files back from the disk and compares their hash with the index: the only thing that makes a file
+//! *verified*. One file at a time, at low priority, and only what somebody asked for.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use tokio::sync::{Notify, Semaphore, oneshot};
+
+use crate::blobs::{BlobError, Key};
+use crate::boot::App;
+use crate::error::{Error, Result};
+use crate::library::queries::{Asset, safety};
+use crate::library::{quarantine, require_storage};
+
+/// The queue is looked at this often even if nobody asks.
+const EVERY: Duration = Duration::from_secs(3600);
+/// Pause after a failure of the disk or the database.
+const PAUSE: Duration = Duration::from_secs(60);
+/// Bytes read at once.
+const READ_BYTES: usize = 1024 * 1024;
+
+/// Wakes the worker, and keeps everybody else from reading beside it.
+pub struct Verifier {
+    wanted: Notify,
+    reading: Semaphore,
+}
+
+impl Default for Verifier {
+    fn default() -> Self {
+        Self { wanted: Notify::new(), reading: Semaphore::new(1) }
+    }
+}
+
+impl Verifier {
+    /// Something waits to be read back.
+    pub fn wake(&self) {
+        self.wanted.notify_one();
+    }
+}
+
+/// Runs until it is dropped: reads back what is in the queue, then waits to be woken.
+pub async fn run(app: App) {
+    loop {
+        let wait = match verify_next(&app).await {
+            Ok(true) => continue,
+            Ok(false) => EVERY,
+            Err(error) => {
+                tracing::warn!(%error, causes = error.cause_chain(), "a file could not be read back; it is tried again");
+                PAUSE
+            }
+        };
+        let _ = tokio::time::timeout(wait, app.verifier.wanted.notified()).await;
+    }
+}
+
+/// Reads back the file that waits longest; false if none does.
+async fn verify_next(app: &App) -> Result<bool> {
+    let Some(asset) = app.db.read(safety::find_queued).await? else { return Ok(false) };
+    let _reading = app.verifier.reading.acquire().await.map_err(|_| Error::busy())?;
+    let asset_id = asset.asset_id.clone();
+    if let Err(error) = verify(app, asset).await {
+        let now_ms = app.clock.now_ms();
+        app.db.write(move |tx| safety::requeue(tx, &asset_id, now_ms)).await?;
+        return Err(error);
+    }
+    Ok(true)
+}
+
+/// Reads a file back now, unless another one is being read; false then.
+pub async fn verify_if_idle(app: &App, asset: Asset) -> Result<bool> {
+    let Ok(_reading) = app.verifier.reading.try_acquire() else { return Ok(false) };
+    verify(app, asset).await?;
+    Ok(true)
+}
+
+/// Reads one file back. Right bytes: it is verified. Wrong, missing or unreadable ones: it is wanted again. Either way
+/// it waits no longer. An error says that nobody knows, as when the disk is not there.
+async fn verify(app: &App, asset: Asset) -> Result<()> {
+    if asset.listed {
+        require_storage(app).await?;
+        let key = Key::original(asset.account_uuid, &asset.stored_name);
+        match read_back(app.originals.path(&key)).await {
+            Ok((digest, _)) if digest == asset.digest => {
+                let (verified, now_ms) = (asset.clone(), app.clock.now_ms());
+                app.db.write(move |tx| safety::set_verified(tx, &verified, now_ms)).await?;
+            }
+            Ok(_) => quarantine(app, asset.clone()).await?,
+            Err(error) if is_loss(&error) => quarantine(app, asset.clone()).await?,
+            Err(source) => return Err(BlobError::new("read back", key, source).into()),
+        }
+    }
+    Ok(app.db.write(move |tx| safety::dequeue(tx, &asset.asset_id)).await?)
+}
+
+/// Whether an error of reading means that these bytes are gone: no file, or a sector that cannot be read.
+fn is_loss(error: &io::Error) -> bool {
+    /// `EIO` on every Unix.
+    const UNREADABLE: i32 = 5;
+    error.kind() == io::ErrorKind::NotFound
+        || cfg!(unix) && error.raw_os_error() == Some(UNREADABLE)
+}
+
+/// Digest and length of a file as the disk has it. Runs on a thread of its own, so that its low priority is no other
+/// work's.
+async fn read_back(path: PathBuf) -> io::Result<([u8; 32], u64)> {
+    let (answer, result) = oneshot::channel();
+    let work = move || {
+        yield_to_others();
+        // Nobody waits any more when the server stops.
+        let _ = answer.send(hash_from_disk(&path));
+    };
+    std::thread::Builder::new().name("verify".into()).stack_size(1 << 20).spawn(work)?;
+    result.await.map_err(io::Error::other)?
+}
+
+/// On Linux a priority is a thread's own. If it cannot be set, the thread is only less polite.
+fn yield_to_others() {
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::setpriority_process(None, 10);
+}
+
+fn hash_from_disk(path: &Path) -> io::Result<([u8; 32], u64)> {
+    let mut file = File::open(path)?;
+    // Pages that are not on the disk yet cannot be dropped.
+    file.sync_all()?;
+    forget_cached(&file);
+    let (mut hasher, mut buffer, mut size_bytes) = (Sha256::new(), vec![0; READ_BYTES], 0);
+    loop {
+        let read = file.read(&mut buffer)?;
+        if read == 0 {
+            return Ok((hasher.finalize().into(), size_bytes));
+        }
+        hasher.update(&buffer[..read]);
+        size_bytes += read as u64;
+    }
+}
+
+/// Drops the file's pages from memory: what is read then comes from the disk. A hint that file systems in memory
+/// ignore; other systems than Linux have none.
+fn forget_cached(file: &File) {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed);
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let _ = file;
+}
