@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::address;
 use crate::credentials::{Credentials, Trust};
-use crate::error::{Error, Kind, Result, chain};
+use crate::error::{Error, Kind, Result, chain, root_cause};
 use crate::pause::Pauses;
 use crate::profile::Profile;
 use crate::report::{Event, Report};
@@ -317,7 +317,14 @@ impl Connection {
             let wanted = verifier.wanted().unwrap_or_default();
             return Failure::of(wrong_server(wanted, &seen));
         }
-        let text = chain(cause).replace("error sending request for url ", "no answer from ");
+        let host = self.base.split("://").last().unwrap_or_default();
+        let text = if cause.is_connect() {
+            format!("could not connect to {host}: {}", root_cause(cause))
+        } else if cause.is_timeout() {
+            format!("{host} does not answer")
+        } else {
+            format!("the connection to {host} broke off: {}", root_cause(cause))
+        };
         let error = Error::new(Kind::Unreachable, text)
             .hint(format!("is the server running at {}? photosync doctor looks closer", self.base));
         Failure { retry: RetryClass::AfterPause, ..Failure::of(error) }

@@ -137,3 +137,12 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     }
     text
 }
+
+/// The innermost cause: what the operating system or the other side said.
+pub fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string()
+}

@@ -70,6 +70,15 @@ pub enum Event {
     RestoreDone(RestoreSummary),
     /// Receipts were asked for.
     VerifyDone(VerifySummary),
+    /// Equal files were looked for.
+    DuplicatesDone {
+        /// Groups of equal files.
+        groups: u64,
+        /// Files beside the oldest of each group.
+        files: u64,
+        /// Their length.
+        bytes: u64,
+    },
     /// The run ended with an error.
     Failed {
         /// A stable code.

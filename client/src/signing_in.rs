@@ -89,14 +89,11 @@ pub async fn reach(
     Ok(Server { connection, trust: Trust::Key, answer })
 }
 
+/// What the server says of itself. One try: a person waits, and can type the command again.
 async fn about(connection: &Connection) -> Result<ServerAnswer> {
-    let build = |connection: &Connection| connection.request(Method::GET, "/server");
-    read_json(connection.call(build).await?).await
-}
-
-/// What the server says of itself.
-pub async fn server(connection: &Connection) -> Result<ServerAnswer> {
-    about(connection).await
+    let request = connection.request(Method::GET, "/server");
+    let request = request.timeout(crate::connection::SMALL_REQUEST);
+    read_json(connection.attempt(request).await.map_err(|failure| failure.error)?).await
 }
 
 /// Signs in by password and keeps the session in the profile.

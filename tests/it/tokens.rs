@@ -91,11 +91,8 @@ fn every_route_of_the_server_is_in_the_table_of_this_test() {
         }
         let text = fs::read_to_string(&file).expect("readable source");
         for call in text.split(".route(").skip(1) {
-            let Some(path) =
-                call.trim_start().strip_prefix('"').and_then(|rest| rest.split('"').next())
-            else {
-                panic!("{}: a route that is not a plain text: {:.60}", file.display(), call);
-            };
+            let path = path_of(&text, call.trim_start());
+            let path = path.unwrap_or_else(|| panic!("{}: no path: {call:.60}", file.display()));
             if ELSEWHERE.iter().any(|other| path.starts_with(other)) {
                 continue;
             }
@@ -104,6 +101,16 @@ fn every_route_of_the_server_is_in_the_table_of_this_test() {
         }
     }
     assert!(seen >= 25, "only {seen} routes found in {}", source.display());
+}
+
+/// The path at the beginning of a call: a text, or the name of a constant of the same file.
+fn path_of<'a>(source: &'a str, call: &'a str) -> Option<&'a str> {
+    if let Some(rest) = call.strip_prefix('"') {
+        return rest.split('"').next();
+    }
+    let name = call.split(',').next()?.trim();
+    let (_, value) = source.split_once(&format!("const {name}: &str = \""))?;
+    value.split('"').next()
 }
 
 /// Somebody whose token was stolen, and everything a thief may know of her.

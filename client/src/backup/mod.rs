@@ -31,6 +31,10 @@ pub const LAST_COMPLETE: &str = "last_complete_ms";
 /// Fact in the cache: what was named at the last backup, one path a line.
 pub const LAST_PATHS: &str = "last_paths";
 
+/// Fact in the cache: every folder and file ever named, one path a line. A file that is sent again in a run that was
+/// told of other folders still knows the folder it lies in.
+const ALL_PATHS: &str = "all_paths";
+
 /// Rounds of comparing and sending: the second sends what the server turned out to have lost, the third confirms.
 const MAX_ROUNDS: usize = 3;
 
@@ -53,6 +57,8 @@ pub(crate) struct Run {
     cache: Arc<Cache>,
     meter: Arc<Meter>,
     roots: Arc<Vec<Root>>,
+    /// This run's, then those of earlier ones.
+    all_roots: Vec<Root>,
     parallel: usize,
     sidecars: claiming::Sidecars,
     counts: std::sync::Mutex<BackupSummary>,
@@ -71,7 +77,9 @@ pub async fn run(
     cache.belong_to(&format!("{}/{}", credentials.account_uuid, credentials.device_id))?;
     let paths = options.paths.clone();
     let roots = blocking(move || scan::roots(&paths)).await?;
+    let all_roots = remember_roots(&cache, &roots)?;
     let run = Arc::new(Run {
+        all_roots,
         connection,
         cache,
         meter: Arc::new(Meter::new(options.limit)),
@@ -248,6 +256,31 @@ enum Compared {
     Nothing,
     /// These are to be sent (again).
     Wanted(Vec<Pending>),
+}
+
+/// Adds the roots of this run to those of earlier ones.
+fn remember_roots(cache: &Cache, roots: &[Root]) -> Result<Vec<Root>> {
+    let before = cache.find_fact(ALL_PATHS)?.unwrap_or_default();
+    let mut all = roots.to_vec();
+    // One that is gone, or on a disk that is not plugged in, has no files that could be sent.
+    all.extend(before.lines().filter_map(|line| scan::roots(&[line.into()]).ok()).flatten());
+    // This run's own come first: they decide what a folder is told relative to.
+    let mut own: Vec<Root> = Vec::new();
+    for root in all {
+        if !own.iter().any(|known| known.start == root.start) {
+            own.push(root);
+        }
+    }
+    own.sort_by_key(|root| !roots.contains(root));
+    let mut lines: Vec<String> = before.lines().map(str::to_owned).collect();
+    for root in roots {
+        let line = root.start.to_string_lossy().into_owned();
+        if !lines.contains(&line) {
+            lines.push(line);
+        }
+    }
+    cache.put_fact(ALL_PATHS, &lines.join("\n"))?;
+    Ok(own)
 }
 
 /// Opens the cache of a profile.

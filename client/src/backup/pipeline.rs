@@ -189,7 +189,7 @@ impl Run {
 
     async fn claims_of(self: &Arc<Self>, file: &Found) -> Result<Claims> {
         let (run, file) = (self.clone(), file.clone());
-        blocking(move || Ok(run.sidecars.claims(&run.roots, &file))).await
+        blocking(move || Ok(run.sidecars.claims(&run.all_roots, &file))).await
     }
 }
 

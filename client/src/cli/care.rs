@@ -41,20 +41,13 @@ pub async fn duplicates(context: &Context, wanted: Duplicates) -> Result<Exit> {
     let rules = rules(&wanted.rules)?;
     let (report, stop) = (context.report.clone(), context.stop.clone());
     let groups = find(&context.profile, wanted.paths, rules, report, stop).await?;
-    let mut spare_files = 0;
-    for group in &groups {
-        spare_files += group.others.len() as u64;
-        show(context, group);
-    }
-    let spare_bytes: u64 = groups.iter().map(Group::spare_bytes).sum();
-    if !context.is_json {
-        context.report.event(&Event::Note {
-            text: match spare_files {
-                0 => "No two files are equal.".to_owned(),
-                _ => format!("{} more than once, {}", files(spare_files), bytes(spare_bytes)),
-            },
-        });
-    }
+    let event = Event::DuplicatesDone {
+        groups: groups.len() as u64,
+        files: groups.iter().map(|group| group.others.len() as u64).sum(),
+        bytes: groups.iter().map(Group::spare_bytes).sum(),
+    };
+    context.report.event(&event);
+    groups.iter().for_each(|group| show(context, group));
     if !wanted.clean || groups.is_empty() {
         return Ok(Exit::Success);
     }

@@ -6,7 +6,7 @@ use std::io::{IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use indicatif::{HumanBytes, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use photosync_client::report::{
     BackupSummary, Event, Progress, Report, RestoreSummary, VerifySummary,
 };
@@ -22,6 +22,9 @@ pub struct Json {
 
 impl Report for Json {
     fn event(&self, event: &Event) {
+        if matches!(event, Event::Progress(progress) if progress.files_total == 0) {
+            return;
+        }
         if matches!(event, Event::Progress(_) | Event::Scanning { .. }) {
             let mut last = self.last_progress.lock().unwrap_or_else(PoisonError::into_inner);
             if last.is_some_and(|at| at.elapsed() < Duration::from_secs(1)) {
@@ -42,7 +45,9 @@ pub fn line_to_stdout(line: &str) {
 
 /// Text for people.
 pub struct Text {
-    bar: Option<ProgressBar>,
+    is_terminal: bool,
+    /// Made when something moves: a command that only asks or tells needs none.
+    bar: Mutex<Option<ProgressBar>>,
     failures: Mutex<usize>,
     verb: &'static str,
 }
@@ -50,38 +55,63 @@ pub struct Text {
 impl Text {
     /// A bar if standard error is a terminal. `verb` is what is being done, as `Backing up`.
     pub fn new(verb: &'static str) -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| {
+        Self {
+            is_terminal: std::io::stderr().is_terminal(),
+            bar: Mutex::default(),
+            failures: Mutex::default(),
+            verb,
+        }
+    }
+
+    fn find_bar(&self) -> Option<ProgressBar> {
+        self.bar.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The bar, if this is a terminal and the command moves anything.
+    fn bar(&self) -> Option<ProgressBar> {
+        if !self.is_terminal || self.verb.is_empty() {
+            return None;
+        }
+        let mut slot = self.bar.lock().unwrap_or_else(PoisonError::into_inner);
+        let made = || {
             let bar =
                 ProgressBar::with_draw_target(Some(1), ProgressDrawTarget::stderr_with_hz(10));
             bar.set_style(spinner());
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
-        });
-        Self { bar, failures: Mutex::new(0), verb }
+        };
+        Some(slot.get_or_insert_with(made).clone())
     }
 
     fn say(&self, line: &str) {
-        match &self.bar {
+        match self.find_bar() {
             Some(bar) => bar.suspend(|| eprintln!("{line}")),
             None => eprintln!("{line}"),
         }
     }
 
     fn end(&self) {
-        if let Some(bar) = &self.bar {
+        if let Some(bar) = self.bar.lock().unwrap_or_else(PoisonError::into_inner).take() {
             bar.finish_and_clear();
         }
-        let failures = *self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        if failures > SHOWN_FAILURES {
-            eprintln!("… and {} more", number((failures - SHOWN_FAILURES) as u64));
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        if *failures > SHOWN_FAILURES {
+            eprintln!("… and {} more", number((*failures - SHOWN_FAILURES) as u64));
         }
+        *failures = 0;
     }
 
     fn progress(&self, progress: &Progress) {
-        let Some(bar) = self.bar.as_ref().filter(|_| progress.files_total > 0) else { return };
-        if bar.length() != Some(progress.bytes_total) {
+        if progress.files_total == 0 {
+            return;
+        }
+        let Some(bar) = self.bar() else { return };
+        // A bar without a length would jump about while the list of files still grows.
+        let length = progress.bytes_total.max(1);
+        if bar.length() != Some(length) || bar.prefix().is_empty() {
+            bar.set_prefix(self.verb);
             bar.set_style(with_bar());
-            bar.set_length(progress.bytes_total);
+            bar.set_length(length);
         }
         bar.set_position(progress.bytes_done);
         let mut parts = vec![
@@ -92,10 +122,9 @@ impl Text {
             parts.push(format!("{}/s", bytes(progress.bytes_per_s)));
         }
         if let Some(left) = progress.seconds_left.filter(|_| progress.bytes_done > 0) {
-            parts.push(format!("{} left", HumanDuration(Duration::from_secs(left))));
+            parts.push(format!("{} left", coarse(left)));
         }
         bar.set_message(parts.join(" · "));
-        bar.set_prefix(self.verb);
     }
 }
 
@@ -103,12 +132,12 @@ impl Report for Text {
     fn event(&self, event: &Event) {
         match event {
             Event::Scanning { files: count, .. } => {
-                if let Some(bar) = &self.bar {
+                if let Some(bar) = self.bar() {
                     bar.set_message(format!("Looking … {}", files(*count)));
                 }
             }
             Event::Scanned { files: count, bytes: length, .. } => {
-                if let Some(bar) = &self.bar {
+                if let Some(bar) = self.bar() {
                     bar.set_message(format!("{}, {}", files(*count), bytes(*length)));
                 }
             }
@@ -141,6 +170,16 @@ impl Report for Text {
                 self.end();
                 line_to_stdout(&verify_lines(summary));
             }
+            Event::DuplicatesDone { files: count, bytes: length, .. } => {
+                self.end();
+                eprintln!(
+                    "{}",
+                    match count {
+                        0 => "No two files are equal.".to_owned(),
+                        _ => format!("{} too many, {}", files(*count), bytes(*length)),
+                    }
+                );
+            }
             Event::Failed { reason, hint, .. } => {
                 self.end();
                 eprintln!("photosync: {reason}");
@@ -157,7 +196,7 @@ fn spinner() -> ProgressStyle {
 }
 
 fn with_bar() -> ProgressStyle {
-    ProgressStyle::with_template("{prefix} [{bar:24}] {percent:>3}% {wide_msg}")
+    ProgressStyle::with_template("{prefix} [{bar:16}] {percent:>3}% {msg}")
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .progress_chars("━━╌")
 }
@@ -251,6 +290,16 @@ pub fn bytes(count: u64) -> String {
 /// A number with its thousands apart.
 pub fn number(count: u64) -> String {
     indicatif::HumanCount(count).to_string()
+}
+
+/// Time left, in one unit or two.
+fn coarse(seconds: u64) -> String {
+    match seconds {
+        0..100 => format!("{seconds} s"),
+        100..6000 => format!("{} min", seconds.div_ceil(60)),
+        6000..172_800 => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+        _ => format!("{} days", seconds / 86_400),
+    }
 }
 
 fn time(ms: u64) -> String {

@@ -250,3 +250,25 @@ async fn names_of_every_kind_arrive_as_they_are() {
     names.sort();
     assert_eq!(stand.fake.names(), names);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_of_another_folder_that_the_server_lost_is_sent_again_with_its_own_folder() {
+    let stand = Stand::new().await;
+    stand.photo("summer/a.jpg", b"a", 0);
+    assert!(stand.backup().await.unwrap().complete);
+    {
+        let mut inner = stand.fake.lock();
+        inner.assets.clear();
+        inner.settled.clear();
+    }
+    let other = stand.folder.path().join("other");
+    write_old(&other.join("b.jpg"), b"b", 0);
+    let mut options = stand.options();
+    options.paths = vec![other];
+    let summary =
+        photosync_client::backup::run(stand.connection(), &stand.profile, &options).await.unwrap();
+    assert_eq!((summary.sent_files, summary.complete), (2, true));
+    let inner = stand.fake.lock();
+    let (row, _) = inner.assets.iter().find(|(row, _)| row.name == "a.jpg").unwrap();
+    assert_eq!(row.claims.folder.as_deref(), Some("summer"));
+}

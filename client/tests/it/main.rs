@@ -6,6 +6,7 @@ mod backup;
 mod care;
 mod fake;
 mod program;
+mod real;
 mod restore;
 mod stand;
 mod trust;

@@ -86,12 +86,13 @@ pub async fn list_changes(
     since: Option<&str>,
     limit: i64,
 ) -> Result<Changes> {
+    let (_, version) = app.db.read(move |tx| queries::find_totals(tx, account)).await?;
     let mut cursor = match since {
-        Some(text) => Cursor::from_text(text).ok_or_else(no_cursor)?,
-        None => {
-            let totals = app.db.read(move |tx| queries::find_totals(tx, account)).await?;
-            Cursor::fresh(totals.1)
-        }
+        // A version that is still to come is from before the database was put back to an older state.
+        Some(text) => Cursor::from_text(text)
+            .filter(|cursor| cursor.version <= version)
+            .ok_or_else(no_cursor)?,
+        None => Cursor::fresh(version),
     };
     loop {
         let from = cursor.clone();

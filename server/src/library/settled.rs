@@ -33,9 +33,16 @@ pub async fn find_missing(
     caller: &Uploader,
     digests: &[Digest],
 ) -> Result<Vec<Presence>> {
-    let mut answers = Vec::with_capacity(digests.len());
-    for step in digests.chunks(STEP) {
-        answers.extend(find_missing_step(app, caller, step.to_vec()).await?);
+    // In order of digests, as the indexes are: each page of the database is then read and written once.
+    let mut order: Vec<usize> = (0..digests.len()).collect();
+    order.sort_unstable_by_key(|index| digests[*index]);
+    let mut answers = vec![Presence::Missing; digests.len()];
+    for step in order.chunks(STEP) {
+        let asked = step.iter().map(|index| digests[*index]).collect();
+        let told = find_missing_step(app, caller, asked).await?;
+        for (index, presence) in step.iter().zip(told) {
+            answers[*index] = presence;
+        }
     }
     Ok(answers)
 }

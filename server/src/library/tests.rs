@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use negentropy::{Id, Negentropy, NegentropyStorageVector};
 use photosync_protocol::digest::Digest;
 use photosync_protocol::v2::claims::Claims;
-use photosync_protocol::v2::settled::{Presence, Sum, Tally};
+use photosync_protocol::v2::settled::{MAX_NEGENTROPY_BYTES, Presence, Sum, Tally};
 use photosync_protocol::v2::{ChangeKind, Changes};
 use proptest::prelude::*;
 use sha2::Digest as _;
@@ -21,7 +21,9 @@ use crate::auth::passwords::PasswordCost;
 use crate::boot::{App, BootOptions, boot};
 use crate::clock::{Clock, DAY_MS};
 use crate::config::{self, Config};
+use crate::db::Tx;
 use crate::error::Result;
+use crate::params;
 use crate::upkeep::trash;
 use crate::uploads::{self, Arrived, Origin};
 
@@ -123,12 +125,14 @@ impl Stand {
             set.insert(0, Id::from_byte_array(digest.0)).unwrap();
         }
         set.seal().unwrap();
-        let mut client = Negentropy::borrowed(&set, 0).unwrap();
+        let limit = u64::try_from(MAX_NEGENTROPY_BYTES).unwrap();
+        let mut client = Negentropy::borrowed(&set, limit).unwrap();
         let mut message = client.initiate().unwrap();
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
         loop {
             let answer =
                 settled::reconcile(&self.app, &self.devices[device], message).await.unwrap();
+            assert!(answer.len() <= MAX_NEGENTROPY_BYTES, "{} bytes", answer.len());
             match client.reconcile_with_ids(&answer, &mut ours, &mut theirs).unwrap() {
                 Some(next) => message = next,
                 None => break,
@@ -433,4 +437,57 @@ async fn a_client_that_follows_the_feed_knows_what_is_held_whatever_the_size_of_
         assert_eq!(fresh, known);
         stand.app.db.close().await;
     }
+}
+
+#[tokio::test]
+async fn a_half_upload_is_gone_on_with_until_it_expires_or_is_finished() {
+    let stand = Stand::new().await;
+    let account = stand.account();
+    let expires_at_ms = stand.app.clock.now_ms() + DAY_MS;
+    for (id, file, asset_id) in [("half", 1, None), ("done", 2, Some("x".to_owned()))] {
+        let digest = digest_of(file).0;
+        stand
+            .app
+            .db
+            .write(move |tx| -> Result<i64> {
+                let sql = "INSERT INTO tus_uploads (upload_id, account_uuid, device_id, digest, name, claims_json, metadata,
+                                                    kind, asset_id, created_at_ms, expires_at_ms)
+                           VALUES (?1, ?2, 'phone', ?3, 'a.jpg', '{}', '', 'whole', ?4, 0, ?5)";
+                let asset_id = asset_id.clone();
+                Ok(tx.execute(sql, params![id, account, &digest[..], asset_id, expires_at_ms])?)
+            })
+            .await
+            .unwrap();
+    }
+    assert_eq!(stand.missing(&[1, 2]).await, [Presence::Partial, Presence::Missing]);
+    assert_eq!(stand.settled(0).await.1, BTreeSet::new());
+    stand.app.clock.advance(std::time::Duration::from_millis(DAY_MS as u64 + 1));
+    assert_eq!(stand.missing(&[1]).await, [Presence::Missing]);
+    stand.app.db.close().await;
+}
+
+#[tokio::test]
+async fn the_inventory_date_is_when_a_device_found_all_it_has_settled() {
+    let stand = Stand::new().await;
+    let date = async || {
+        let read = |tx: &mut dyn Tx| -> Result<_> { Ok(find_current(tx, "phone")?.unwrap()) };
+        stand.app.db.read(read).await.unwrap().inventory_at_ms
+    };
+    let compare =
+        async |tally| settled::compare(&stand.app, &stand.devices[0], tally).await.unwrap();
+    stand.upload(0, 1).await;
+    let all = Tally::of(&[digest_of(1)]);
+    assert_eq!(compare(Tally::default()).await, Some(all));
+    assert_eq!(date().await, None, "a device that has something else found nothing out");
+    assert_eq!(compare(all).await, None);
+    let first = stand.app.clock.now_ms();
+    assert_eq!(date().await, Some(first));
+    // Written once a minute at most: a watching client asks often.
+    stand.app.clock.advance(std::time::Duration::from_secs(59));
+    assert_eq!(compare(all).await, None);
+    assert_eq!(date().await, Some(first));
+    stand.app.clock.advance(std::time::Duration::from_secs(1));
+    assert_eq!(compare(all).await, None);
+    assert_eq!(date().await, Some(first + 60_000));
+    stand.app.db.close().await;
 }

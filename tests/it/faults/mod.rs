@@ -2,3 +2,4 @@
 //! a lost answer leaves.
 
 mod cuts;
+mod network;

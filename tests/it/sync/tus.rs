@@ -297,6 +297,19 @@ fn a_whole_file_can_come_with_its_creation() {
     assert_eq!(field(&answer, "Upload-Offset"), "20000");
     assert_eq!(field(&tus.head(&field(&answer, "Location")), "Upload-Metadata"), fields);
     assert!(answer.header("PhotoSync-Asset").is_some());
+    // Other bytes than were announced leave nothing.
+    let announced = metadata("wrong.jpg", Some(b"something else"));
+    let wrong = tus.send(
+        "POST",
+        BASE,
+        &[
+            ("Upload-Length", "20000"),
+            ("Upload-Metadata", &announced),
+            ("Content-Type", PATCH_TYPE),
+        ],
+        &noise(17, 20_000),
+    );
+    assert_eq!((wrong.status(), code(&wrong).as_str()), (400, "digest_mismatch"));
     person.require_library(&[("small.jpg", &bytes)]);
     assert_eq!(person.staged(), 0);
 }

@@ -134,12 +134,12 @@ async fn pump(
         if let Some(summing) = &mut summing {
             summing.update(&bytes);
         }
+        entry.note_received(app.clock.now_ms());
         buffered_bytes += bytes.len();
         buffer.push(bytes);
         if buffered_bytes < PIECE_BYTES {
             continue;
         }
-        entry.note_received(app.clock.now_ms());
         buffered_bytes = 0;
         if let Err(error) = writer.write(std::mem::take(&mut buffer)).await {
             return End::Disk(error);

@@ -208,6 +208,9 @@ async fn create(
 ) -> Result<Response> {
     let account = uploader.account;
     let with_upload = has_pieces(headers);
+    if let Some(small) = read_small(headers) {
+        return Ok(created(&super::create_small(app, &uploader, small, body).await?));
+    }
     let begun = async {
         let (creation, concat) = read_creation(headers)?;
         let checksum = if with_upload { read_checksum(headers)? } else { None };
@@ -244,11 +247,27 @@ async fn create(
         }
         progress
     };
-    let mut response = moved_on(StatusCode::CREATED, &progress);
-    if let Ok(location) = HeaderValue::from_str(&format!("{BASE}/{id}")) {
+    Ok(created(&progress))
+}
+
+/// A creation that brings the whole of a small file and can wait for nothing.
+fn read_small(headers: &HeaderMap) -> Option<Creation> {
+    let length = declared_bytes(headers);
+    let fits = (1..=super::SMALL_BYTES).contains(&length);
+    if !fits || !has_pieces(headers) || !drains(headers) || headers.contains_key(CHECKSUM) {
+        return None;
+    }
+    let (creation, concat) = read_creation(headers).ok()?;
+    (concat == Concat::Whole && creation.length_bytes == Some(length)).then_some(creation)
+}
+
+fn created(progress: &Progress) -> Response {
+    let mut response = moved_on(StatusCode::CREATED, progress);
+    let location = format!("{BASE}/{}", progress.upload.upload_id);
+    if let Ok(location) = HeaderValue::from_str(&location) {
         response.headers_mut().insert(header::LOCATION, location);
     }
-    Ok(response)
+    response
 }
 
 async fn append(
