@@ -42,7 +42,7 @@ const ASSET: HeaderName = HeaderName::from_static(ASSET_HEADER);
 /// The routes of tus, with what holds for all of them.
 pub fn routes(app: &App) -> Router<App> {
     Router::new()
-        .route(BASE, any(at_base))
+        .route("/api/v2/tus", any(at_base))
         .route("/api/v2/tus/{id}", any(at_upload))
         .route_layer(from_fn_with_state(app.clone(), require_small_body))
         .route_layer(from_fn(speak_tus))
