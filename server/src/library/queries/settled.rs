@@ -113,8 +113,8 @@ pub fn empty_all(tx: &mut dyn Tx, account: Uuid) -> DbResult<()> {
     Ok(())
 }
 
-/// Removes up to 1,000 rows of sets that were emptied; returns how many. No tally counts them.
-pub fn sweep_emptied(tx: &mut dyn Tx) -> DbResult<i64> {
+/// A device with rows of a set that was emptied, and the number of its set now.
+pub fn find_emptied(tx: &mut dyn Tx) -> DbResult<Option<(String, i64)>> {
     let row = find(
         tx,
         "SELECT d.device_id, d.settled_set FROM devices d
@@ -123,14 +123,19 @@ pub fn sweep_emptied(tx: &mut dyn Tx) -> DbResult<i64> {
          LIMIT 1",
         &[],
     )?;
-    let Some(row) = row else { return Ok(0) };
+    row.map(|row| Ok((row.text(0)?, row.integer(1)?))).transpose()
+}
+
+/// Removes up to 1,000 rows of sets that were emptied before set `set_no`. No tally counts them.
+pub fn sweep_emptied(tx: &mut dyn Tx, device_id: &str, set_no: i64) -> DbResult<()> {
     tx.execute(
         "DELETE FROM settled
          WHERE (device_id, set_no, digest) IN (SELECT s.device_id, s.set_no, s.digest FROM settled s
                                                WHERE s.device_id = ?1 AND s.set_no < ?2
                                                LIMIT 1000)",
-        params![row.text(0)?, row.integer(1)?],
-    )
+        params![device_id, set_no],
+    )?;
+    Ok(())
 }
 
 /// Whether a digest is settled for a device.
