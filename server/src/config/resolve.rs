@@ -191,9 +191,10 @@ fn variables() -> impl Iterator<Item = String> {
 
 fn is_known_variable(name: &str) -> bool {
     let plain = name.strip_suffix("_FILE").unwrap_or(name);
-    // Set by tests for builds and helpers of their own.
-    let of_tests = matches!(name, "PHOTOSYNC_FAULT" | "PHOTOSYNC_SERVER_BIN");
-    of_tests || variables().any(|variable| variable == name || variable == plain)
+    // Set by tests for builds and helpers of their own, or for the client on the same machine.
+    let of_others = matches!(name, "PHOTOSYNC_FAULT" | "PHOTOSYNC_SERVER_BIN")
+        || name.starts_with("PHOTOSYNC_CLIENT_");
+    of_others || variables().any(|variable| variable == name || variable == plain)
 }
 
 /// `; did you mean …?` for the closest of `names`, if any is close.

@@ -110,7 +110,8 @@ pub fn parse_metadata(field: &str) -> Result<Described, String> {
         None => None,
     };
     let text = |key: &str| find(key).and_then(|value| String::from_utf8(value.clone()).ok());
-    let digest = match find(DIGEST_KEY) {
+    // A key without a value says nothing: some clients send every key they were configured with.
+    let digest = match find(DIGEST_KEY).filter(|value| !value.is_empty()) {
         Some(_) => {
             let digest = text(DIGEST_KEY).and_then(|hex| Digest::from_hex(&hex));
             Some(digest.ok_or("the metadata digest must be a SHA-256 in hexadecimal")?)
@@ -192,6 +193,8 @@ mod tests {
         assert_eq!(described.digest, Digest::from_hex(&hex));
         assert_eq!(described.claims.folder.as_deref(), Some("DCIM"));
         assert!(parse_metadata(&write_metadata([("digest", &b"abc"[..])])).is_err());
+        let unsaid = parse_metadata(&write_metadata([("digest", &b""[..])])).unwrap();
+        assert_eq!(unsaid.digest, None);
         assert!(parse_metadata(&write_metadata([("favourite", &b"maybe"[..])])).is_err());
         assert!(parse_metadata("filename !").is_err());
         assert_eq!(parse_metadata("").unwrap(), Described::default());
