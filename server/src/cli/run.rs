@@ -230,6 +230,7 @@ fn greet(app: &App, urls: &[String], resolved: &Resolved) {
     for url in urls {
         tracing::info!("type into the phone app: {}", url.trim_start_matches("http://"));
     }
+    tracing::info!("key of this server: {}", app.identity.fingerprint());
     if urls.is_empty() {
         tracing::warn!("this machine has no network address a phone could reach");
     }

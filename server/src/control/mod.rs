@@ -113,11 +113,12 @@ pub async fn execute(app: &App, command: Command) -> Result<Outcome> {
             }
             let offer = pairing::offer(app, account.account_uuid).await?;
             let urls = pairing::presence::native_urls(app);
-            let text = if urls.is_empty() {
+            let mut text = if urls.is_empty() {
                 "This machine has no network address another device could reach.".to_owned()
             } else {
                 format!("Address to type: {}", urls.join(", "))
             };
+            text += &format!("\nKey of this server: {}", app.identity.fingerprint());
             Ok(Outcome { offer: Some(offer), ..Outcome::said(text) })
         }
         Command::Trash { email, names } => {
