@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use photosync_tests::account::Session;
 use photosync_tests::http::{Answer, Body, Client, HttpError, Request};
 use photosync_tests::phone::Phone;
@@ -9,8 +11,8 @@ use photosync_tests::relay::{chunk_id, opaque_bytes};
 use serde_json::json;
 
 /// Every way by which bytes come in.
-pub const WAYS: [Way; 6] =
-    [Way::Raw, Way::Form, Way::Chunk, Way::ChunkForm, Way::Manifest, Way::Asset];
+pub const WAYS: [Way; 7] =
+    [Way::Raw, Way::Form, Way::Chunk, Way::ChunkForm, Way::Manifest, Way::Asset, Way::Tus];
 
 /// A way by which bytes come in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,12 +29,14 @@ pub enum Way {
     Manifest,
     /// `PUT /api/v2/library/assets`
     Asset,
+    /// `POST /api/v2/tus` with all bytes of the file.
+    Tus,
 }
 
 impl Way {
     /// The status of stored bytes.
     pub fn stored_status(self) -> u16 {
-        if self == Way::Asset { 201 } else { 200 }
+        if matches!(self, Way::Asset | Way::Tus) { 201 } else { 200 }
     }
 }
 
@@ -69,6 +73,7 @@ impl Operation {
             Way::ChunkForm => ("/api/cloud/chunks", Some("chunk")),
             Way::Manifest => ("/api/cloud/manifests", None),
             Way::Asset => ("/api/v2/library/assets", None),
+            Way::Tus => ("/api/v2/tus", None),
         };
         let method = if self.way == Way::Asset { "PUT" } else { "POST" };
         let request = Request::new(method, path)
@@ -76,6 +81,9 @@ impl Operation {
             .header("X-Request-Id", &self.id)
             .header("X-Filename", &self.name)
             .header("PhotoSync-Name", &self.name)
+            .header("Tus-Resumable", "1.0.0")
+            .header("Upload-Length", self.body.len().to_string())
+            .header("Upload-Metadata", format!("filename {}", STANDARD.encode(&self.name)))
             .header("PhotoSync-Device-Asset-Id", &self.id)
             .header("X-Chunk-Id", chunk_id(&self.body));
         let (kind, bytes) = match (field, self.way) {
@@ -95,6 +103,7 @@ impl Operation {
                     json!({"manifestId": self.name, "encryptedManifest": text, "chunkCount": 1});
                 ("application/json".to_owned(), json.to_string().into_bytes())
             }
+            (None, Way::Tus) => ("application/offset+octet-stream".to_owned(), self.body.clone()),
             (None, _) => ("application/octet-stream".to_owned(), self.body.clone()),
         };
         client.send(request.header("Content-Type", kind).body(Body::Bytes(&bytes)))
