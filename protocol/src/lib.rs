@@ -9,6 +9,7 @@ pub mod config_names;
 pub mod digest;
 pub mod error;
 pub mod names;
+pub mod pairs;
 pub mod process;
 pub mod sidecars;
 pub mod v1;
