@@ -15,12 +15,11 @@ use crate::v2::claims::PairSource;
 /// Whether a name could be half of a pair: saves looking at others.
 pub fn role_of(name: &str) -> Option<PairRole> {
     let (stem, extension) = name.rsplit_once('.')?;
-    let is = |wanted: &str| extension.eq_ignore_ascii_case(wanted);
-    match () {
-        () if stem.is_empty() => None,
-        () if is("heic") || is("heif") => Some(PairRole::Still),
-        () if is("mov") => Some(PairRole::Motion),
-        () => None,
+    match extension.to_ascii_lowercase().as_str() {
+        _ if stem.is_empty() => None,
+        "heic" | "heif" => Some(PairRole::Still),
+        "mov" => Some(PairRole::Motion),
+        _ => None,
     }
 }
 

@@ -131,7 +131,10 @@ impl Claims {
     /// False if there are too many places and one is not kept.
     #[must_use]
     pub fn add(&mut self, said: Self) -> bool {
-        let is_kept = said.places().fold(true, |kept, place| self.add_place(place) && kept);
+        let mut is_kept = true;
+        for place in said.places() {
+            is_kept &= self.add_place(place);
+        }
         self.captured = self.captured.take().or(said.captured);
         self.favourite = self.favourite.or(said.favourite);
         if self.albums.is_empty() {

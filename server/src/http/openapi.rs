@@ -37,6 +37,7 @@ use crate::uploads::routes as uploads;
         library::missing,
         library::sync,
         library::forget,
+        library::tell_claims,
         library::list_assets,
         library::get_asset,
         library::get_original,

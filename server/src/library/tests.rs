@@ -347,7 +347,9 @@ impl Stand {
     }
 
     async fn held(&self) -> BTreeSet<Digest> {
-        let page = listing::list_assets(&self.app, self.account(), None, 1000).await.unwrap();
+        let page = listing::list_assets(&self.app, self.account(), String::new(), None, 1000)
+            .await
+            .unwrap();
         page.assets.into_iter().map(|row| row.digest).collect()
     }
 }
