@@ -2,7 +2,7 @@
 //!
 //! A file appears under its name only when all its bytes are on disk and hashed. What is there already is skipped if it
 //! has the right bytes, and never touched if it has others: the restored one gets a number then. A run may be stopped
-//! at any point; half-received files are gone on with.
+//! at any point; half-received files are gone on with. A photo that lay in several places is received once and copied.
 
 mod placing;
 mod receiving;
@@ -20,6 +20,7 @@ use crate::error::{Error, Kind, Result};
 use crate::listing::Pages;
 use crate::meter::Meter;
 use crate::report::{Event, RestoreSummary};
+use placing::Target;
 
 /// Where to restore to, and how.
 #[derive(Debug, Clone)]
@@ -83,11 +84,18 @@ pub async fn fetch(connection: Arc<Connection>, row: &AssetRow, target: &Path) -
     if placed { Ok(()) } else { Err(taken) }
 }
 
+/// What became of one place of an asset: `present` if it was there, `restored` if it is there now.
+struct Done {
+    path: PathBuf,
+    bytes: u64,
+    how: Result<&'static str>,
+}
+
 impl Run {
     async fn work(self: Arc<Self>, parallel: usize) -> Result<()> {
         let connection = self.connection.clone();
         let mut pages = Pages::new(&connection);
-        let mut receiving: JoinSet<(AssetRow, Result<&'static str>)> = JoinSet::new();
+        let mut receiving: JoinSet<Vec<Done>> = JoinSet::new();
         let mut is_first = true;
         while let Some(page) = pages.next().await? {
             if is_first {
@@ -96,16 +104,17 @@ impl Run {
                 self.meter.expect(total, 0);
                 is_first = false;
             }
-            self.meter.expect(0, page.assets.iter().map(|row| row.size_bytes).sum());
+            for row in &page.assets {
+                let places = placing::targets(&self.folder, row).len() as u64;
+                self.counts().files += places - 1;
+                self.meter.expect(places - 1, row.size_bytes * places);
+            }
             for row in page.assets {
                 while receiving.len() >= parallel {
                     self.join_one(&mut receiving).await?;
                 }
                 let run = self.clone();
-                receiving.spawn(async move {
-                    let restored = run.restore_one(&row).await;
-                    (row, restored)
-                });
+                receiving.spawn(async move { run.restore_all(&row).await });
             }
         }
         while !receiving.is_empty() {
@@ -114,55 +123,100 @@ impl Run {
         Ok(())
     }
 
-    async fn join_one(
-        &self,
-        receiving: &mut JoinSet<(AssetRow, Result<&'static str>)>,
-    ) -> Result<()> {
+    async fn join_one(&self, receiving: &mut JoinSet<Vec<Done>>) -> Result<()> {
         let Some(joined) = receiving.join_next().await else { return Ok(()) };
-        let (row, restored) = joined
+        let done = joined
             .map_err(|cause| Error::unexpected(format!("restoring ended unexpectedly: {cause}")))?;
-        let path = placing::shown(&row);
-        match restored {
-            Ok(how) => {
-                self.meter.finish(row.size_bytes);
-                match how {
-                    "present" => self.counts().present_files += 1,
-                    _ => self.counts().restored_files += 1,
+        for Done { path, bytes, how } in done {
+            let path = path.strip_prefix(&self.folder).unwrap_or(&path).to_string_lossy();
+            let path = path.into_owned();
+            match how {
+                Ok(how) => {
+                    self.meter.finish(bytes);
+                    match how {
+                        "present" => self.counts().present_files += 1,
+                        _ => self.counts().restored_files += 1,
+                    }
+                    self.event(&Event::FileDone { path, how, bytes });
                 }
-                self.event(&Event::FileDone { path, how, bytes: row.size_bytes });
+                Err(error) if error.kind == Kind::File => {
+                    self.counts().failed_files += 1;
+                    self.event(&Event::FileFailed {
+                        path,
+                        code: error.code,
+                        reason: error.message,
+                    });
+                }
+                Err(error) => return Err(error),
             }
-            Err(error) if error.kind == Kind::File => {
-                self.counts().failed_files += 1;
-                self.event(&Event::FileFailed { path, code: error.code, reason: error.message });
-            }
-            Err(error) => return Err(error),
         }
         Ok(())
     }
 
-    /// `present` if it was there, `restored` if it is there now.
-    async fn restore_one(&self, row: &AssetRow) -> Result<&'static str> {
-        let wanted = placing::wanted_path(&self.folder, row);
-        let (search, copy, stop) = (wanted.clone(), row.clone(), self.connection.stop().clone());
-        let found = blocking(move || placing::find_present(&search, &copy, &stop)).await?;
-        if found.is_some() {
-            return Ok("present");
+    /// Every place of an asset. What is there already is looked for first: it saves receiving the bytes.
+    async fn restore_all(&self, row: &AssetRow) -> Vec<Done> {
+        let (mut all, mut missing, mut source) = (Vec::new(), Vec::new(), None);
+        let done = |path: &Path, how| Done { path: path.to_owned(), bytes: row.size_bytes, how };
+        for target in placing::targets(&self.folder, row) {
+            match self.find_present(row, &target.path).await {
+                Ok(Some(present)) => {
+                    all.push(done(&target.path, Ok("present")));
+                    source.get_or_insert(present);
+                }
+                Ok(None) => missing.push(target),
+                Err(error) => all.push(done(&target.path, Err(error))),
+            }
         }
-        let folder = wanted.parent().unwrap_or(&self.folder).to_owned();
-        let made = folder.clone();
+        for target in missing {
+            let restored = self.restore_one(row, &target, source.as_deref()).await;
+            let is_over = restored.as_ref().is_err_and(|error| error.kind != Kind::File);
+            let how = restored.map(|placed| {
+                source.get_or_insert(placed);
+                "restored"
+            });
+            all.push(done(&target.path, how));
+            if is_over {
+                break;
+            }
+        }
+        all
+    }
+
+    async fn find_present(&self, row: &AssetRow, wanted: &Path) -> Result<Option<PathBuf>> {
+        let (wanted, row, stop) = (wanted.to_owned(), row.clone(), self.connection.stop().clone());
+        blocking(move || placing::find_present(&wanted, &row, &stop)).await
+    }
+
+    /// Writes one file, from `source` if there is one; answers where it got its name.
+    async fn restore_one(
+        &self,
+        row: &AssetRow,
+        target: &Target,
+        source: Option<&Path>,
+    ) -> Result<PathBuf> {
+        if self.connection.stop().is_cancelled() {
+            return Err(Error::interrupted());
+        }
+        let folder = target.path.parent().unwrap_or(&self.folder).to_owned();
+        let partial = placing::partial_path(&folder, &row.digest);
+        let (source, into) = (source.map(Path::to_owned), partial.clone());
         blocking(move || {
-            std::fs::create_dir_all(&made)
-                .map_err(|cause| Error::file("make the folder", &made, &cause).coded("unwritable"))
+            std::fs::create_dir_all(&folder).map_err(|cause| {
+                Error::file("make the folder", &folder, &cause).coded("unwritable")
+            })?;
+            if let Some(source) = source {
+                // Where it fails, or somebody changed the source, the bytes come from the server after all.
+                let _ = placing::copy(&source, &into);
+            }
+            Ok(())
         })
         .await?;
-        let partial = placing::partial_path(&folder, &row.digest);
         receiving::receive(&self.connection, &self.meter, row, &partial).await?;
         let naming = self.naming.lock().await;
-        let modified_ms = row.claims.modified_ms;
-        let placed =
-            blocking(move || placing::place_numbered(&partial, &wanted, modified_ms)).await;
+        let Target { path, modified_ms } = target.clone();
+        let placed = blocking(move || placing::place_numbered(&partial, &path, modified_ms)).await;
         drop(naming);
-        placed.map(|_| "restored")
+        placed
     }
 
     fn counts(&self) -> std::sync::MutexGuard<'_, RestoreSummary> {

@@ -21,6 +21,9 @@ const COARSE_TICK_NS: i64 = 2_000_000_000;
 /// The same for those that keep parts of a second: above the 10 ms a kernel's coarse clock may take.
 const FINE_TICK_NS: i64 = 50_000_000;
 
+/// A time no file has: stands in the row of a file whose own time is not to be believed.
+const NO_TIME_NS: i64 = i64::MIN;
+
 /// A row of the cache.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Known {
@@ -36,6 +39,19 @@ pub struct Known {
     pub digest: Option<Digest>,
     /// Whether the server has nothing more to get.
     pub is_settled: bool,
+}
+
+impl Known {
+    /// Where it lies.
+    pub fn path(&self) -> PathBuf {
+        bytes_path(&self.path)
+    }
+
+    /// Whether a file that was just looked at is the one whose digest this is.
+    pub fn is_still(&self, now: &Found) -> bool {
+        let is_same_time = self.mtime_ns == NO_TIME_NS || self.mtime_ns == now.mtime_ns;
+        (self.size_bytes, self.inode) == (now.size_bytes, now.inode) && is_same_time
+    }
 }
 
 /// What is to be done for a file that was found.
@@ -162,8 +178,8 @@ impl Cache {
         let is_too_fresh = read_at_ns.saturating_sub(file.mtime_ns) < tick;
         let mut known = file.known(Some(digest));
         if is_too_fresh {
-            // A time no file has: the row counts for what this device wants safe, and is read again next time.
-            known.mtime_ns = i64::MIN;
+            // The row counts for what this device wants safe, and is read again next time.
+            known.mtime_ns = NO_TIME_NS;
         }
         self.run(|db| queries::put_file(db, &known))
     }
@@ -181,6 +197,20 @@ impl Cache {
     /// The server lost these, or never had them.
     pub fn unsettle(&self, digests: &[Digest]) -> Result<()> {
         self.write(|db| digests.iter().try_for_each(|digest| queries::unsettle(db, digest)))
+    }
+
+    /// Up to `limit` files that the server holds and of whose place it was not told, in order of their path's bytes
+    /// after `after`.
+    pub fn list_untold(&self, after: &[u8], limit: usize) -> Result<Vec<Known>> {
+        self.run(|db| queries::list_untold(db, after, limit))
+    }
+
+    /// The server was told where these lie.
+    pub fn set_told(&self, told: &[(PathBuf, Digest)]) -> Result<()> {
+        self.write(|db| {
+            told.iter()
+                .try_for_each(|(path, digest)| queries::set_told(db, &path_bytes(path), digest))
+        })
     }
 
     /// Count and sum of everything this device wants safe.

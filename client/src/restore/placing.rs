@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use photosync_protocol::digest::Digest;
 use photosync_protocol::names::{numbered_name, stored_name};
 use photosync_protocol::v2::AssetRow;
+use photosync_protocol::v2::places::Place;
 use sha2::Digest as _;
 use tokio_util::sync::CancellationToken;
 
@@ -17,30 +18,46 @@ use crate::error::{Error, Result};
 /// Numbers tried for a name before giving up.
 const MAX_NUMBER: u64 = 10_000;
 
-/// Folder and name of an asset as this device or another one told it, below the folder that is restored to.
-pub fn wanted_path(folder: &Path, row: &AssetRow) -> PathBuf {
+/// A file that is to be there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// Where; may get a number.
+    pub path: PathBuf,
+    /// Its time of change, Unix milliseconds, if it was told.
+    pub modified_ms: Option<i64>,
+}
+
+/// Where an asset lay, as this device or another one told it, below the folder that is restored to: once for every
+/// place. Never empty.
+pub fn targets(folder: &Path, row: &AssetRow) -> Vec<Target> {
+    let mut targets: Vec<Target> = Vec::new();
+    for place in row.claims.places() {
+        let path = wanted_path(folder, &row.name, &place);
+        if !targets.iter().any(|known| known.path == path) {
+            targets.push(Target { path, modified_ms: place.modified_ms });
+        }
+    }
+    targets
+}
+
+fn wanted_path(folder: &Path, listed_name: &str, place: &Place) -> PathBuf {
     let mut path = folder.to_owned();
-    for part in row.claims.folder.as_deref().unwrap_or_default().split('/') {
+    for part in place.folder.as_deref().unwrap_or_default().split('/') {
         path.extend(safe_part(part));
     }
-    path.push(safe_part(name_of(row)).unwrap_or_else(|| "_".into()));
+    path.push(safe_part(name_of(listed_name, place)).unwrap_or_else(|| "_".into()));
     path
 }
 
-/// As [`wanted_path`], for people.
-pub fn shown(row: &AssetRow) -> String {
-    wanted_path(Path::new(""), row).to_string_lossy().into_owned()
-}
-
 /// The name the file had, if the device told its path; the listed name otherwise, which may have got a number.
-fn name_of(row: &AssetRow) -> &str {
-    let told = row.claims.device_asset_id.as_deref().and_then(|id| id.strip_prefix(PATH_PREFIX));
-    let folder = row.claims.folder.as_deref().unwrap_or_default();
+fn name_of<'a>(listed_name: &'a str, place: &'a Place) -> &'a str {
+    let told = place.device_asset_id.as_deref().and_then(|id| id.strip_prefix(PATH_PREFIX));
+    let folder = place.folder.as_deref().unwrap_or_default();
     let name = told.and_then(|path| match path.rsplit_once('/') {
         Some((above, name)) => (above == folder).then_some(name),
         None => folder.is_empty().then_some(path),
     });
-    name.filter(|name| !name.is_empty()).unwrap_or(&row.name)
+    name.filter(|name| !name.is_empty()).unwrap_or(listed_name)
 }
 
 /// One part of a path that stays in its folder. `None` for nothing, `.` and `..`.
@@ -103,6 +120,12 @@ pub fn digest_of(path: &Path, stop: &CancellationToken) -> std::io::Result<Optio
             count => hasher.update(&piece[..count]),
         }
     }
+}
+
+/// Copies a restored file into a partial one, by reference where the file system can. What comes of it is hashed before
+/// it gets a name. Blocks.
+pub fn copy(source: &Path, partial: &Path) -> std::io::Result<()> {
+    std::io::copy(&mut File::open(source)?, &mut File::create(partial)?).map(|_| ())
 }
 
 /// Gives a whole, hashed file its name, or the first free one with a number. Blocks.
@@ -174,7 +197,10 @@ mod tests {
 
     #[test]
     fn a_file_comes_back_under_the_name_it_had_and_never_leaves_the_folder() {
-        let of = |name, folder, id| shown(&row(name, folder, id));
+        let of = |name, folder, id| {
+            let targets = targets(Path::new(""), &row(name, folder, id));
+            targets[0].path.to_string_lossy().into_owned()
+        };
         assert_eq!(of("a (2).jpg", Some("x/y"), Some("path:x/y/a.jpg")), "x/y/a.jpg");
         assert_eq!(of("a (2).jpg", None, Some("path:a.jpg")), "a.jpg");
         // Folder and path were told by different devices: the listed name is the safe one.
@@ -186,6 +212,29 @@ mod tests {
         let long = "é".repeat(400);
         let path = of(&long, None, None);
         assert!(path.len() <= 255 && path.starts_with('é'), "{path}");
+    }
+
+    #[test]
+    fn every_place_is_a_target_once_with_its_own_time() {
+        let mut row = row("a (3).jpg", Some("x"), Some("path:x/a.jpg"));
+        row.claims.modified_ms = Some(1);
+        let copy = |folder: Option<&str>, id: &str, ms| Place {
+            folder: folder.map(Into::into),
+            device_asset_id: Some(id.into()),
+            modified_ms: Some(ms),
+        };
+        row.claims.copies = vec![
+            copy(None, "path:b.jpg", 2),
+            copy(Some("🏖/../y"), "path:🏖/../y/a.jpg", 3),
+            copy(Some("x/."), "path:x/./a.jpg", 4),
+            copy(Some("phone"), "A1/L0/001", 5),
+        ];
+        let targets = targets(Path::new("r"), &row);
+        let told: Vec<_> =
+            targets.iter().map(|t| (t.path.to_str().unwrap(), t.modified_ms.unwrap())).collect();
+        let expected =
+            [("r/x/a.jpg", 1), ("r/b.jpg", 2), ("r/🏖/y/a.jpg", 3), ("r/phone/a (3).jpg", 5)];
+        assert_eq!(told, expected);
     }
 
     #[test]

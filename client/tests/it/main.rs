@@ -5,6 +5,7 @@
 mod backup;
 mod care;
 mod fake;
+mod places;
 mod program;
 mod real;
 mod restore;

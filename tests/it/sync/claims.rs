@@ -55,19 +55,9 @@ fn paths_of(claims: &Value) -> Vec<String> {
     all.filter_map(|place| place["device_asset_id"].as_str().map(str::to_owned)).collect()
 }
 
-fn headers_of(path: &str) -> [(&'static str, String); 2] {
-    let id = percent_encoding::utf8_percent_encode(
-        &format!("path:{path}"),
-        percent_encoding::NON_ALPHANUMERIC,
-    );
-    let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
-    let folder = percent_encoding::utf8_percent_encode(folder, percent_encoding::NON_ALPHANUMERIC);
-    [("PhotoSync-Device-Asset-Id", id.to_string()), ("PhotoSync-Folder", folder.to_string())]
-}
-
 fn put_at(device: &Native, path: &str, bytes: &[u8]) -> u16 {
-    let headers = headers_of(path);
-    let headers: Vec<(&str, &str)> = headers.iter().map(|(k, v)| (*k, v.as_str())).collect();
+    let (id, folder) = (format!("path:{path}"), path.rsplit_once('/').map_or("", |(f, _)| f));
+    let headers = [("PhotoSync-Device-Asset-Id", id.as_str()), ("PhotoSync-Folder", folder)];
     device.put("x.jpg", &headers, bytes).status()
 }
 
