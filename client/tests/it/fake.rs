@@ -198,6 +198,14 @@ impl Fake {
         row
     }
 
+    /// As after a disk was replaced.
+    pub fn lose_everything(&self) {
+        let mut inner = self.lock();
+        inner.assets.clear();
+        inner.settled.clear();
+        inner.uploads.clear();
+    }
+
     fn arrive(&self, name: &str) {
         let mut called = self.lock().on_arrival.take();
         if let Some(called) = &mut called {

@@ -4,6 +4,7 @@
 
 mod backup;
 mod care;
+mod computers;
 mod fake;
 mod places;
 mod program;

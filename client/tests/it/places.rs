@@ -101,7 +101,6 @@ async fn a_copy_that_appears_later_and_a_moved_file_are_told_without_being_sent(
     let claims = claims(&stand);
     let ids: Vec<String> = claims[0].places().filter_map(|p| p.device_asset_id).collect();
     assert_eq!(ids, ["path:a/x.jpg", "path:b/y.jpg", "path:moved/x.jpg"]);
-    // Another place that is named first makes no place of its own.
     stand.fake.take_asked();
     assert!(stand.backup().await.unwrap().complete);
     assert_eq!(routes(&stand.fake.take_asked()), ["POST /library/sync"]);
@@ -132,11 +131,7 @@ async fn what_the_server_lost_is_told_again_with_all_its_places() {
     let stand = Stand::new().await;
     write_tree(&stand.photos());
     stand.backup().await.unwrap();
-    {
-        let mut inner = stand.fake.lock();
-        inner.assets.clear();
-        inner.settled.clear();
-    }
+    stand.fake.lose_everything();
     let summary = stand.backup().await.unwrap();
     assert_eq!((summary.hashed_files, summary.complete), (0, true));
     let back = stand.folder.path().join("back");
