@@ -9,6 +9,7 @@ mod pipeline;
 mod reading;
 mod telling;
 
+pub(crate) use claiming::Sidecars;
 pub use photosync_protocol::v2::claims::PATH_PREFIX;
 
 use std::collections::HashSet;
@@ -61,7 +62,7 @@ pub(crate) struct Run {
     /// This run's, then those of earlier ones.
     all_roots: Vec<Root>,
     parallel: usize,
-    sidecars: claiming::Sidecars,
+    sidecars: Sidecars,
     counts: std::sync::Mutex<BackupSummary>,
     /// Digests of files that failed: they are not tried twice in one run.
     failed: std::sync::Mutex<HashSet<Digest>>,
@@ -86,7 +87,7 @@ pub async fn run(
         meter: Arc::new(Meter::new(options.limit)),
         roots: Arc::new(roots),
         parallel: options.parallel.max(1),
-        sidecars: claiming::Sidecars::default(),
+        sidecars: Sidecars::default(),
         counts: std::sync::Mutex::default(),
         failed: std::sync::Mutex::default(),
     });
