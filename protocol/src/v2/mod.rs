@@ -6,6 +6,7 @@
 
 pub mod claims;
 pub mod places;
+pub mod relay;
 pub mod session;
 pub mod settled;
 pub mod tus;
