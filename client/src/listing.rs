@@ -9,14 +9,20 @@ use crate::error::{Error, Kind, Result};
 /// Reads the whole listing, one page in memory at a time.
 pub struct Pages<'a> {
     connection: &'a Connection,
+    device: Option<String>,
     after: Option<String>,
     is_done: bool,
 }
 
 impl<'a> Pages<'a> {
-    /// From the oldest asset on.
+    /// From the oldest asset on, with the places of this device.
     pub fn new(connection: &'a Connection) -> Self {
-        Self { connection, after: None, is_done: false }
+        Self { connection, device: None, after: None, is_done: false }
+    }
+
+    /// The same with the places of another device of this account, by id or name.
+    pub fn of_device(connection: &'a Connection, device: &str) -> Self {
+        Self { device: Some(device.to_owned()), ..Self::new(connection) }
     }
 
     /// The next page; `None` after the last.
@@ -25,8 +31,10 @@ impl<'a> Pages<'a> {
             return Ok(None);
         }
         let after = self.after.as_deref().map(|after| format!("&after={}", encoded(after)));
+        let device = self.device.as_deref().map(|device| format!("&device={}", encoded(device)));
         let route = format!(
-            "/library/assets?limit={MAX_PAGE_ROWS}{}",
+            "/library/assets?limit={MAX_PAGE_ROWS}{}{}",
+            device.as_deref().unwrap_or_default(),
             after.as_deref().unwrap_or_default()
         );
         let build = |connection: &Connection| connection.request(Method::GET, &route);

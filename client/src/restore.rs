@@ -27,6 +27,8 @@ use placing::Target;
 pub struct Options {
     /// The folder. Made if it is not there.
     pub folder: PathBuf,
+    /// In the folders of this device instead of this computer's own, by id or name.
+    pub device: Option<String>,
     /// Files on their way at once.
     pub parallel: usize,
     /// Bytes a second over the network.
@@ -59,7 +61,7 @@ pub async fn run(connection: Arc<Connection>, options: &Options) -> Result<Resto
         naming: tokio::sync::Mutex::default(),
     });
     let ticking = run.clone().tick();
-    let ended = run.clone().work(options.parallel.max(1)).await;
+    let ended = run.clone().work(options.device.as_deref(), options.parallel.max(1)).await;
     ticking.abort();
     let mut summary = run.counts.lock().unwrap_or_else(PoisonError::into_inner).clone();
     summary.elapsed_ms = run.meter.elapsed_ms();
@@ -92,9 +94,12 @@ struct Done {
 }
 
 impl Run {
-    async fn work(self: Arc<Self>, parallel: usize) -> Result<()> {
+    async fn work(self: Arc<Self>, device: Option<&str>, parallel: usize) -> Result<()> {
         let connection = self.connection.clone();
-        let mut pages = Pages::new(&connection);
+        let mut pages = match device {
+            None => Pages::new(&connection),
+            Some(device) => Pages::of_device(&connection, device),
+        };
         let mut receiving: JoinSet<Vec<Done>> = JoinSet::new();
         let mut is_first = true;
         while let Some(page) = pages.next().await? {

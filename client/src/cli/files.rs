@@ -51,6 +51,7 @@ pub async fn backup(context: &Context, backup: Backup) -> Result<Exit> {
 pub async fn restore(context: &Context, restore: Restore) -> Result<Exit> {
     let options = restoring::Options {
         folder: restore.dir,
+        device: restore.device,
         parallel: restore.transfer.parallel.into(),
         limit: restore.transfer.limit_rate,
     };

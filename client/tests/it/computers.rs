@@ -61,6 +61,12 @@ impl Computer {
         last_event(&output)
     }
 
+    fn id(&self) -> String {
+        let credentials = fs::read(self.profile.join("credentials.json")).unwrap();
+        let credentials: Value = serde_json::from_slice(&credentials).unwrap();
+        credentials["device_id"].as_str().unwrap().to_owned()
+    }
+
     fn restore(&self, into: &str) -> PathBuf {
         let back = self.at.join(into);
         let output = run(&self.profile, &["restore", "--json", back.to_str().unwrap()]);
@@ -110,10 +116,18 @@ fn a_second_computer_with_the_same_photos_elsewhere_gets_its_own_folders_back() 
     let back = desk.restore("back");
     fs::remove_file(back.join("only here.jpg")).unwrap();
     require_equal(&desk.photos, &back);
-    // A new computer has said nothing: it gets the folders of the first one that told paths.
-    let back = home.computer("new").restore("back");
+    // A new computer has said nothing: it gets the folders of the first one that told paths, or of the one it names.
+    let new = home.computer("new");
+    let back = new.restore("back");
     fs::remove_file(back.join("only here.jpg")).unwrap();
     require_equal(&desk.photos, &back);
+    let back = new.at.join("as the laptop");
+    let arguments = ["restore", "--device", &laptop.id(), back.to_str().unwrap()];
+    let output = run(&new.profile, &arguments);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    require_equal(&laptop.photos, &back);
+    let nobody = ["restore", "--device", "no such computer", back.to_str().unwrap()];
+    assert_ne!(run(&new.profile, &nobody).status.code(), Some(0));
 }
 
 /// Ends a backup without warning when `files` more files are done; true if it came to its end before.

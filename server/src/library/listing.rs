@@ -15,12 +15,28 @@ use crate::error::{Error, Result};
 /// A page ends early when the copies of its rows take so much: 4 MiB. One row may go beyond.
 const MAX_PAGE_COPIES_BYTES: usize = 4 * 1024 * 1024;
 
-/// Held assets after a cursor, in order of arrival; `limit` is at most a step of the database. `viewer` is the device
-/// whose places are told where it has said one.
+/// Whose places a listing tells, where it has said one.
+#[derive(Debug, Clone)]
+pub struct Viewer {
+    /// The device that asks.
+    pub asking: String,
+    /// The one it asks for instead, by id or name.
+    pub instead: Option<String>,
+}
+
+impl Viewer {
+    fn find(&self, tx: &mut dyn Tx, account: Uuid) -> Result<String> {
+        let Some(wanted) = &self.instead else { return Ok(self.asking.clone()) };
+        pages::find_teller(tx, account, wanted, &self.asking)?
+            .ok_or_else(|| Error::not_found("there is no device of this id or name"))
+    }
+}
+
+/// Held assets after a cursor, in order of arrival; `limit` is at most a step of the database.
 pub async fn list_assets(
     app: &App,
     account: Uuid,
-    viewer: String,
+    viewer: Viewer,
     after: Option<&str>,
     limit: i64,
 ) -> Result<AssetPage> {
@@ -30,6 +46,7 @@ pub async fn list_assets(
     };
     app.db
         .read(move |tx| -> Result<AssetPage> {
+            let viewer = viewer.find(tx, account)?;
             let (total, _) = queries::find_totals(tx, account)?;
             let mut rows = pages::list_held(tx, account, after_seq, limit + 1)?;
             let mut more = rows.len() as i64 > limit;
@@ -82,7 +99,6 @@ pub async fn open_by_id(app: &App, account: Uuid, asset_id: &str) -> Result<Orig
 }
 
 fn row_of(tx: &mut dyn Tx, asset: Asset, viewer: &str) -> DbResult<AssetRow> {
-    let viewer = Some(viewer).filter(|viewer| !viewer.is_empty());
     let rows = pages::list_claims(tx, &asset.asset_id, viewer)?;
     // Written by this server; what an older one wrote and nobody can read any more says nothing.
     let read = |(device_id, json): (String, String)| {

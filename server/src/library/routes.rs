@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use photosync_protocol::digest::Digest;
 use photosync_protocol::error::ErrorCode;
+use photosync_protocol::names::decode_wire_text;
 use photosync_protocol::v2::claims::{BadClaim, Claims};
 use photosync_protocol::v2::places::{
     DigestClaims, MAX_TOLD, MAX_TOLD_BYTES, TellAnswer, TellRequest,
@@ -167,7 +168,7 @@ pub async fn tell_claims(
         (
             "device" = Option<String>,
             Query,
-            description = "Whose places are told, if it said one; the asking device by default.",
+            description = "Id or name of the device whose places are told, where it said one; else the asking one's.",
         ),
     ),
     responses((status = 200, body = AssetPage, description = "A page.")),
@@ -178,7 +179,9 @@ pub async fn list_assets(
     RawQuery(query): RawQuery,
 ) -> Result<Json<AssetPage>> {
     let (after, limit) = read_page(query.as_deref(), "after")?;
-    let viewer = find_value(query.as_deref(), "device").unwrap_or(member.device_id);
+    let instead =
+        find_value(query.as_deref(), "device").map(|name| decode_wire_text(name.as_bytes()));
+    let viewer = listing::Viewer { asking: member.device_id, instead };
     listing::list_assets(&app, member.account, viewer, after.as_deref(), limit).await.map(Json)
 }
 

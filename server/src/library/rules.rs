@@ -18,7 +18,7 @@ pub struct Said {
 /// computer gets its own folders back; otherwise by the first that told a path, because a person arranged those folders
 /// and a phone's are the camera's. Places of other devices are not copies: they would double the library of everybody
 /// who backs up a phone and a computer.
-pub fn merge_claims(said: &[Said], viewer: Option<&str>) -> Claims {
+pub fn merge_claims(said: &[Said], viewer: &str) -> Claims {
     let mut merged = Claims::default();
     for Said { claims, .. } in said {
         merged.captured = merged.captured.or_else(|| claims.captured.clone());
@@ -30,7 +30,7 @@ pub fn merge_claims(said: &[Said], viewer: Option<&str>) -> Claims {
     }
     let own = said
         .iter()
-        .find(|said| Some(said.device_id.as_str()) == viewer && says_place(&said.claims))
+        .find(|said| said.device_id == viewer && says_place(&said.claims))
         .or_else(|| said.iter().find(|said| is_path(&said.claims)));
     if let Some(Said { claims, .. }) = own {
         merged.device_asset_id.clone_from(&claims.device_asset_id);
@@ -142,13 +142,13 @@ mod tests {
                 ..Claims::default()
             },
         );
-        let merged = merge_claims(&[phone.clone(), laptop.clone()], None);
+        let merged = merge_claims(&[phone.clone(), laptop.clone()], "");
         assert_eq!(merged.favourite, Some(false));
         assert_eq!(merged.folder.as_deref(), Some("DCIM"));
         assert_eq!(merged.albums, ["Summer"]);
         assert_eq!(merged.modified_ms, Some(5));
-        assert_eq!(merge_claims(&[laptop, phone], Some("laptop")).favourite, Some(true));
-        assert_eq!(merge_claims(&[], Some("phone")), Claims::default());
+        assert_eq!(merge_claims(&[laptop, phone], "laptop").favourite, Some(true));
+        assert_eq!(merge_claims(&[], "phone"), Claims::default());
     }
 
     #[test]
@@ -158,19 +158,19 @@ mod tests {
         let laptop = said("laptop", at("path:new/a.jpg", &["path:new/b.jpg", "path:new/c.jpg"]));
         let all = [phone.clone(), attic, laptop];
         let seen_by = |viewer| merge_claims(&all, viewer);
-        assert_eq!(id_of(&seen_by(Some("laptop"))), "path:new/a.jpg");
-        assert_eq!(seen_by(Some("laptop")).copies.len(), 2);
-        assert_eq!(seen_by(Some("laptop")).folder.as_deref(), Some("path:new"));
-        assert_eq!(id_of(&seen_by(Some("phone"))), "A1/L0/001");
-        for newcomer in [None, Some("tablet")] {
+        assert_eq!(id_of(&seen_by("laptop")), "path:new/a.jpg");
+        assert_eq!(seen_by("laptop").copies.len(), 2);
+        assert_eq!(seen_by("laptop").folder.as_deref(), Some("path:new"));
+        assert_eq!(id_of(&seen_by("phone")), "A1/L0/001");
+        for newcomer in ["", "tablet"] {
             assert_eq!(id_of(&seen_by(newcomer)), "path:old/a.jpg");
             assert_eq!(seen_by(newcomer).copies.len(), 1, "only those of the same device");
         }
-        assert_eq!(id_of(&merge_claims(&[phone], Some("laptop"))), "A1/L0/001");
+        assert_eq!(id_of(&merge_claims(&[phone], "laptop")), "A1/L0/001");
         // A path in the folder that was backed up has no folder, and gets none of another device.
         let root = said("desk", at("path:a.jpg", &[]));
         let camera = said("phone", Claims { folder: Some("DCIM".into()), ..at("A1/L0/001", &[]) });
-        let merged = merge_claims(&[camera, root], None);
+        let merged = merge_claims(&[camera, root], "");
         assert_eq!((id_of(&merged), merged.folder.as_deref()), ("path:a.jpg", None));
     }
 
@@ -183,7 +183,7 @@ mod tests {
         let guess = said("desk", pair("guess", PairSource::Name));
         let known = said("phone", pair("known", PairSource::Library));
         let other = said("tablet", pair("other", PairSource::Library));
-        let id = |said: &[Said]| merge_claims(said, None).pair.unwrap().id;
+        let id = |said: &[Said]| merge_claims(said, "").pair.unwrap().id;
         assert_eq!(id(&[guess.clone(), known.clone(), other.clone()]), "known");
         assert_eq!(id(&[other, known, guess.clone()]), "other");
         assert_eq!(id(&[guess]), "guess");

@@ -115,8 +115,21 @@ fn a_device_sees_its_own_places_and_a_new_one_those_of_the_first_that_told_paths
     assert_eq!(new.paths(), desk.paths());
     let as_laptop = format!("/library/assets?device={}", laptop.device_id);
     assert_eq!(paths_of(&new.claims_by(&as_laptop)), laptop.paths());
-    let as_nobody = "/library/assets?device=nobody";
-    assert_eq!(paths_of(&new.claims_by(as_nobody)), desk.paths());
+    assert_eq!(code_of(&new.get("/library/assets?device=nobody")), "not_found");
+    let stranger = Native::sign_in(&stand, &stand.person());
+    let theirs = format!("/library/assets?device={}", stranger.device_id);
+    assert_eq!(code_of(&new.get(&theirs)), "not_found", "a device of somebody else");
+    // By the name a person gave it, also when it was signed out; and not the one that asks.
+    let signed_in = |name: &str| {
+        Native::of(&stand, &super::sign_in(&stand, &person.email, crate::stand::PASSWORD, name))
+    };
+    let (lost, found) = (signed_in("Mum's laptop"), signed_in("Mum's laptop"));
+    lost.tell(&[at(&bytes, "lost/x.jpg")]);
+    let revoked = found.request("DELETE", &format!("/devices/{}", lost.device_id));
+    assert_eq!(found.send(revoked).status(), 204);
+    assert_eq!(found.paths(), desk.paths());
+    let as_lost = "/library/assets?device=Mum%27s%20laptop";
+    assert_eq!(paths_of(&found.claims_by(as_lost)), ["path:lost/x.jpg"]);
     let id = json_of(&desk.get("/library/assets"))["assets"][0]["id"].clone();
     let row = json_of(&laptop.get(&format!("/library/assets/{}", id.as_str().expect("an id"))));
     assert_eq!(row["claims"]["folder"], "laptop");

@@ -32,7 +32,7 @@ pub fn list_held(
 pub fn list_claims(
     tx: &mut dyn Tx,
     asset_id: &str,
-    viewer: Option<&str>,
+    viewer: &str,
 ) -> DbResult<Vec<(String, String)>> {
     let rows = tx.query(
         "SELECT device_id, claims_json
@@ -41,9 +41,28 @@ pub fn list_claims(
                ORDER BY device_id = ?3 DESC, claimed_at_ms, device_id
                LIMIT ?2)
          ORDER BY claimed_at_ms, device_id",
-        params![asset_id, MAX_CLAIMANTS, viewer.unwrap_or_default()],
+        params![asset_id, MAX_CLAIMANTS, viewer],
     )?;
     rows.iter().map(|row| Ok((row.text(0)?, row.text(1)?))).collect()
+}
+
+/// The device of an account that is meant by its id or by the name a person gave it, signed out or not. Of several with
+/// that name, first not the one that asks, then the one seen last: a computer that was set up anew has its old name.
+pub fn find_teller(
+    tx: &mut dyn Tx,
+    account: Uuid,
+    id_or_label: &str,
+    asking: &str,
+) -> DbResult<Option<String>> {
+    let row = find(
+        tx,
+        "SELECT device_id FROM devices
+         WHERE account_uuid = ?1 AND (device_id = ?2 OR label = ?2)
+         ORDER BY device_id = ?2 DESC, device_id = ?3, last_seen_at_ms DESC, device_id
+         LIMIT 1",
+        params![account, id_or_label, asking],
+    )?;
+    row.map(|row| row.text(0)).transpose()
 }
 
 /// What one device says about an asset, as JSON.
