@@ -91,6 +91,7 @@ pub async fn list(context: &Context) -> Result<Exit> {
             }
             let folder = row.claims.folder.as_deref().unwrap_or_default();
             let folder = if folder.is_empty() { String::new() } else { format!("  in {folder}") };
+            let folder = folder + &more_places(row.claims.copies.len());
             line_to_stdout(&format!(
                 "{:>11}  {}{folder}",
                 bytes(row.size_bytes),
@@ -103,6 +104,14 @@ pub async fn list(context: &Context) -> Result<Exit> {
         context.report.event(&Event::Note { text });
     }
     Ok(Exit::Success)
+}
+
+fn more_places(count: usize) -> String {
+    match count {
+        0 => String::new(),
+        1 => "  and in 1 more place".into(),
+        count => format!("  and in {count} more places"),
+    }
 }
 
 /// A name that cannot move the cursor.

@@ -329,3 +329,45 @@ fn every_claim_sent_as_tus_metadata_is_listed_as_it_was_said() {
     let pair = json!({"id": "path:IMG_1", "role": "still", "source": "name"});
     assert_eq!(laptop.claims()["pair"], pair);
 }
+
+#[test]
+fn an_upload_that_is_begun_again_from_another_place_keeps_both() {
+    let stand = Stand::shared();
+    let person = stand.person();
+    let (phone, laptop) = (Native::sign_in(&stand, &person), Native::sign_in(&stand, &person));
+    let bytes = opaque_bytes(9308, 300_000);
+    let create = |device: &Native, path: &str| {
+        let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let field = format!(
+            "filename {},digest {},device_asset_id {},folder {}",
+            STANDARD.encode("x.jpg"),
+            STANDARD.encode(hex_digest(&bytes)),
+            STANDARD.encode(format!("path:{path}")),
+            STANDARD.encode(folder),
+        );
+        let request = device
+            .request("POST", "/tus")
+            .header("Tus-Resumable", "1.0.0")
+            .header("Upload-Length", bytes.len().to_string())
+            .header("Upload-Metadata", &field);
+        let created = device.send(request.body(Body::Bytes(b"")));
+        assert_eq!(created.status(), 201, "{}", created.text());
+        created.header("location").expect("a place").replace("/api/v2", "")
+    };
+    let location = create(&phone, "a/x.jpg");
+    assert_eq!(create(&phone, "moved/x.jpg"), location);
+    // Another device goes on with it, and says nothing about the first one's folders.
+    assert_eq!(create(&laptop, "laptop/x.jpg"), location);
+    let sent = laptop.send(
+        laptop
+            .request("PATCH", &location)
+            .header("Tus-Resumable", "1.0.0")
+            .header("Upload-Offset", "0")
+            .header("Content-Type", "application/offset+octet-stream")
+            .body(Body::Bytes(&bytes)),
+    );
+    assert_eq!(sent.status(), 204, "{}", sent.text());
+    assert_eq!(phone.paths(), ["path:a/x.jpg", "path:moved/x.jpg"]);
+    assert_eq!(laptop.tell(&[at(&bytes, "laptop/x.jpg")]), json!(["known"]));
+    assert_eq!(laptop.paths(), ["path:laptop/x.jpg"]);
+}
