@@ -15,14 +15,10 @@ pub struct Pages<'a> {
 }
 
 impl<'a> Pages<'a> {
-    /// From the oldest asset on, with the places of this device.
-    pub fn new(connection: &'a Connection) -> Self {
-        Self { connection, device: None, after: None, is_done: false }
-    }
-
-    /// The same with the places of another device of this account, by id or name.
-    pub fn of_device(connection: &'a Connection, device: &str) -> Self {
-        Self { device: Some(device.to_owned()), ..Self::new(connection) }
+    /// From the oldest asset on, with the places of this device or of another one of its account, by id or name.
+    pub fn new(connection: &'a Connection, device: Option<&str>) -> Self {
+        let device = device.map(str::to_owned);
+        Self { connection, device, after: None, is_done: false }
     }
 
     /// The next page; `None` after the last.
@@ -51,7 +47,7 @@ pub async fn find(connection: &Connection, wanted: &str) -> Result<AssetRow> {
     if let Some(row) = find_by_id(connection, wanted).await? {
         return Ok(row);
     }
-    let mut pages = Pages::new(connection);
+    let mut pages = Pages::new(connection, None);
     while let Some(page) = pages.next().await? {
         let matches =
             |row: &AssetRow| row.name == wanted || row.digest.to_string() == wanted.to_lowercase();

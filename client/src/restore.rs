@@ -3,8 +3,10 @@
 //! A file appears under its name only when all its bytes are on disk and hashed. What is there already is skipped if it
 //! has the right bytes, and never touched if it has others: the restored one gets a number then. A run may be stopped
 //! at any point; half-received files are gone on with. A photo that lay in several places is received once and copied.
+//! The listing is read twice: first to learn which paths there will be, then to write them.
 
 mod placing;
+mod planning;
 mod receiving;
 
 use std::path::{Path, PathBuf};
@@ -21,6 +23,7 @@ use crate::listing::Pages;
 use crate::meter::Meter;
 use crate::report::{Event, RestoreSummary};
 use placing::Target;
+use planning::Plan;
 
 /// Where to restore to, and how.
 #[derive(Debug, Clone)]
@@ -96,30 +99,23 @@ struct Done {
 impl Run {
     async fn work(self: Arc<Self>, device: Option<&str>, parallel: usize) -> Result<()> {
         let connection = self.connection.clone();
-        let mut pages = match device {
-            None => Pages::new(&connection),
-            Some(device) => Pages::of_device(&connection, device),
-        };
-        let mut receiving: JoinSet<Vec<Done>> = JoinSet::new();
-        let mut is_first = true;
+        let mut plan = Plan::default();
+        let mut pages = Pages::new(&connection, device);
         while let Some(page) = pages.next().await? {
-            if is_first {
-                let total = u64::try_from(page.total).unwrap_or(0);
-                self.counts().files = total;
-                self.meter.expect(total, 0);
-                is_first = false;
-            }
-            for row in &page.assets {
-                let places = placing::targets(&self.folder, row).len() as u64;
-                self.counts().files += places - 1;
-                self.meter.expect(places - 1, row.size_bytes * places);
-            }
+            page.assets.iter().for_each(|row| plan.add(row));
+        }
+        self.counts().files = plan.files;
+        self.meter.expect(plan.files, plan.bytes);
+        let plan = Arc::new(plan);
+        let mut pages = Pages::new(&connection, device);
+        let mut receiving: JoinSet<Vec<Done>> = JoinSet::new();
+        while let Some(page) = pages.next().await? {
             for row in page.assets {
                 while receiving.len() >= parallel {
                     self.join_one(&mut receiving).await?;
                 }
-                let run = self.clone();
-                receiving.spawn(async move { run.restore_all(&row).await });
+                let (run, plan) = (self.clone(), plan.clone());
+                receiving.spawn(async move { run.restore_all(&plan, &row).await });
             }
         }
         while !receiving.is_empty() {
@@ -133,8 +129,7 @@ impl Run {
         let done = joined
             .map_err(|cause| Error::unexpected(format!("restoring ended unexpectedly: {cause}")))?;
         for Done { path, bytes, how } in done {
-            let path = path.strip_prefix(&self.folder).unwrap_or(&path).to_string_lossy();
-            let path = path.into_owned();
+            let path = path.to_string_lossy().into_owned();
             match how {
                 Ok(how) => {
                     self.meter.finish(bytes);
@@ -159,11 +154,11 @@ impl Run {
     }
 
     /// Every place of an asset. What is there already is looked for first: it saves receiving the bytes.
-    async fn restore_all(&self, row: &AssetRow) -> Vec<Done> {
+    async fn restore_all(&self, plan: &Arc<Plan>, row: &AssetRow) -> Vec<Done> {
         let (mut all, mut missing, mut source) = (Vec::new(), Vec::new(), None);
         let done = |path: &Path, how| Done { path: path.to_owned(), bytes: row.size_bytes, how };
-        for target in placing::targets(&self.folder, row) {
-            match self.find_present(row, &target.path).await {
+        for target in placing::targets(row) {
+            match self.find_present(plan, row, &target).await {
                 Ok(Some(present)) => {
                     all.push(done(&target.path, Ok("present")));
                     source.get_or_insert(present);
@@ -173,7 +168,7 @@ impl Run {
             }
         }
         for target in missing {
-            let restored = self.restore_one(row, &target, source.as_deref()).await;
+            let restored = self.restore_one(plan, row, &target, source.as_deref()).await;
             let is_over = restored.as_ref().is_err_and(|error| error.kind != Kind::File);
             let how = restored.map(|placed| {
                 source.get_or_insert(placed);
@@ -187,14 +182,25 @@ impl Run {
         all
     }
 
-    async fn find_present(&self, row: &AssetRow, wanted: &Path) -> Result<Option<PathBuf>> {
-        let (wanted, row, stop) = (wanted.to_owned(), row.clone(), self.connection.stop().clone());
-        blocking(move || placing::find_present(&wanted, &row, &stop)).await
+    async fn find_present(
+        &self,
+        plan: &Arc<Plan>,
+        row: &AssetRow,
+        target: &Target,
+    ) -> Result<Option<PathBuf>> {
+        let (plan, folder, stop) =
+            (plan.clone(), self.folder.clone(), self.connection.stop().clone());
+        let (row, target) = (row.clone(), target.clone());
+        blocking(move || {
+            placing::find_present(plan.names(&folder, &target, &row.digest), &row, &stop)
+        })
+        .await
     }
 
     /// Writes one file, from `source` if there is one; answers where it got its name.
     async fn restore_one(
         &self,
+        plan: &Arc<Plan>,
         row: &AssetRow,
         target: &Target,
         source: Option<&Path>,
@@ -202,7 +208,7 @@ impl Run {
         if self.connection.stop().is_cancelled() {
             return Err(Error::interrupted());
         }
-        let folder = target.path.parent().unwrap_or(&self.folder).to_owned();
+        let folder = self.folder.join(target.path.parent().unwrap_or(Path::new("")));
         let partial = placing::partial_path(&folder, &row.digest);
         let (source, into) = (source.map(Path::to_owned), partial.clone());
         blocking(move || {
@@ -218,8 +224,13 @@ impl Run {
         .await?;
         receiving::receive(&self.connection, &self.meter, row, &partial).await?;
         let naming = self.naming.lock().await;
-        let Target { path, modified_ms } = target.clone();
-        let placed = blocking(move || placing::place_numbered(&partial, &path, modified_ms)).await;
+        let (plan, folder) = (plan.clone(), self.folder.clone());
+        let (digest, target) = (row.digest, target.clone());
+        let placed = blocking(move || {
+            let names = plan.names(&folder, &target, &digest);
+            placing::place_first(&partial, names, target.modified_ms)
+        })
+        .await;
         drop(naming);
         placed
     }

@@ -76,7 +76,7 @@ pub async fn verify(context: &Context, verify: Verify) -> Result<Exit> {
 /// Lists what the server holds.
 pub async fn list(context: &Context) -> Result<Exit> {
     let connection = context.connect()?;
-    let mut pages = Pages::new(&connection);
+    let mut pages = Pages::new(&connection, None);
     let (mut count, mut length) = (0, 0);
     while let Some(page) = connection.unless_stopped(pages.next()).await?? {
         for row in page.assets {

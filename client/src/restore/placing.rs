@@ -16,23 +16,22 @@ use crate::backup::PATH_PREFIX;
 use crate::error::{Error, Result};
 
 /// Numbers tried for a name before giving up.
-const MAX_NUMBER: u64 = 10_000;
+pub const MAX_NUMBER: u64 = 10_000;
 
 /// A file that is to be there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
-    /// Where; may get a number.
+    /// Where, below the folder that is restored to; may get a number.
     pub path: PathBuf,
     /// Its time of change, Unix milliseconds, if it was told.
     pub modified_ms: Option<i64>,
 }
 
-/// Where an asset lay, as this device or another one told it, below the folder that is restored to: once for every
-/// place. Never empty.
-pub fn targets(folder: &Path, row: &AssetRow) -> Vec<Target> {
+/// Where an asset lay, as this device or another one told it: once for every place. Never empty.
+pub fn targets(row: &AssetRow) -> Vec<Target> {
     let mut targets: Vec<Target> = Vec::new();
     for place in row.claims.places() {
-        let path = wanted_path(folder, &row.name, &place);
+        let path = wanted_path(&row.name, &place);
         if !targets.iter().any(|known| known.path == path) {
             targets.push(Target { path, modified_ms: place.modified_ms });
         }
@@ -40,8 +39,8 @@ pub fn targets(folder: &Path, row: &AssetRow) -> Vec<Target> {
     targets
 }
 
-fn wanted_path(folder: &Path, listed_name: &str, place: &Place) -> PathBuf {
-    let mut path = folder.to_owned();
+fn wanted_path(listed_name: &str, place: &Place) -> PathBuf {
+    let mut path = PathBuf::new();
     for part in place.folder.as_deref().unwrap_or_default().split('/') {
         path.extend(safe_part(part));
     }
@@ -78,22 +77,27 @@ pub fn partial_path(folder: &Path, digest: &Digest) -> PathBuf {
     folder.join(format!(".photosync-{}.part", &digest.to_string()[..32]))
 }
 
-fn numbered(wanted: &Path, number: u64) -> PathBuf {
+/// The same path with a number.
+pub fn numbered(wanted: &Path, number: u64) -> PathBuf {
     let name = wanted.file_name().map(|name| name.to_string_lossy().into_owned());
     wanted.with_file_name(numbered_name(&name.unwrap_or_default(), number))
 }
 
-/// The file that has these bytes already, under the name or one with a number. Blocks.
+/// The file that has these bytes already, under the first of these names that has. Blocks.
 pub fn find_present(
-    wanted: &Path,
+    names: impl Iterator<Item = (PathBuf, bool)>,
     row: &AssetRow,
     stop: &CancellationToken,
 ) -> Result<Option<PathBuf>> {
-    for number in 1..MAX_NUMBER {
-        let path = numbered(wanted, number);
+    for (path, may_be_written) in names {
         let metadata = match fs::symlink_metadata(&path) {
             Ok(metadata) => metadata,
-            Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(cause) if cause.kind() == ErrorKind::NotFound => {
+                if may_be_written {
+                    return Ok(None);
+                }
+                continue;
+            }
             Err(cause) => return Err(Error::file("look at", &path, &cause)),
         };
         if metadata.is_file() && metadata.len() == row.size_bytes {
@@ -128,15 +132,18 @@ pub fn copy(source: &Path, partial: &Path) -> std::io::Result<()> {
     std::io::copy(&mut File::open(source)?, &mut File::create(partial)?).map(|_| ())
 }
 
-/// Gives a whole, hashed file its name, or the first free one with a number. Blocks.
-pub fn place_numbered(partial: &Path, wanted: &Path, modified_ms: Option<i64>) -> Result<PathBuf> {
-    for number in 1..MAX_NUMBER {
-        let target = numbered(wanted, number);
+/// Gives a whole, hashed file the first of these names that is free and may be written. Blocks.
+pub fn place_first(
+    partial: &Path,
+    names: impl Iterator<Item = (PathBuf, bool)>,
+    modified_ms: Option<i64>,
+) -> Result<PathBuf> {
+    for (target, _) in names.filter(|(_, may_be_written)| *may_be_written) {
         if place(partial, &target, modified_ms)? {
             return Ok(target);
         }
     }
-    Err(Error::file("name", wanted, &"10,000 files have this name").coded("exists"))
+    Err(Error::file("name", partial, &"10,000 files have its name").coded("exists"))
 }
 
 /// Gives a whole, hashed file a name that must be free; `false` if it is not. Blocks.
@@ -198,7 +205,7 @@ mod tests {
     #[test]
     fn a_file_comes_back_under_the_name_it_had_and_never_leaves_the_folder() {
         let of = |name, folder, id| {
-            let targets = targets(Path::new(""), &row(name, folder, id));
+            let targets = targets(&row(name, folder, id));
             targets[0].path.to_string_lossy().into_owned()
         };
         assert_eq!(of("a (2).jpg", Some("x/y"), Some("path:x/y/a.jpg")), "x/y/a.jpg");
@@ -229,11 +236,10 @@ mod tests {
             copy(Some("x/."), "path:x/./a.jpg", 4),
             copy(Some("phone"), "A1/L0/001", 5),
         ];
-        let targets = targets(Path::new("r"), &row);
+        let targets = targets(&row);
         let told: Vec<_> =
             targets.iter().map(|t| (t.path.to_str().unwrap(), t.modified_ms.unwrap())).collect();
-        let expected =
-            [("r/x/a.jpg", 1), ("r/b.jpg", 2), ("r/🏖/y/a.jpg", 3), ("r/phone/a (3).jpg", 5)];
+        let expected = [("x/a.jpg", 1), ("b.jpg", 2), ("🏖/y/a.jpg", 3), ("phone/a (3).jpg", 5)];
         assert_eq!(told, expected);
     }
 
@@ -244,7 +250,8 @@ mod tests {
         fs::write(&target, "mine").unwrap();
         fs::write(&partial, "restored").unwrap();
         assert!(!place(&partial, &target, None).unwrap());
-        let placed = place_numbered(&partial, &target, Some(-1000)).unwrap();
+        let names = [(target.clone(), true), (folder.path().join("a (2).jpg"), true)];
+        let placed = place_first(&partial, names.into_iter(), Some(-1000)).unwrap();
         assert_eq!(placed, folder.path().join("a (2).jpg"));
         assert_eq!(fs::read_to_string(&target).unwrap(), "mine");
         assert_eq!(fs::read_to_string(&placed).unwrap(), "restored");

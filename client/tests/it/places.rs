@@ -161,6 +161,33 @@ async fn a_source_that_somebody_changed_is_not_copied() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_was_changed_comes_back_as_it_was_last_and_its_older_version_with_a_number() {
+    let stand = Stand::new().await;
+    stand.photo("d/a.jpg", b"first version", 500);
+    stand.photo("d/copy.jpg", b"first version", 500);
+    stand.photo("d/a (2).jpg", b"had this name itself", 900);
+    stand.backup().await.unwrap();
+    stand.photo("d/a.jpg", b"second version", 100);
+    stand.backup().await.unwrap();
+    let back = stand.folder.path().join("back");
+    for run in 0..3 {
+        let summary = stand.restore(&back).await;
+        let counts = (summary.files, summary.restored_files, summary.present_files);
+        assert_eq!(counts, if run == 0 { (4, 4, 0) } else { (4, run - 1, 5 - run) });
+        let now = tree(&back);
+        assert_eq!(now[Path::new("d/a (3).jpg")].0, b"first version");
+        for (path, file) in tree(&stand.photos()) {
+            assert!(now[&path] == file, "{}", path.display());
+        }
+        assert_eq!(now.len(), 4);
+        if run == 1 {
+            // What is missing comes back to where it was, whatever else is there.
+            fs::remove_file(back.join("d/a.jpg")).unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_live_photo_is_claimed_as_a_guess_and_its_neighbours_are_not() {
     let stand = Stand::new().await;
     for name in ["d/IMG_1.HEIC", "d/IMG_1.MOV", "d/IMG_2.HEIC", "d/IMG_3.MOV", "e/IMG_2.MOV"] {
