@@ -2,7 +2,8 @@
 //!
 //! A device may have one photo under several paths. What it says first is its claims; every other place it tells is
 //! added to [`Claims::copies`], so that a restore brings each path back. Telling only ever adds: nothing that was said
-//! is changed or taken away by it, whoever holds the token.
+//! is changed or taken away by it, whoever holds the token. A file that was moved is a request of its own ([`Move`]), which
+//! an upload-only token does not open and which never takes the last place away.
 
 use serde::{Deserialize, Serialize};
 
@@ -61,6 +62,26 @@ pub struct DigestClaims {
 pub struct TellAnswer {
     /// What became of each entry, in the same order.
     pub told: Vec<Told>,
+}
+
+/// `POST /api/v2/library/moves`: files that this device moved.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct MovesRequest {
+    /// At most [`MAX_TOLD`].
+    pub moves: Vec<Move>,
+}
+
+/// A file that lies in another place by now. Both places were told as claims.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Move {
+    /// SHA-256 of its bytes.
+    pub digest: Digest,
+    /// `device_asset_id` of the place that it left.
+    pub from: String,
+    /// `device_asset_id` of the place where it is. If this was never told, nothing happens.
+    pub to: String,
 }
 
 /// What became of something that was told.
@@ -142,6 +163,22 @@ impl Claims {
         }
         self.pair = self.pair.take().or(said.pair);
         is_kept
+    }
+
+    /// Takes away the place that a file left, if the one to which it went is known.
+    pub fn leave(&mut self, from: &str, to: &str) {
+        let is_at = |place: &Place, id: &str| place.device_asset_id.as_deref() == Some(id);
+        if from == to || !self.places().any(|place| is_at(&place, to)) {
+            return;
+        }
+        self.copies.retain(|copy| !is_at(copy, from));
+        if is_at(&self.place(), from)
+            && let Some(at) = self.copies.iter().position(|copy| is_at(copy, to))
+        {
+            let first = self.copies.remove(at);
+            (self.device_asset_id, self.folder) = (first.device_asset_id, first.folder);
+            self.modified_ms = first.modified_ms;
+        }
     }
 
     fn add_place(&mut self, said: Place) -> bool {
@@ -254,6 +291,28 @@ mod tests {
         let mut claims = at("x.jpg");
         while claims.add(at(&format!("{}/{long}/x.jpg", claims.copies.len()))) {}
         assert!(claims.copies_bytes() <= MAX_COPIES_BYTES && claims.copies.len() > 100);
+    }
+
+    #[test]
+    fn a_place_that_a_file_left_goes_only_if_the_one_it_went_to_is_known() {
+        let all = |paths: &[&str]| {
+            let mut claims = Claims::default();
+            assert!(paths.iter().all(|path| claims.add(at(path))));
+            claims
+        };
+        let left = |mut claims: Claims, from: &str, to: &str| {
+            claims.leave(&format!("path:{from}"), &format!("path:{to}"));
+            claims
+        };
+        let three = || all(&["a/x", "b/x", "x"]);
+        assert_eq!(left(three(), "b/x", "x"), all(&["a/x", "x"]));
+        assert_eq!(left(three(), "a/x", "x"), all(&["x", "b/x"]), "with its folder");
+        assert_eq!(left(three(), "a/x", "a/x"), three());
+        assert_eq!(left(three(), "a/x", "elsewhere"), three());
+        assert_eq!(left(three(), "elsewhere", "x"), three());
+        assert_eq!(left(all(&["x"]), "x", "elsewhere"), all(&["x"]));
+        let favourite = Claims { favourite: Some(true), ..three() };
+        assert_eq!(left(favourite, "a/x", "x").favourite, Some(true));
     }
 
     #[test]

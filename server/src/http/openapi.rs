@@ -38,6 +38,7 @@ use crate::uploads::routes as uploads;
         library::sync,
         library::forget,
         library::tell_claims,
+        library::tell_moves,
         library::list_assets,
         library::get_asset,
         library::get_original,

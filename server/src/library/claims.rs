@@ -1,14 +1,15 @@
-//! What devices say about assets. Only ever added to, by whichever way it comes: see `protocol::v2::places`.
+//! What devices say about assets. Only ever added to, by whichever way it comes, but for files that a device moved: see
+//! `protocol::v2::places`.
 
 use std::collections::BTreeMap;
 
 use photosync_protocol::digest::Digest;
 use photosync_protocol::v2::claims::Claims;
-use photosync_protocol::v2::places::{DigestClaims, Told};
+use photosync_protocol::v2::places::{DigestClaims, Move, Told};
 use uuid::Uuid;
 
 use super::queries::{self, pages};
-use crate::accounts::native::Uploader;
+use crate::accounts::native::{Member, Uploader};
 use crate::boot::App;
 use crate::db::Tx;
 use crate::error::{Error, Result};
@@ -32,11 +33,52 @@ pub fn add(
     let mut claims = known.clone();
     let is_kept = claims.add(said);
     if claims != known {
-        let json = serde_json::to_string(&claims)
-            .map_err(|source| Error::internal("write down a claim").caused_by(source))?;
-        queries::store_claims(tx, asset_id, device_id, &json, now_ms)?;
+        store(tx, asset_id, device_id, &claims, now_ms)?;
     }
     Ok(is_kept)
+}
+
+fn store(
+    tx: &mut dyn Tx,
+    asset_id: &str,
+    device_id: &str,
+    claims: &Claims,
+    now_ms: i64,
+) -> Result<()> {
+    let json = serde_json::to_string(claims)
+        .map_err(|source| Error::internal("write down a claim").caused_by(source))?;
+    Ok(queries::store_claims(tx, asset_id, device_id, &json, now_ms)?)
+}
+
+/// Takes places away that the device left by moving files, where the new place is known. One transaction; the caller
+/// bounds the number. Other devices' places stay.
+pub async fn leave(app: &App, caller: &Member, moves: Vec<Move>) -> Result<()> {
+    let (account, device_id) = (caller.account, caller.device_id.clone());
+    let now_ms = app.clock.now_ms();
+    app.db
+        .write(move |tx| {
+            moves.iter().try_for_each(|gone| leave_one(tx, account, &device_id, gone, now_ms))
+        })
+        .await
+}
+
+fn leave_one(
+    tx: &mut dyn Tx,
+    account: Uuid,
+    device_id: &str,
+    gone: &Move,
+    now_ms: i64,
+) -> Result<()> {
+    let Some(asset) = queries::find_by_digest(tx, account, &gone.digest.0)? else { return Ok(()) };
+    let before = pages::find_claims(tx, &asset.asset_id, device_id)?;
+    let known = before.and_then(|json| serde_json::from_str::<Claims>(&json).ok());
+    let Some(known) = known else { return Ok(()) };
+    let mut claims = known.clone();
+    claims.leave(&gone.from, &gone.to);
+    if claims != known {
+        store(tx, &asset.asset_id, device_id, &claims, now_ms)?;
+    }
+    Ok(())
 }
 
 /// Adds what a device says about files that are here already, and says of each entry what became of it. One

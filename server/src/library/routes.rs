@@ -11,7 +11,7 @@ use photosync_protocol::error::ErrorCode;
 use photosync_protocol::names::decode_wire_text;
 use photosync_protocol::v2::claims::{BadClaim, Claims};
 use photosync_protocol::v2::places::{
-    DigestClaims, MAX_TOLD, MAX_TOLD_BYTES, TellAnswer, TellRequest,
+    DigestClaims, MAX_TOLD, MAX_TOLD_BYTES, MovesRequest, TellAnswer, TellRequest,
 };
 use photosync_protocol::v2::settled::{
     DIGESTS_TYPE, MAX_NEGENTROPY_BYTES, NEGENTROPY_TYPE, Presence, ReceiptsRequest, Tally,
@@ -155,6 +155,29 @@ pub async fn tell_claims(
         asked.claims.into_iter().map(check).collect();
     let told = told.map_err(|error| Error::bad_request(error.to_string()))?;
     Ok(Json(TellAnswer { told: claims::tell(&app, &uploader, told).await? }))
+}
+
+/// `POST /api/v2/library/moves`: files that this device moved.
+#[utoipa::path(
+    post, path = "/api/v2/library/moves", tag = "Library",
+    summary = "Files that lie in another place by now",
+    security(("access" = [])),
+    request_body = MovesRequest,
+    responses((status = 204, description = "Places that were left are gone where the new one is known.")),
+)]
+pub async fn tell_moves(
+    State(app): State<App>,
+    member: Member,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<StatusCode> {
+    let asked: MovesRequest = read_json(&app, &headers, body, MAX_TOLD_BYTES).await?;
+    if asked.moves.len() > MAX_TOLD {
+        let message = "a request tells of at most 1,000 files";
+        return Err(Error::new(ErrorCode::TooLarge, message).with("maxMoves", MAX_TOLD));
+    }
+    claims::leave(&app, &member, asked.moves).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// `GET /api/v2/library/assets?after=&limit=&device=`: held assets in order of arrival.

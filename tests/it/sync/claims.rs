@@ -371,3 +371,42 @@ fn an_upload_that_is_begun_again_from_another_place_keeps_both() {
     assert_eq!(laptop.tell(&[at(&bytes, "laptop/x.jpg")]), json!(["known"]));
     assert_eq!(laptop.paths(), ["path:laptop/x.jpg"]);
 }
+
+#[test]
+fn a_moved_file_leaves_its_place_only_on_its_device_and_only_for_one_that_is_known() {
+    let stand = Stand::shared();
+    let person = stand.person();
+    let (phone, laptop) = (Native::sign_in(&stand, &person), Native::sign_in(&stand, &person));
+    let bytes = opaque_bytes(9309, 3000);
+    assert_eq!(put_at(&phone, "a/x.jpg", &bytes), 201);
+    laptop.tell(&[at(&bytes, "a/x.jpg"), at(&bytes, "b/x.jpg")]);
+    let moved = |device: &Native, from: &str, to: &str| {
+        let (from, to) = (format!("path:{from}"), format!("path:{to}"));
+        let moves = json!({"moves": [{"digest": hex_digest(&bytes), "from": from, "to": to}]});
+        device.post_json("/library/moves", &moves).status()
+    };
+    assert_eq!(moved(&phone, "a/x.jpg", "never told/x.jpg"), 204);
+    assert_eq!(phone.paths(), ["path:a/x.jpg"], "the last place stays");
+    assert_eq!(moved(&laptop, "a/x.jpg", "b/x.jpg"), 204);
+    assert_eq!(laptop.paths(), ["path:b/x.jpg"]);
+    assert_eq!(laptop.claims()["folder"], "b");
+    assert_eq!(phone.paths(), ["path:a/x.jpg"], "of its own device only");
+    assert_eq!(moved(&laptop, "a/x.jpg", "b/x.jpg"), 204, "twice is once");
+    let thief = Native::sign_in(&stand, &stand.person());
+    assert_eq!(moved(&thief, "b/x.jpg", "a/x.jpg"), 204);
+    assert_eq!(laptop.paths(), ["path:b/x.jpg"]);
+    // An upload-only token opens nothing here.
+    let path = format!("/devices/{}/upload-token", laptop.device_id);
+    let issued = laptop.send(laptop.request("POST", &path).body(Body::Bytes(b"")));
+    let token = json_of(&issued)["upload_token"].as_str().expect("a token").to_owned();
+    laptop.tell(&[at(&bytes, "c/x.jpg")]);
+    let body = json!({"moves": [{
+        "digest": hex_digest(&bytes), "from": "path:b/x.jpg", "to": "path:c/x.jpg",
+    }]});
+    let request = Request::new("POST", "/api/v2/library/moves")
+        .header("Authorization", format!("Bearer {token}"))
+        .header("Content-Type", "application/json");
+    let refused = stand.send(request.body(Body::Bytes(body.to_string().as_bytes())));
+    assert_eq!((refused.status(), code_of(&refused).as_str()), (403, "out_of_scope"));
+    assert_eq!(laptop.paths(), ["path:b/x.jpg", "path:c/x.jpg"]);
+}
