@@ -3,7 +3,9 @@
 use negentropy::{Id, Negentropy, NegentropyStorageVector};
 use photosync_protocol::digest::Digest;
 use photosync_protocol::v2::MAX_DIGESTS;
-use photosync_protocol::v2::places::{DigestClaims, TellAnswer, TellRequest, Told};
+use photosync_protocol::v2::places::{
+    DigestClaims, Move, MovesRequest, TellAnswer, TellRequest, Told,
+};
 use photosync_protocol::v2::settled::{
     DIGESTS_TYPE, MAX_NEGENTROPY_BYTES, NEGENTROPY_TYPE, Presence, Tally,
 };
@@ -104,6 +106,14 @@ pub async fn tell(connection: &Connection, claims: Vec<DigestClaims>) -> Result<
         return Err(Error::unexpected("the server's answer to what it was told is damaged"));
     }
     Ok(answer.told)
+}
+
+/// Tells which files lie in another place by now. Doing it twice changes nothing.
+pub async fn tell_moves(connection: &Connection, moves: Vec<Move>) -> Result<()> {
+    let body = MovesRequest { moves };
+    let build =
+        |connection: &Connection| connection.request(Method::POST, "/library/moves").json(&body);
+    connection.call(build).await.map(|_| ())
 }
 
 async fn post_digests(

@@ -36,15 +36,12 @@ pub struct Sidecars {
 impl Sidecars {
     /// Everything this device says about a file. Blocks on small files at most.
     pub fn claims(&self, roots: &[Root], file: &Found) -> Claims {
-        let root = roots.iter().find(|root| file.path.starts_with(&root.start));
-        let base = root.map_or_else(|| file.path.parent(), |root| Some(root.base.as_path()));
-        let relative = base.and_then(|base| file.path.strip_prefix(base).ok());
+        let relative = relative_to(roots, &file.path);
         let folder = relative.and_then(Path::parent).map(slashed).filter(|text| !text.is_empty());
-        let whole = relative.map(|path| format!("{PATH_PREFIX}{}", slashed(path)));
         Claims {
             pair: relative.and_then(|relative| self.pair(&file.path, relative)),
             folder: folder.filter(|text| can_be_said(text)),
-            device_asset_id: whole.filter(|text| can_be_said(text)),
+            device_asset_id: relative.and_then(path_id),
             modified_ms: Some(file.mtime_ns.div_euclid(1_000_000)),
             ..self.beside(&file.path).unwrap_or_default()
         }
@@ -56,8 +53,8 @@ impl Sidecars {
         role_of(name)?;
         let folder = self.folder(path.parent()?);
         let (stem, role) = folder.pairs.get(name)?;
-        let id = format!("{PATH_PREFIX}{}", slashed(&relative.with_file_name(stem)));
-        can_be_said(&id).then_some(Pair { id, role: *role, source: PairSource::Name })
+        let id = path_id(&relative.with_file_name(stem))?;
+        Some(Pair { id, role: *role, source: PairSource::Name })
     }
 
     fn beside(&self, path: &Path) -> Option<Claims> {
@@ -108,6 +105,23 @@ fn read_folder(path: &Path) -> Folder {
     folder.pairs =
         pairs.map(|(name, (stem, role))| (name.to_owned(), (stem.to_owned(), role))).collect();
     folder
+}
+
+/// The path below the folder that was named; of a file that lies in none, its name.
+fn relative_to<'a>(roots: &[Root], path: &'a Path) -> Option<&'a Path> {
+    let root = roots.iter().find(|root| path.starts_with(&root.start));
+    let base = root.map_or_else(|| path.parent(), |root| Some(root.base.as_path()));
+    base.and_then(|base| path.strip_prefix(base).ok())
+}
+
+fn path_id(relative: &Path) -> Option<String> {
+    let id = format!("{PATH_PREFIX}{}", slashed(relative));
+    can_be_said(&id).then_some(id)
+}
+
+/// This computer's own name of a path, which need not exist any more. `None` if it cannot be said.
+pub fn device_asset_id(roots: &[Root], path: &Path) -> Option<String> {
+    relative_to(roots, path).and_then(path_id)
 }
 
 /// A relative path with `/` between its parts.

@@ -1,6 +1,6 @@
 //! Tells the server where files lie that it did not get from here: copies of others in these folders, files another
 //! device sent, and large ones that went on with an upload begun earlier. Without it a restore would bring equal bytes
-//! back under one of their names.
+//! back under one of their names. Where a file was only moved, its old place is taken back afterwards.
 //!
 //! What was told is noted after the answer: a run that ends in between tells it again, which changes nothing.
 
@@ -8,9 +8,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use photosync_protocol::digest::Digest;
-use photosync_protocol::v2::places::{DigestClaims, Told};
+use photosync_protocol::v2::places::{DigestClaims, Move, Told};
 
+use super::claiming::device_asset_id;
 use super::{Run, blocking};
+use crate::cache::Moved;
 use crate::error::Result;
 use crate::report::Event;
 use crate::scan::Found;
@@ -20,6 +22,9 @@ use crate::settling;
 const STEP: usize = 1000;
 /// Length at which a request is full: 256 KiB, which any proxy lets pass and a slow line sends in its time.
 const REQUEST_BYTES: usize = 256 * 1024;
+
+/// Moves in one request: 250 KiB of usual paths.
+const MOVES: usize = 500;
 
 /// Files whose places are told in one request.
 #[derive(Default)]
@@ -59,7 +64,29 @@ impl Run {
             );
             self.event(&Event::Note { text });
         }
-        Ok(())
+        self.tell_moves().await
+    }
+
+    /// Tells which places were left, after the new ones are known there.
+    async fn tell_moves(&self) -> Result<()> {
+        loop {
+            let moved = self.cache.list_moves(MOVES)?;
+            if moved.is_empty() {
+                return Ok(());
+            }
+            let id = |path: PathBuf| device_asset_id(&self.all_roots, &path);
+            let said = |moved: &Moved| {
+                let (from, to) = (id(moved.from_path())?, id(moved.to_path())?);
+                Some(Move { digest: moved.digest, from, to })
+            };
+            let moves: Vec<Move> = moved.iter().filter_map(said).collect();
+            match settling::tell_moves(&self.connection, moves).await {
+                Ok(()) => self.cache.forget_moves(&moved)?,
+                // A server from before there were moves: the files come back in both places.
+                Err(error) if error.code == "not_found" => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Tells a batch; answers how many places the server does not keep.

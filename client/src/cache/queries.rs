@@ -24,6 +24,12 @@ CREATE INDEX files_by_digest ON files (digest) WHERE digest IS NOT NULL;
 CREATE INDEX files_untold ON files (path) WHERE told = 0 AND digest IS NOT NULL;
 -- Digests of which the server said that this device has nothing more to do.
 CREATE TABLE settled (digest BLOB NOT NULL PRIMARY KEY) STRICT, WITHOUT ROWID;
+-- Files that were found in another place of the same folder, until the server was told: same inode, length and time.
+CREATE TABLE moves (
+    to_path BLOB NOT NULL PRIMARY KEY,
+    from_path BLOB NOT NULL,
+    digest BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
 -- Signed statements to keep, as the JSON the server sent.
 CREATE TABLE receipts (
     account_uuid TEXT NOT NULL,
@@ -39,6 +45,11 @@ CREATE TABLE facts (name TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL) STRICT,
 const FROM_LAYOUT_1: &str = "
 ALTER TABLE files ADD COLUMN told INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX files_untold ON files (path) WHERE told = 0 AND digest IS NOT NULL;
+CREATE TABLE moves (
+    to_path BLOB NOT NULL PRIMARY KEY,
+    from_path BLOB NOT NULL,
+    digest BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
 ";
 
 /// Opens the layout, making it if the file is new. `false` if the file has another layout.
@@ -210,6 +221,53 @@ pub fn list_untold(db: &Connection, after: &[u8], limit: usize) -> Result<Vec<Kn
             digest: digest_of(row, 4)?,
             is_settled: true,
         })
+    })?
+    .collect()
+}
+
+/// A file that was in one place and is in another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moved {
+    /// Bytes of the path where it was.
+    pub from: Vec<u8>,
+    /// Bytes of the path where it is.
+    pub to: Vec<u8>,
+    /// SHA-256 of its bytes.
+    pub digest: Digest,
+}
+
+/// Remembers a move. One that went on from the end of another, of which the server does not know yet, began where that
+/// one did.
+pub fn put_move(db: &Connection, moved: &Moved) -> Result<()> {
+    db.prepare_cached(
+        "INSERT OR REPLACE INTO moves (to_path, from_path, digest)
+         VALUES (?1, coalesce((SELECT from_path FROM moves WHERE to_path = ?2 AND digest = ?3), ?2), ?3)",
+    )?
+    .execute(params![moved.to, moved.from, moved.digest.0])?;
+    Ok(())
+}
+
+/// Forgets the move that ended at a path.
+pub fn remove_move(db: &Connection, to_path: &[u8]) -> Result<()> {
+    db.prepare_cached("DELETE FROM moves WHERE to_path = ?1")?.execute([to_path])?;
+    Ok(())
+}
+
+/// Forgets moves from where there is a file again: it lies in both places.
+pub fn remove_undone_moves(db: &Connection) -> Result<()> {
+    db.execute("DELETE FROM moves WHERE from_path IN (SELECT path FROM files)", []).map(|_| ())
+}
+
+/// Moves to places that the server was told and that still have these bytes.
+pub fn list_moves(db: &Connection, limit: usize) -> Result<Vec<Moved>> {
+    db.prepare_cached(
+        "SELECT from_path, to_path, moves.digest
+         FROM moves JOIN files ON files.path = to_path AND files.digest = moves.digest
+         WHERE told = 1
+         LIMIT ?1",
+    )?
+    .query_map([i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
+        Ok(Moved { from: row.get(0)?, to: row.get(1)?, digest: Digest(row.get(2)?) })
     })?
     .collect()
 }

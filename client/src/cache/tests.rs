@@ -136,3 +136,54 @@ fn a_cache_of_the_layout_before_is_kept_and_its_places_are_told() {
     assert_eq!((pending.len(), settled), (0, 1), "nothing is read again");
     assert_eq!(cache.list_untold(b"", 9).unwrap().len(), 1);
 }
+
+#[test]
+fn only_one_and_the_same_file_in_another_place_was_moved() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Cache::open(&folder.path().join("cache.db")).unwrap();
+    let file = |path: &str, inode| Found { inode, ..found(path, 1) };
+    let moves = || -> Vec<(PathBuf, PathBuf)> {
+        let moves = cache.list_moves(9).unwrap();
+        moves.iter().map(|moved| (moved.from_path(), moved.to_path())).collect()
+    };
+    let see = |files: &[(&str, u64)], unread: &[PathBuf]| {
+        let files: Vec<Found> = files.iter().map(|(path, inode)| file(path, *inode)).collect();
+        let (pending, _) = cache.merge(&root("/p"), files, unread).unwrap();
+        for pending in pending {
+            let digest = Digest([u8::try_from(pending.file.inode).unwrap(); 32]);
+            cache.record(&pending.file, digest, i64::MAX).unwrap();
+        }
+    };
+    let tell = |path: &str, inode| cache.set_told(&[(path.into(), Digest([inode; 32]))]).unwrap();
+    see(&[("/p/a", 1), ("/p/b", 2), ("/p/c", 3), ("/p/d/e", 4), ("/p/f", 0)], &[]);
+    // a moved twice before the server heard of it; b was copied and removed; c only copied; d cannot be read;
+    // f has no number.
+    see(
+        &[("/p/a2", 1), ("/p/b2", 5), ("/p/c", 3), ("/p/c2", 6), ("/p/e", 4), ("/p/f2", 0)],
+        &["/p/d".into()],
+    );
+    assert_eq!(moves(), [], "the new places were not told yet");
+    see(
+        &[("/p/a3", 1), ("/p/b2", 5), ("/p/c", 3), ("/p/c2", 6), ("/p/e", 4), ("/p/f2", 0)],
+        &["/p/d".into()],
+    );
+    for (path, inode) in [("/p/a3", 1), ("/p/b2", 5), ("/p/c2", 6), ("/p/e", 4), ("/p/f2", 0)] {
+        tell(path, inode);
+    }
+    assert_eq!(moves(), [("/p/a".into(), "/p/a3".into())]);
+    // It came back: then it lies in both places.
+    see(&[("/p/a", 9), ("/p/a3", 1)], &[]);
+    tell("/p/a", 9);
+    assert_eq!(moves(), []);
+    see(&[("/p/a", 9), ("/p/a4", 1)], &[]);
+    tell("/p/a4", 1);
+    let all = cache.list_moves(9).unwrap();
+    assert_eq!(moves(), [("/p/a3".into(), "/p/a4".into())]);
+    cache.forget_moves(&all).unwrap();
+    assert_eq!(moves(), []);
+    // Other bytes are another file, whatever the file system says.
+    cache.merge(&root("/p"), vec![file("/p/a", 9), file("/p/a5", 1)], &[]).unwrap();
+    cache.record(&file("/p/a5", 1), Digest([77; 32]), i64::MAX).unwrap();
+    tell("/p/a5", 77);
+    assert_eq!(moves(), []);
+}

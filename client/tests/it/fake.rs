@@ -19,7 +19,9 @@ use negentropy::{Id, Negentropy, NegentropyStorageVector};
 use photosync_protocol::digest::Digest;
 use photosync_protocol::names::{numbered_name, parse_wire_name};
 use photosync_protocol::v2::claims::{Claims, header_of};
-use photosync_protocol::v2::places::{DigestClaims, MAX_TOLD, TellAnswer, TellRequest, Told};
+use photosync_protocol::v2::places::{
+    DigestClaims, MAX_TOLD, MovesRequest, TellAnswer, TellRequest, Told,
+};
 use photosync_protocol::v2::session::{
     Device, Devices, PairingClaim, Refresh, Session, SignIn, fingerprint,
 };
@@ -262,6 +264,7 @@ fn router(fake: Arc<Fake>) -> Router {
         .route("/api/v2/library/sync", post(sync))
         .route("/api/v2/library/forget", post(forget))
         .route("/api/v2/library/claims", post(tell))
+        .route("/api/v2/library/moves", post(moves))
         .route("/api/v2/library/receipts", post(receipts))
         .route("/api/v2/tus", post(create))
         .route("/api/v2/tus/{id}", head(standing).patch(piece))
@@ -536,6 +539,17 @@ async fn tell(
         std::future::pending::<()>().await;
     }
     Json(TellAnswer { told }).into_response()
+}
+
+async fn moves(State(fake): App, Json(body): Json<MovesRequest>) -> StatusCode {
+    for gone in body.moves {
+        for (row, _) in &mut fake.lock().assets {
+            if row.digest == gone.digest {
+                row.claims.leave(&gone.from, &gone.to);
+            }
+        }
+    }
+    StatusCode::NO_CONTENT
 }
 
 async fn receipts(State(fake): App, Json(body): Json<ReceiptsRequest>) -> Json<Receipts> {

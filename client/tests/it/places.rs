@@ -88,22 +88,46 @@ async fn every_path_comes_back_although_equal_bytes_were_sent_once() {
     require_equal(&stand.photos(), &back);
 }
 
+fn ids(claims: &Claims) -> Vec<String> {
+    claims.places().filter_map(|place| place.device_asset_id).collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn a_copy_that_appears_later_and_a_moved_file_are_told_without_being_sent() {
+async fn a_copy_that_appears_later_is_told_and_one_that_is_removed_is_not_forgotten() {
     let stand = Stand::new().await;
     let first = stand.photo("a/x.jpg", b"same", 0);
     stand.backup().await.unwrap();
     stand.photo("b/y.jpg", b"same", 5);
-    fs::create_dir(stand.photos().join("moved")).unwrap();
-    fs::rename(&first, stand.photos().join("moved/x.jpg")).unwrap();
+    fs::remove_file(&first).unwrap();
     let summary = stand.backup().await.unwrap();
     assert_eq!((summary.sent_files, summary.sent_bytes, summary.complete), (0, 0, true));
-    let claims = claims(&stand);
-    let ids: Vec<String> = claims[0].places().filter_map(|p| p.device_asset_id).collect();
-    assert_eq!(ids, ["path:a/x.jpg", "path:b/y.jpg", "path:moved/x.jpg"]);
+    assert_eq!(ids(&claims(&stand)[0]), ["path:a/x.jpg", "path:b/y.jpg"]);
     stand.fake.take_asked();
     assert!(stand.backup().await.unwrap().complete);
     assert_eq!(routes(&stand.fake.take_asked()), ["POST /library/sync"]);
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_moved_folder_comes_back_where_it_is_now_and_nothing_of_it_is_sent_again() {
+    let stand = Stand::new().await;
+    write_tree(&stand.photos());
+    stand.backup().await.unwrap();
+    stand.fake.take_asked();
+    fs::create_dir(stand.photos().join("sorted")).unwrap();
+    for (from, to) in [("films", "sorted/films"), ("a/x.jpg", "sorted/x.jpg"), ("c", "d")] {
+        fs::rename(stand.photos().join(from), stand.photos().join(to)).unwrap();
+    }
+    let summary = stand.backup().await.unwrap();
+    assert_eq!((summary.sent_files, summary.complete), (0, true));
+    let asked = routes(&stand.fake.take_asked());
+    assert_eq!(asked.iter().filter(|route| *route == "POST /library/moves").count(), 1);
+    assert!(stand.backup().await.unwrap().complete);
+    assert_eq!(routes(&stand.fake.take_asked()), ["POST /library/sync"]);
+    fs::remove_dir(stand.photos().join("a")).unwrap();
+    let back = stand.folder.path().join("back");
+    stand.restore(&back).await;
+    require_equal(&stand.photos(), &back);
 }
 
 #[tokio::test(flavor = "multi_thread")]
