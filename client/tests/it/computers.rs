@@ -130,18 +130,18 @@ fn a_second_computer_with_the_same_photos_elsewhere_gets_its_own_folders_back() 
     assert_ne!(run(&new.profile, &nobody).status.code(), Some(0));
 }
 
-/// Ends a backup without warning when `files` more files are done; true if it came to its end before.
-fn backup_until(computer: &Computer, files: usize) -> bool {
+/// Ends a backup without warning at the `count`th event of this name; true if it came to its end before.
+fn backup_until(computer: &Computer, event: &str, count: usize) -> bool {
     let arguments = ["backup", "--json", "--parallel", "2", computer.photos.to_str().unwrap()];
     let mut child = spawn(&computer.profile, &arguments);
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let is_done = |line: &String| line.contains("\"file_done\"");
-    let done = lines.map_while(Result::ok).filter(is_done).take(files).count();
-    if done == files {
+    let is_it = |line: &String| line.contains(&format!("\"{event}\""));
+    let seen = lines.map_while(Result::ok).filter(is_it).take(count).count();
+    if seen == count {
         child.kill().unwrap();
     }
     let status = child.wait().unwrap();
-    done < files && status.success()
+    seen < count && status.success()
 }
 
 #[test]
@@ -156,13 +156,28 @@ fn a_backup_that_is_killed_again_and_again_loses_no_place() {
     }
     write_tree(&desk.photos.join("more"));
     let mut kills = 0;
-    while !backup_until(&desk, 2 + kills % 4) {
+    while !backup_until(&desk, "file_done", 2 + kills % 4) {
         kills += 1;
         assert!(kills < 60, "no end of it");
     }
     assert!(kills > 2, "it was killed {kills} times only");
     assert_eq!(desk.backup()["complete"], true);
     require_equal(&desk.photos, &desk.restore("back"));
+    if cfg!(unix) {
+        // Sorted into other folders, and killed again.
+        fs::create_dir(desk.photos.join("sorted")).unwrap();
+        for (from, to) in [("c/d", "sorted/🏖 Meer"), ("a", "sorted/a"), ("more/films", "films")]
+        {
+            fs::rename(desk.photos.join(from), desk.photos.join(to)).unwrap();
+        }
+        fs::remove_dir(desk.photos.join("c")).unwrap();
+        // After the look at the folders, while reading, when the server was asked, and in the middle of telling.
+        for (event, count) in [("scanned", 1), ("progress", 1), ("file_done", 1), ("progress", 2)] {
+            backup_until(&desk, event, count);
+        }
+        assert_eq!(desk.backup()["complete"], true);
+        require_equal(&desk.photos, &desk.restore("back when sorted"));
+    }
 }
 
 /// A restore that is stopped goes on, and a copy is never left half.
