@@ -71,6 +71,8 @@ const ROUTES: &[(&str, Opens)] = &[
     ("/api/v2/library/missing", Only(&["POST"])),
     ("/api/v2/library/sync", Only(&["POST"])),
     ("/api/v2/library/forget", Only(&["POST"])),
+    ("/api/v2/library/claims", Only(&["POST"])),
+    ("/api/v2/library/moves", Nothing),
     ("/api/v2/library/receipts", Nothing),
     ("/api/v2/library/changes", Nothing),
 ];

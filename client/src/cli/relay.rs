@@ -124,7 +124,12 @@ pub async fn relay(context: &Context, relay: Relay) -> Result<Exit> {
             Ok(if summary.complete { Exit::Success } else { Exit::Incomplete })
         }
         Command::Restore(to) => {
+            if to.device.is_some() {
+                let text = "a sealed backup is restored whole, without --device";
+                return Err(Error::new(Kind::Usage, text));
+            }
             let options = restore::Options {
+                device: None,
                 folder: to.dir,
                 parallel: to.transfer.parallel.into(),
                 limit: to.transfer.limit_rate,

@@ -100,7 +100,7 @@ impl Computer {
 }
 
 fn restore_options() -> Options {
-    Options { folder: PathBuf::new(), parallel: 3, limit: None }
+    Options { folder: PathBuf::new(), parallel: 3, limit: None, device: None }
 }
 
 fn secret(text: &str) -> Zeroizing<String> {

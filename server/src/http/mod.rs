@@ -90,6 +90,8 @@ pub fn router(app: &App) -> Router {
         .route("/api/v2/library/missing", post(library::missing))
         .route("/api/v2/library/sync", post(library::sync))
         .route("/api/v2/library/forget", post(library::forget))
+        .route("/api/v2/library/claims", post(library::tell_claims))
+        .route("/api/v2/library/moves", post(library::tell_moves))
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method)
         .layer(axum::middleware::from_fn_with_state(app.clone(), edge))

@@ -37,6 +37,8 @@ use crate::uploads::routes as uploads;
         library::missing,
         library::sync,
         library::forget,
+        library::tell_claims,
+        library::tell_moves,
         library::list_assets,
         library::get_asset,
         library::get_original,

@@ -17,6 +17,7 @@ use crate::blobs::{CommitOutcome, Key, NAMES_FILE, Staged, sync_dir};
 use crate::boot::App;
 use crate::db::{DbResult, Tx};
 use crate::error::{Error, Result};
+use crate::library::claims;
 use crate::library::queries::{self, Asset, NewAsset, settled};
 
 /// Whole bytes that want to become an asset.
@@ -46,12 +47,9 @@ impl Origin {
     /// Notes, in the transaction that makes or finds the asset, what this device says about it, and that the device
     /// has nothing more to do for it.
     fn note(&self, tx: &mut dyn Tx, asset_id: &str, digest: [u8; 32], now_ms: i64) -> Result<()> {
-        if self.claims != Claims::default() {
-            let claims = serde_json::to_string(&self.claims)
-                .map_err(|source| Error::internal("write down a claim").caused_by(source))?;
-            let device = self.device_id.as_deref().unwrap_or_default();
-            queries::store_claims(tx, asset_id, device, &claims, now_ms)?;
-        }
+        let device = self.device_id.as_deref().unwrap_or_default();
+        // A place too many is no reason to refuse bytes; `claims` is the route that tells of it.
+        let _ = claims::add(tx, asset_id, device, self.claims.clone(), now_ms)?;
         // A purge or the discovery of damage may have come between finding the asset and here.
         if let Some(device) = &self.device_id
             && queries::is_listed(tx, asset_id)?

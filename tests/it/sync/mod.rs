@@ -1,5 +1,6 @@
 //! The native wire, `/api/v2`: what a client that speaks it can rely on.
 
+mod claims;
 mod devices;
 mod discovery;
 mod identity;
