@@ -154,8 +154,10 @@ pub fn run_slow(
         plan = plan.up_fault(at, Fault::Stall(slow.stall));
         at += slow.stall_every_bytes;
     }
-    // A client that waits longer than any stall, and than everything the proxy holds takes.
-    let idle = slow.stall * 2 + Duration::from_secs(30);
+    // The client's own kernel takes megabytes at once, and the rest of the time is a wait for the answer.
+    let moving = Duration::from_secs(slow.size_bytes / slow.bytes_per_s.max(1));
+    let stalls = u32::try_from(plan.up.faults.len()).unwrap_or(u32::MAX);
+    let idle = moving + slow.stall.saturating_mul(stalls) + Duration::from_secs(60);
     let timeouts = Timeouts { idle, whole: None, ..Timeouts::default() };
     let cuts =
         Cuts { size_bytes: slow.size_bytes, cuts: 0, seed: slow.seed, piece_bytes: u64::MAX };
