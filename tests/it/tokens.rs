@@ -1,6 +1,8 @@
 //! A stolen upload-only token: every route of the server is tried with every method and every disguise. It can add
 //! files and ask what is missing; it cannot list, read, delete or overwrite anything.
 
+mod matrix;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;

@@ -285,6 +285,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_newer_file_under_the_name_of_one_in_the_trash_is_not_taken_for_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (app, account) = server(dir.path()).await;
+        upload(&app, account, "a.jpg", b"the older").await;
+        assert_eq!(crate::library::purge(&app, account).await.unwrap(), 1);
+        tidy(&app).await.unwrap();
+        assert_eq!(upload(&app, account, "a.jpg", b"newer, and of another length").await, "a.jpg");
+        let report = crate::upkeep::check::check(&app, true).await.unwrap();
+        assert_eq!((report.disagreements, report.spares), (vec![], vec![]));
+        assert_eq!(restore(&app, account, 0).await.unwrap(), 1);
+        let both =
+            vec![file("a (2).jpg", b"the older"), file("a.jpg", b"newer, and of another length")];
+        assert_eq!(files(&app, account), (both, vec![]));
+    }
+
+    #[tokio::test]
     async fn restoring_brings_a_file_back_that_was_not_moved_yet_beside_the_newer_one() {
         let dir = tempfile::tempdir().unwrap();
         let (app, account) = purged_and_followed(dir.path()).await;

@@ -47,6 +47,11 @@ impl Native {
         }
     }
 
+    /// The same device after the server was started again.
+    pub(crate) fn at(&self, address: SocketAddr) -> Self {
+        Native { address, ..self.clone() }
+    }
+
     pub(crate) fn request<'a>(&self, method: &'a str, path: &str) -> Request<'a> {
         Request::new(method, format!("/api/v2{path}"))
             .header("Authorization", format!("Bearer {}", self.access))
