@@ -5,8 +5,8 @@
 #![cfg(any(feature = "sodium", feature = "pure-rust"))]
 
 mod cases;
-
+mod damage;
 mod make;
-
+mod repository;
 mod third;
 mod vectors;
