@@ -14,6 +14,7 @@ use crate::auth::random_bytes;
 use crate::blobs::{Key, LocalStore, hash_file};
 use crate::boot::App;
 use crate::error::{Error, Result};
+use crate::relay::queries::objects::NewObject;
 use crate::relay::{parse_chunk_id, queries as relay_queries};
 
 /// What came back.
@@ -118,11 +119,12 @@ async fn rebuild_relay(app: &App, account: Uuid, left: &mut Vec<String>) -> Resu
         match hashed.map_err(std::io::Error::other).and_then(|result| result) {
             Ok((digest, size_bytes)) if hex::encode(digest) == chunk_id => {
                 let size_bytes = i64::try_from(size_bytes).unwrap_or(i64::MAX);
-                app.db
-                    .write(move |tx| {
-                        relay_queries::store_chunk(tx, account, &chunk_id, size_bytes, now_ms)
-                    })
-                    .await?;
+                let (kind, stored_at_ms) = (None, now_ms);
+                // What used it is not known any more.
+                let collectable = false;
+                let new =
+                    NewObject { account, chunk_id, size_bytes, kind, collectable, stored_at_ms };
+                app.db.write(move |tx| relay_queries::objects::store(tx, &new)).await?;
                 found += 1;
             }
             _ => left.push(format!("the relay chunk {chunk_id} of {account} is damaged")),
