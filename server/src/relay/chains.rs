@@ -4,16 +4,18 @@
 //! A segment comes with the plain list of the ids it makes live. The list decides what is never collected; its hash
 //! stands in the sealed part, where clients check it. The objects are marked first and the segment gets its place
 //! last: a crash in between leaves marks that a second try sets again, and no segment that names what is not here.
+//! Every place is written beside the objects before its row, so that `rebuild` finds the order again.
 
 use photosync_protocol::digest::Digest;
 use photosync_protocol::error::ErrorCode;
 use photosync_protocol::v2::relay::{RelayHead, RelayHeads, RelayKeyring, RelaySegments};
+use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use super::queries::chains::{self as queries, Link};
 use super::queries::objects as objects_sql;
 use super::rules::{self, Place, place_of};
-use super::{Opened, objects, plans};
+use super::{Opened, journal, objects, plans};
 use crate::accounts::native::{Member, Uploader};
 use crate::blobs::Staged;
 use crate::boot::App;
@@ -75,6 +77,13 @@ async fn post_here(app: &App, caller: Uploader, new: NewSegment) -> Result<(Rela
         sequence: u64::try_from(sequence).unwrap_or(0),
         id,
     };
+    // One at a time, so that the journal's last line about a place is the one that counts.
+    let _stripe = app.stripes.lock(account, &stripe_of_chain(&link.writer)).await;
+    let wanted = link.clone();
+    let look = move |tx: &mut dyn Tx| require_place(tx, account, &wanted);
+    if app.db.read::<Place, Error, _>(look).await? == Place::Next {
+        journal::note_segment(app, account, &link).await?;
+    }
     let is_new = app
         .db
         .write(move |tx| -> Result<bool> {
@@ -88,6 +97,11 @@ async fn post_here(app: &App, caller: Uploader, new: NewSegment) -> Result<(Rela
         })
         .await?;
     Ok((head, is_new))
+}
+
+/// What decides about a chain is serialised by; the keyrings are the chain without a writer.
+fn stripe_of_chain(writer: &str) -> [u8; 32] {
+    Sha256::digest(writer.as_bytes()).into()
 }
 
 /// Where the segment belongs; an error if that is nowhere.
@@ -228,6 +242,12 @@ async fn put_keyring_here(
     app.db.read::<Place, Error, _>(look).await?;
     let id = objects::store(app, account, None, staged).await?.id;
     let now_ms = app.clock.now_ms();
+    let _stripe = app.stripes.lock(account, &stripe_of_chain("")).await;
+    let wanted = link.clone();
+    let look = move |tx: &mut dyn Tx| require_keyring_place(tx, account, &wanted);
+    if app.db.read::<Place, Error, _>(look).await? == Place::Next {
+        journal::note_keyring(app, account, &link).await?;
+    }
     let is_new = app
         .db
         .write(move |tx| -> Result<bool> {

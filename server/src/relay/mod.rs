@@ -8,6 +8,7 @@
 mod chains;
 pub mod damage;
 mod frames;
+pub mod journal;
 pub mod objects;
 pub mod plans;
 pub mod queries;
@@ -29,6 +30,7 @@ use crate::db::Tx;
 use crate::error::{Error, Result};
 use plans::Gate;
 use queries::objects::{self as objects_sql, NewObject};
+pub use rules::kind_of;
 
 /// Longest manifest id kept, in characters.
 const MAX_MANIFEST_ID_CHARS: usize = 128;
@@ -326,6 +328,10 @@ pub async fn purge(app: &App, account: Uuid) -> Result<(i64, i64)> {
     let now_ms = app.clock.now_ms();
     let (chunks, manifests) =
         app.db.write(move |tx| queries::trash_all(tx, account, now_ms)).await?;
+    if let Err(error) = journal::note_emptied(app, account).await {
+        // Only a `rebuild` would miss it, and bring chains back that had been given up.
+        tracing::error!(%account, %error, causes = error.cause_chain(), "emptying the relay was not noted beside the objects");
+    }
     let days = app.config.trash_days;
     tracing::warn!(%account, chunks, manifests, days, "a device emptied its relay space; `trash restore` brings it back until the trash period is over");
     Ok((chunks, manifests))

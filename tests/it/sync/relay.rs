@@ -88,7 +88,8 @@ impl Owner {
 
     /// Files of sealed objects, whole or arriving.
     fn files(&self) -> usize {
-        files_below(&self.folder).iter().filter(|path| !path.ends_with(".photosync.json")).count()
+        let is_object = |path: &&PathBuf| !path.ends_with(".chains.jsonl");
+        files_below(&self.folder).iter().filter(is_object).count()
     }
 
     fn used_bytes(&self) -> u64 {

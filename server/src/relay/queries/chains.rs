@@ -188,3 +188,28 @@ pub fn remove_expired(tx: &mut dyn Tx, before_ms: i64) -> DbResult<()> {
     tx.execute("DELETE FROM relay_keyrings WHERE trashed_at_ms < ?1", params![before_ms])?;
     Ok(())
 }
+
+/// Places whose object is not there any more, at most 1,000 of each kind; the writer of a keyring is empty.
+pub fn list_dangling(tx: &mut dyn Tx) -> DbResult<Vec<(Uuid, Link)>> {
+    let segments = tx.query(
+        "SELECT writer, sequence, chunk_id, account_uuid FROM relay_segments
+         WHERE trashed_at_ms IS NULL
+           AND NOT EXISTS (SELECT 1 FROM relay_chunks
+                           WHERE relay_chunks.account_uuid = relay_segments.account_uuid
+                             AND relay_chunks.chunk_id = relay_segments.chunk_id
+                             AND relay_chunks.trashed_at_ms IS NULL)
+         LIMIT 1000",
+        params![],
+    )?;
+    let keyrings = tx.query(
+        "SELECT '', sequence, chunk_id, account_uuid FROM relay_keyrings
+         WHERE trashed_at_ms IS NULL
+           AND NOT EXISTS (SELECT 1 FROM relay_chunks
+                           WHERE relay_chunks.account_uuid = relay_keyrings.account_uuid
+                             AND relay_chunks.chunk_id = relay_keyrings.chunk_id
+                             AND relay_chunks.trashed_at_ms IS NULL)
+         LIMIT 1000",
+        params![],
+    )?;
+    segments.iter().chain(&keyrings).map(|row| Ok((row.uuid(3)?, link(row)?))).collect()
+}

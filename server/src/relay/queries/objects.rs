@@ -198,7 +198,18 @@ pub fn remove_expired(
     Ok(removed > 0)
 }
 
-/// The next objects of the whole server after (`account`, `after`), in or out of the trash, in order.
+/// Whether there is a row, in the trash or not.
+pub fn has_row(tx: &mut dyn Tx, account: Uuid, chunk_id: &str) -> DbResult<bool> {
+    let row = find(
+        tx,
+        "SELECT 1 FROM relay_chunks WHERE account_uuid = ?1 AND chunk_id = ?2",
+        params![account, chunk_id],
+    )?;
+    Ok(row.is_some())
+}
+
+/// The next objects of the whole server after (`account`, `after`), in order; not those in the trash, nor those of
+/// accounts that are gone for good.
 pub fn list_next(
     tx: &mut dyn Tx,
     account: &str,
@@ -207,7 +218,8 @@ pub fn list_next(
 ) -> DbResult<Vec<(Uuid, Object)>> {
     let rows = tx.query(
         "SELECT chunk_id, size_bytes, kind, damaged_at_ms, account_uuid FROM relay_chunks
-         WHERE (account_uuid, chunk_id) > (?1, ?2)
+         WHERE (account_uuid, chunk_id) > (?1, ?2) AND trashed_at_ms IS NULL
+           AND account_uuid NOT IN (SELECT account_uuid FROM accounts WHERE erased_at_ms IS NOT NULL)
          ORDER BY account_uuid, chunk_id
          LIMIT ?3",
         params![account, after, limit],

@@ -230,7 +230,10 @@ fn a_stolen_upload_token_can_only_add() {
     assert_eq!(owner.phone.put_keyring(1, &ring).status(), 201);
     assert_eq!(owner.phone.put_object(&chunk).status(), 201);
     assert_eq!(
-        owner.phone.post_segment(WRITER, "1", &sorted(&[chunk.clone()]), &segment).status(),
+        owner
+            .phone
+            .post_segment(WRITER, "1", &sorted(std::slice::from_ref(&chunk)), &segment)
+            .status(),
         201
     );
     let before = (owner.phone.heads(), owner.files());
@@ -269,7 +272,7 @@ fn another_account_sees_and_changes_nothing() {
     assert_eq!(
         owner
             .phone
-            .post_segment(WRITER, "1", &sorted(&[chunk.clone()]), &object('S', 2, 9))
+            .post_segment(WRITER, "1", &sorted(std::slice::from_ref(&chunk)), &object('S', 2, 9))
             .status(),
         201
     );

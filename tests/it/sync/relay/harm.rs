@@ -9,11 +9,14 @@ use super::{Owner, object, raw_id, unframed};
 use crate::stand::Stand;
 use crate::sync::{code_of, json_of};
 
+/// Something that happens to a file.
+type Harm = fn(&std::path::Path);
+
 #[test]
 fn an_object_damaged_on_disk_is_never_served_and_heals_when_it_is_sent_again() {
     let stand = Stand::new(&[]);
     let owner = Owner::of(&stand);
-    let harms: [(&str, fn(&std::path::Path)); 3] = [
+    let harms: [(&str, Harm); 3] = [
         ("other bytes", |path| {
             let mut bytes = fs::read(path).expect("a file");
             bytes[50] ^= 1;
