@@ -12,7 +12,7 @@ use crate::sync::{Native, code_of, json_of};
 const WRITER: &str = "0123456789abcdef0123456789abcdef";
 
 impl Native {
-    fn post_segment(
+    pub(super) fn post_segment(
         &self,
         writer: &str,
         sequence: &str,
@@ -29,20 +29,20 @@ impl Native {
         self.send(request.body(Body::Bytes(&body)))
     }
 
-    fn put_keyring(&self, sequence: u64, object: &[u8]) -> Answer {
+    pub(super) fn put_keyring(&self, sequence: u64, object: &[u8]) -> Answer {
         let request = self.request("PUT", "/relay/keyring");
         let request = request.header("PhotoSync-Sequence", sequence.to_string());
         self.send(request.body(Body::Bytes(object)))
     }
 
-    fn heads(&self) -> Value {
+    pub(super) fn heads(&self) -> Value {
         let answer = self.send(self.request("GET", "/relay/heads"));
         assert_eq!(answer.status(), 200, "{}", answer.text());
         assert_eq!(answer.header("cache-control"), Some("no-store"));
         json_of(&answer)
     }
 
-    fn segments(&self, query: &str) -> Value {
+    pub(super) fn segments(&self, query: &str) -> Value {
         let answer = self.send(self.request("GET", &format!("/relay/segments?{query}")));
         assert_eq!(answer.status(), 200, "{}", answer.text());
         json_of(&answer)["segments"].clone()
