@@ -4,7 +4,7 @@
 //! has the right bytes, and never touched if it has others: the restored one gets a number then. A run may be stopped
 //! at any point; half-received files are gone on with.
 
-mod placing;
+pub(crate) mod placing;
 mod receiving;
 
 use std::path::{Path, PathBuf};

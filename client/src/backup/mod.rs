@@ -9,6 +9,8 @@ mod pipeline;
 mod reading;
 
 pub use claiming::PATH_PREFIX;
+pub(crate) use claiming::Sidecars;
+pub(crate) use reading::{changing, now_ns};
 
 use std::collections::HashSet;
 use std::path::PathBuf;

@@ -7,6 +7,7 @@ mod care;
 mod fake;
 mod program;
 mod real;
+mod relay;
 mod restore;
 mod stand;
 mod trust;
