@@ -7,6 +7,7 @@ mod identity;
 mod library;
 mod pairing;
 mod raw;
+mod relay;
 mod sessions;
 mod tus;
 
