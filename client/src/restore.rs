@@ -5,8 +5,8 @@
 //! at any point; half-received files are gone on with. A photo that lay in several places is received once and copied.
 //! The listing is read twice: first to learn which paths there will be, then to write them.
 
-mod placing;
-mod planning;
+pub(crate) mod placing;
+pub(crate) mod planning;
 mod receiving;
 
 use std::path::{Path, PathBuf};

@@ -11,6 +11,7 @@ mod telling;
 
 pub(crate) use claiming::Sidecars;
 pub use photosync_protocol::v2::claims::PATH_PREFIX;
+pub(crate) use reading::{changing, now_ns};
 
 use std::collections::HashSet;
 use std::path::PathBuf;

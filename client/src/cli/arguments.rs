@@ -44,6 +44,8 @@ pub enum Command {
     Doctor(Doctor),
     /// Find files with equal bytes, and with --clean move the younger ones to the trash
     Duplicates(Duplicates),
+    /// Sealed backups that nobody but you can read, wherever they lie
+    Relay(super::relay::Relay),
 }
 
 /// `login`

@@ -16,7 +16,7 @@ use photosync_protocol::v2::{AssetAnswer, NAME_HEADER, REPR_DIGEST_HEADER};
 use reqwest::{Method, StatusCode};
 
 use crate::connection::{Connection, Failure, read_json};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::meter::{Flight, Meter};
 use crate::pause::Pauses;
 use crate::scan::Found;
@@ -95,8 +95,16 @@ impl Sender {
             let sent = reading.send(&self.connection, request, length, &self.meter, flight).await;
             match self.judge(sent, outgoing).await? {
                 Step::Answered(answer) => {
-                    let asset: AssetAnswer = read_json(answer).await?;
-                    return outgoing.held_as(asset.digest).await;
+                    match read_json::<AssetAnswer>(answer).await {
+                        Ok(asset) => return outgoing.held_as(asset.digest).await,
+                        // The file is there, and what the server says of it is not: sent again, it is answered again.
+                        Err(error) if error.kind == Kind::Unreachable => {
+                            let retry = RetryClass::AfterPause;
+                            let failure = Failure { retry, ..Failure::of(error) };
+                            self.connection.wait_or_fail(failure, &mut pauses).await?;
+                        }
+                        Err(error) => return Err(error),
+                    }
                 }
                 Step::Changed => return Ok(Outcome::Changed),
                 Step::Failed(failure) if failure.status == Some(StatusCode::PAYLOAD_TOO_LARGE) => {

@@ -9,6 +9,7 @@ mod fake;
 mod places;
 mod program;
 mod real;
+mod relay;
 mod restore;
 mod stand;
 mod trust;

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::reservations::NameGuard;
 use crate::auth::random_id;
-use crate::blobs::{CommitOutcome, Key, NAMES_FILE, Staged, sync_dir};
+use crate::blobs::{CommitOutcome, Key, NAMES_FILE, Staged, append_durably};
 use crate::boot::App;
 use crate::db::{DbResult, Tx};
 use crate::error::{Error, Result};
@@ -394,19 +394,7 @@ pub async fn keep_lost_name(app: &App, asset: &NewAsset) -> Result<()> {
     }
     let path = app.originals.account_folder(asset.account_uuid).join(NAMES_FILE);
     let line = serde_json::json!({"stored": asset.stored_name, "name": asset.name}).to_string();
-    // A line torn by a crash must not swallow this one: blank lines mean nothing.
-    let line = format!("\n{line}\n");
-    let append = move || -> std::io::Result<()> {
-        let mut options = std::fs::File::options();
-        options.create(true).append(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let is_new = !path.exists();
-        let mut file = options.open(&path)?;
-        std::io::Write::write_all(&mut file, line.as_bytes())?;
-        file.sync_data()?;
-        if is_new { path.parent().map_or(Ok(()), sync_dir) } else { Ok(()) }
-    };
+    let append = move || append_durably(&path, &line);
     let failed = |source| crate::blobs::BlobError::new("note the name of", "an upload", source);
     tokio::task::spawn_blocking(append)
         .await

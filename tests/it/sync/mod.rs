@@ -7,6 +7,7 @@ mod identity;
 mod library;
 mod pairing;
 mod raw;
+mod relay;
 mod sessions;
 mod tus;
 
@@ -45,6 +46,11 @@ impl Native {
             device_id: text_of(answer, "device_id"),
             fingerprint: text_of(answer, "fingerprint"),
         }
+    }
+
+    /// The same device after the server was started again.
+    pub(crate) fn at(&self, address: SocketAddr) -> Self {
+        Native { address, ..self.clone() }
     }
 
     pub(crate) fn request<'a>(&self, method: &'a str, path: &str) -> Request<'a> {
