@@ -296,3 +296,19 @@ fn the_reader_names_the_one_file_whose_chunk_was_touched_and_the_chain_that_lost
         outcome.complaints
     );
 }
+
+#[test]
+fn what_a_stolen_device_writes_after_its_epoch_ended_is_not_restored() {
+    let mut repository = Repository::filled();
+    let expected = repository.digests();
+    repository.keys = DeviceKeys::unlock(&master(), 1, repository.keys.recovery_wrap);
+    let planted = repository.back_up("planted.jpg", b"never photographed");
+    let thief = Writer([9; 16]);
+    let head = repository.write_segment(thief, None, vec![planted], vec![]);
+
+    let outcome = repository.restore();
+    assert_eq!(outcome.restored, expected);
+    assert_eq!(outcome.damaged, []);
+    assert_eq!(outcome.complaints.len(), 1);
+    assert!(outcome.complaints[0].contains(&head.id.to_string()), "{:?}", outcome.complaints);
+}
