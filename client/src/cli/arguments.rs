@@ -123,6 +123,9 @@ pub struct Rules {
 pub struct Restore {
     /// The folder; made if it is not there
     pub dir: PathBuf,
+    /// Put photos where this device had them, by its name or id [default: this computer]
+    #[arg(long, value_name = "NAME")]
+    pub device: Option<String>,
     #[command(flatten)]
     pub transfer: Transfer,
 }

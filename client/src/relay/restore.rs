@@ -9,7 +9,7 @@ use photosync_protocol::digest::Digest;
 use photosync_protocol::format::chunk;
 use photosync_protocol::format::keys::DeviceKeys;
 use photosync_protocol::format::manifest::Manifest;
-use photosync_protocol::format::object::Kind;
+use photosync_protocol::format::object::{Kind, id_of};
 use photosync_protocol::v2::AssetRow;
 use sha2::Digest as _;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -23,10 +23,20 @@ use crate::backup::blocking;
 use crate::error::{Error, Kind as ErrorKind, Result};
 use crate::meter::Meter;
 use crate::report::{Event, RestoreSummary};
+use crate::restore::placing::Target;
+use crate::restore::planning::Plan;
 use crate::restore::{Options, placing};
+
+/// One file to restore.
+struct Planned {
+    row: AssetRow,
+    target: Target,
+    manifest: Manifest,
+}
 
 /// What one file's task needs.
 struct Work {
+    plan: Arc<Plan>,
     store: Arc<Store>,
     keys: DeviceKeys,
     folder: PathBuf,
@@ -45,7 +55,9 @@ pub async fn restore(relay: &mut Relay, options: &Options) -> Result<RestoreSumm
     })
     .await?;
     let (manifests, mut summary) = relay.everything().await?;
+    let (plan, files) = plan(manifests);
     let work = Arc::new(Work {
+        plan: Arc::new(plan),
         store: relay.store.clone(),
         keys: relay.space.keys.clone(),
         folder,
@@ -53,9 +65,8 @@ pub async fn restore(relay: &mut Relay, options: &Options) -> Result<RestoreSumm
         naming: Mutex::default(),
         stop: relay.stop.clone(),
     });
-    let total = manifests.iter().map(|(_, manifest)| manifest.size_bytes).sum();
-    work.meter.expect(manifests.len() as u64, total);
-    summary.files += manifests.len() as u64;
+    work.meter.expect(work.plan.files, work.plan.bytes);
+    summary.files += work.plan.files;
     let (ticking, report) = (work.clone(), relay.report.clone());
     let ticking = tokio::spawn(async move {
         let mut ticks = tokio::time::interval(Duration::from_millis(100));
@@ -64,13 +75,31 @@ pub async fn restore(relay: &mut Relay, options: &Options) -> Result<RestoreSumm
             report.event(&Event::Progress(ticking.meter.progress()));
         }
     });
-    let ended = run(relay, &work, manifests, options.parallel.max(1), &mut summary).await;
+    let ended = run(relay, &work, files, options.parallel.max(1), &mut summary).await;
     ticking.abort();
     summary.elapsed_ms = work.meter.elapsed_ms();
     summary.received_bytes = work.meter.wire_bytes();
     relay.report.event(&Event::Progress(work.meter.progress()));
     relay.report.event(&Event::RestoreDone(summary.clone()));
     ended.map(|()| summary)
+}
+
+/// Where each file goes. The same file sealed in two epochs is one.
+fn plan(manifests: Vec<(Digest, Manifest)>) -> (Plan, Vec<Planned>) {
+    let planned = |(id, manifest): (Digest, Manifest)| {
+        let row = row_of(id, &manifest);
+        let targets = placing::targets(&row);
+        let one = move |target| Planned { row: row.clone(), target, manifest: manifest.clone() };
+        targets.into_iter().map(one).collect::<Vec<_>>()
+    };
+    let mut files: Vec<Planned> = manifests.into_iter().flat_map(planned).collect();
+    files.sort_by(|a, b| {
+        (&a.target.path, a.row.digest, &a.row.id).cmp(&(&b.target.path, b.row.digest, &b.row.id))
+    });
+    files.dedup_by(|a, b| a.target.path == b.target.path && a.row.digest == b.row.digest);
+    let mut plan = Plan::default();
+    files.iter().for_each(|file| plan.add(&file.row));
+    (plan, files)
 }
 
 impl Relay {
@@ -107,20 +136,7 @@ impl Relay {
                 }
             }
         }
-        let mut manifests: Vec<_> = manifests.into_iter().collect();
-        let place = |manifest: &Manifest| {
-            let claims = &manifest.claims;
-            (
-                claims.folder.clone(),
-                claims.device_asset_id.clone(),
-                manifest.name.clone(),
-                manifest.digest,
-            )
-        };
-        manifests.sort_by_cached_key(|(_, manifest)| place(manifest));
-        // The same file sealed in two epochs.
-        manifests.dedup_by(|(_, a), (_, b)| place(a) == place(b));
-        Ok((manifests, summary))
+        Ok((manifests.into_iter().collect(), summary))
     }
 
     fn note(&self, text: String) {
@@ -138,34 +154,33 @@ impl Relay {
 async fn run(
     relay: &Relay,
     work: &Arc<Work>,
-    manifests: Vec<(Digest, Manifest)>,
+    files: Vec<Planned>,
     parallel: usize,
     summary: &mut RestoreSummary,
 ) -> Result<()> {
-    let mut waiting = manifests.into_iter();
-    let mut restoring: JoinSet<(AssetRow, Result<&'static str>)> = JoinSet::new();
+    let mut waiting = files.into_iter();
+    let mut restoring: JoinSet<(Planned, Result<&'static str>)> = JoinSet::new();
     loop {
         while restoring.len() < parallel {
-            let Some((id, manifest)) = waiting.next() else { break };
+            let Some(file) = waiting.next() else { break };
             let work = work.clone();
             restoring.spawn(async move {
-                let row = row_of(id, &manifest);
-                let restored = work.restore_one(&row, &manifest).await;
-                (row, restored)
+                let restored = work.restore_one(&file).await;
+                (file, restored)
             });
         }
         let Some(joined) = restoring.join_next().await else { return Ok(()) };
-        let (row, restored) = joined
+        let (file, restored) = joined
             .map_err(|cause| Error::unexpected(format!("restoring ended unexpectedly: {cause}")))?;
-        let path = placing::shown(&row);
+        let (path, bytes) = (file.target.path.to_string_lossy().into_owned(), file.row.size_bytes);
         match restored {
             Ok(how) => {
-                work.meter.finish(row.size_bytes);
+                work.meter.finish(bytes);
                 match how {
                     "present" => summary.present_files += 1,
                     _ => summary.restored_files += 1,
                 }
-                relay.report.event(&Event::FileDone { path, how, bytes: row.size_bytes });
+                relay.report.event(&Event::FileDone { path, how, bytes });
             }
             Err(error) if error.kind == ErrorKind::File => {
                 summary.failed_files += 1;
@@ -193,17 +208,21 @@ fn row_of(id: Digest, manifest: &Manifest) -> AssetRow {
 
 impl Work {
     /// `present` if it was there, `restored` if it is there now.
-    async fn restore_one(&self, row: &AssetRow, manifest: &Manifest) -> Result<&'static str> {
-        let wanted = placing::wanted_path(&self.folder, row);
-        let (search, copy, stop) = (wanted.clone(), row.clone(), self.stop.clone());
-        if blocking(move || placing::find_present(&search, &copy, &stop)).await?.is_some() {
+    async fn restore_one(&self, file: &Planned) -> Result<&'static str> {
+        let (plan, folder, stop) = (self.plan.clone(), self.folder.clone(), self.stop.clone());
+        let (row, target) = (file.row.clone(), file.target.clone());
+        let found = blocking(move || {
+            placing::find_present(plan.names(&folder, &target, &row.digest), &row, &stop)
+        });
+        if found.await?.is_some() {
             return Ok("present");
         }
-        let folder = wanted.parent().unwrap_or(&self.folder).to_owned();
+        let folder = self.folder.join(file.target.path.parent().unwrap_or(Path::new("")));
         let made = tokio::fs::create_dir_all(&folder).await;
         made.map_err(|cause| Error::file("make the folder", &folder, &cause).coded("unwritable"))?;
-        let partial = placing::partial_path(&folder, &Digest(name_digest(row)));
-        if let Err(error) = self.receive(manifest, &partial).await {
+        // Two names of the same bytes are received at once: each has a partial file of its own.
+        let partial = placing::partial_path(&folder, &id_of(file.row.id.as_bytes()));
+        if let Err(error) = self.receive(&file.manifest, &partial).await {
             // What cannot be whole is not left lying about; after anything else the next run goes on from it.
             if error.kind == ErrorKind::File {
                 let _ = tokio::fs::remove_file(&partial).await;
@@ -211,9 +230,13 @@ impl Work {
             return Err(error);
         }
         let naming = self.naming.lock().await;
-        let modified_ms = row.claims.modified_ms;
-        let placed =
-            blocking(move || placing::place_numbered(&partial, &wanted, modified_ms)).await;
+        let (plan, folder) = (self.plan.clone(), self.folder.clone());
+        let (digest, target) = (file.row.digest, file.target.clone());
+        let placed = blocking(move || {
+            let names = plan.names(&folder, &target, &digest);
+            placing::place_first(&partial, names, target.modified_ms)
+        })
+        .await;
         drop(naming);
         placed.map(|_| "restored")
     }
@@ -289,9 +312,4 @@ async fn hash_whole_chunks(
     }
     file.set_len(bytes).await?;
     Ok(usize::try_from(whole).unwrap_or(usize::MAX))
-}
-
-/// Two names of the same bytes are received at once: each has a partial file of its own.
-fn name_digest(row: &AssetRow) -> [u8; 32] {
-    sha2::Sha256::digest(row.id.as_bytes()).into()
 }

@@ -4,7 +4,9 @@
 
 mod backup;
 mod care;
+mod computers;
 mod fake;
+mod places;
 mod program;
 mod real;
 mod relay;
