@@ -21,6 +21,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::Program;
+use super::program::node;
 
 /// Longest time the reader may take for everything, on a busy machine too.
 const DONE_WITHIN: Duration = Duration::from_secs(240);
@@ -44,7 +45,7 @@ impl Reader {
         // Beside its packages, where Node looks for them; a folder of its own, because tests run side by side.
         fs::create_dir_all(folder().join("built")).expect("a folder for what is built");
         let built = TempDir::new_in(folder().join("built")).expect("a folder of its own");
-        let mut command = Command::new("node");
+        let mut command = Command::new(node());
         command.arg(compiler).arg("--project").arg(folder()).arg("--outDir").arg(built.path());
         let output = command.output().expect("Node");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
@@ -52,7 +53,7 @@ impl Reader {
     }
 
     fn run(&self, script: &str, words: &[&Path]) -> Program {
-        let mut command = Command::new("node");
+        let mut command = Command::new(node());
         command.arg(self.built.path().join(script)).args(words);
         Program::spawn(command, "node")
     }
