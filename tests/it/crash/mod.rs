@@ -4,6 +4,7 @@
 
 mod disk;
 mod order;
+mod pieces;
 mod power_cut;
 mod send;
 mod sigkill;
