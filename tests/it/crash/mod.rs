@@ -5,6 +5,7 @@
 mod disk;
 mod order;
 mod pieces;
+mod pieces_killed;
 mod power_cut;
 mod send;
 mod sigkill;

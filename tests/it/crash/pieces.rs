@@ -40,6 +40,11 @@ impl Operation {
         format!("{}-create-{part}", self.id)
     }
 
+    /// Whether every upload it needs was created, as far as the client heard.
+    pub fn is_begun(&self) -> bool {
+        self.places.lock().expect("no panic").len() == self.parts().len()
+    }
+
     /// Sends everything and returns the last answer, or the first that is not one of success.
     pub fn send_in_pieces(
         &self,
