@@ -4,6 +4,7 @@ mod account;
 mod arguments;
 mod care;
 mod files;
+mod relay;
 mod show;
 
 use std::io::IsTerminal;
@@ -65,6 +66,12 @@ fn verb(command: &Command) -> &'static str {
         Command::Restore(_) => "Restoring",
         Command::Verify(_) => "Verifying",
         Command::Duplicates(_) => "Reading",
+        Command::Relay(relay) => match relay.command {
+            relay::Command::Backup(_) => "Sealing",
+            relay::Command::Restore(_) => "Restoring",
+            relay::Command::Verify { .. } => "Verifying",
+            _ => "",
+        },
         _ => "",
     }
 }
@@ -110,6 +117,7 @@ async fn command(context: &Context, command: Command) -> Result<Exit> {
         Command::Get(get) => files::get(context, get).await,
         Command::Doctor(doctor) => care::doctor(context, doctor).await,
         Command::Duplicates(duplicates) => care::duplicates(context, duplicates).await,
+        Command::Relay(relay) => relay::relay(context, relay).await,
     }
 }
 

@@ -20,6 +20,8 @@ use crate::library::queries::{self, Asset};
 pub struct Report {
     /// Assets looked at.
     pub assets: u64,
+    /// Sealed objects looked at.
+    pub sealed: u64,
     /// Files looked at.
     pub files: u64,
     /// One sentence each.
@@ -34,6 +36,7 @@ pub async fn check(app: &App, read_bytes: bool) -> Result<Report> {
     let mut report = Report::default();
     check_rows(app, read_bytes, &mut report).await?;
     check_folders(app, &mut report).await?;
+    super::sealed::check(app, read_bytes, &mut report).await?;
     Ok(report)
 }
 

@@ -107,8 +107,10 @@ async fn expire(app: &App, asset: Asset) -> Result<()> {
 }
 
 async fn expire_relay(app: &App, over_ms: i64) -> Result<()> {
+    app.db.write(move |tx| relay_queries::chains::remove_expired(tx, over_ms)).await?;
     loop {
-        let chunks = app.db.read(move |tx| relay_queries::list_expired_chunks(tx, over_ms)).await?;
+        let chunks =
+            app.db.read(move |tx| relay_queries::objects::list_expired(tx, over_ms)).await?;
         let manifests =
             app.db.read(move |tx| relay_queries::list_expired_manifests(tx, over_ms)).await?;
         if chunks.is_empty() && manifests.is_empty() {
@@ -121,7 +123,7 @@ async fn expire_relay(app: &App, over_ms: i64) -> Result<()> {
             let id = chunk_id.clone();
             let gone = app
                 .db
-                .write(move |tx| relay_queries::remove_expired_chunk(tx, account, &id, over_ms))
+                .write(move |tx| relay_queries::objects::remove_expired(tx, account, &id, over_ms))
                 .await?;
             if gone {
                 app.relay_chunks.remove(&Key::chunk(account, &chunk_id)).await?;

@@ -1,11 +1,13 @@
 //! The native wire, `/api/v2`: what a client that speaks it can rely on.
 
+mod claims;
 mod devices;
 mod discovery;
 mod identity;
 mod library;
 mod pairing;
 mod raw;
+mod relay;
 mod sessions;
 mod tus;
 
