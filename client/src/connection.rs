@@ -2,19 +2,23 @@
 //!
 //! [`Connection::call`] repeats a request whose body is at hand until it is answered or [`MAX_TRIES`] are used up;
 //! [`Connection::attempt`] sends once, for bodies that are streams. Both stop at once when the run is interrupted.
+//! A server that is not found where it was is looked for elsewhere (see [`crate::elsewhere`]), and from then on talked to
+//! there.
 
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant, SystemTime};
 
 use photosync_protocol::error::{ErrorBody, ErrorCode, RetryClass};
 use photosync_protocol::v2::PREFIX;
 use photosync_protocol::v2::session::{Refresh, Session};
-use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
+use reqwest::{Client, Method, Request, RequestBuilder, Response, StatusCode, Url};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::address;
 use crate::credentials::{Credentials, Trust};
+use crate::elsewhere::{self, Wanted};
+use crate::endpoints::Known;
 use crate::error::{Error, Kind, Result, chain, root_cause};
 use crate::pause::Pauses;
 use crate::profile::Profile;
@@ -25,8 +29,12 @@ use crate::trust::{KeyVerifier, grouped, tls_by_certificate, tls_by_key};
 pub const MAX_TRIES: u32 = 8;
 /// A request whose body and answer are small is over by then.
 pub const SMALL_REQUEST: Duration = Duration::from_secs(60);
+/// A server that has not taken a connection by then is not there; the operating system asks four times in 8 s.
+const CONNECT: Duration = Duration::from_secs(8);
 /// An access token with less life than this is renewed before it is used.
 const RENEW_BEFORE_MS: i64 = 60_000;
+/// A server that was not found anywhere is looked for again after a minute at the earliest.
+const SEARCH_AGAIN: Duration = Duration::from_secs(60);
 
 /// One try that failed.
 #[derive(Debug)]
@@ -45,17 +53,25 @@ pub struct Failure {
 
 /// One server, and this device's session there.
 pub struct Connection {
-    base: String,
-    client: Client,
-    verifier: Option<Arc<KeyVerifier>>,
+    route: RwLock<Arc<Route>>,
     session: Option<Signed>,
     stop: CancellationToken,
     report: Arc<dyn Report>,
 }
 
+/// Where the server is, and how it is talked to there.
+struct Route {
+    base: String,
+    client: Client,
+    verifier: Option<Arc<KeyVerifier>>,
+}
+
 struct Signed {
     profile: Profile,
+    wanted: Wanted,
     credentials: Mutex<Credentials>,
+    /// When the server was last looked for in vain; held while it is looked for.
+    searched: Mutex<Option<Instant>>,
 }
 
 impl Connection {
@@ -68,33 +84,8 @@ impl Connection {
         report: Arc<dyn Report>,
         stop: CancellationToken,
     ) -> Result<Self> {
-        let parsed = address::read(url)?;
-        let mut builder = Client::builder()
-            .connect_timeout(Duration::from_secs(15))
-            .tcp_keepalive(Duration::from_secs(30))
-            .pool_idle_timeout(Duration::from_secs(60))
-            .redirect(reqwest::redirect::Policy::none())
-            .user_agent(concat!("photosync/", env!("CARGO_PKG_VERSION")));
-        if address::is_plainly_private(&parsed) {
-            builder = builder.no_proxy();
-        }
-        let mut verifier = None;
-        builder = match trust {
-            Trust::Key => {
-                let by_key = KeyVerifier::new(fingerprint);
-                verifier = Some(by_key.clone());
-                builder.tls_backend_preconfigured(tls_by_key(by_key)?)
-            }
-            // Plain HTTP needs no TLS, but a client cannot be made without one.
-            Trust::Certificate | Trust::Nothing => {
-                builder.tls_backend_preconfigured(tls_by_certificate()?)
-            }
-        };
-        let client = builder.build().map_err(|cause| {
-            Error::unexpected(format!("could not set HTTP up: {}", chain(&cause)))
-        })?;
-        let base = address::base_of(&parsed);
-        Ok(Self { base, client, verifier, session: None, stop, report })
+        let route = RwLock::new(Arc::new(Route::to(url, trust, fingerprint)?));
+        Ok(Self { route, session: None, stop, report })
     }
 
     /// To the server this profile is signed in on.
@@ -104,17 +95,27 @@ impl Connection {
         stop: CancellationToken,
     ) -> Result<Self> {
         let credentials = Credentials::get(profile)?;
-        let pin = Some(credentials.fingerprint.clone());
-        let mut connection =
-            Self::anonymous(&credentials.url, credentials.trust, pin, report, stop)?;
-        connection.session =
-            Some(Signed { profile: profile.clone(), credentials: Mutex::new(credentials) });
+        let wanted = Wanted::of(&credentials);
+        let preferred = Known::find(profile, &wanted.fingerprint).preferred;
+        let url = preferred.unwrap_or_else(|| wanted.typed.clone());
+        let pin = Some(wanted.fingerprint.clone());
+        let mut connection = Self::anonymous(&url, wanted.trust_at(&url), pin, report, stop)?;
+        connection.session = Some(Signed {
+            profile: profile.clone(),
+            wanted,
+            credentials: Mutex::new(credentials),
+            searched: Mutex::default(),
+        });
         Ok(connection)
     }
 
-    /// Base address of the server, without a slash at its end.
-    pub fn base(&self) -> &str {
-        &self.base
+    fn route(&self) -> Arc<Route> {
+        self.route.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Base address at which the server is talked to now, without a slash at its end.
+    pub fn base(&self) -> String {
+        self.route().base.clone()
     }
 
     /// Ends when the run is interrupted.
@@ -129,7 +130,7 @@ impl Connection {
 
     /// Fingerprint of the key the server last showed.
     pub fn seen_key(&self) -> Option<String> {
-        self.verifier.as_ref().and_then(|verifier| verifier.seen())
+        self.route().verifier.as_ref().and_then(|verifier| verifier.seen())
     }
 
     /// The credentials as they are now.
@@ -144,7 +145,8 @@ impl Connection {
     /// `/api/v2` counts: a server behind a proxy may not know its own address, and a token never leaves this base.
     pub fn request(&self, method: Method, route: &str) -> RequestBuilder {
         let route = route.find(PREFIX).map_or(route, |at| &route[at + PREFIX.len()..]);
-        self.client.request(method, format!("{}{PREFIX}{route}", self.base))
+        let to = self.route();
+        to.client.request(method, format!("{}{PREFIX}{route}", to.base))
     }
 
     /// Sends what `build` makes, again and again while that makes sense.
@@ -208,12 +210,66 @@ impl Connection {
             Some(token) => request.bearer_auth(token),
             None => request,
         };
-        let answer = self.unless_stopped(request.send()).await.map_err(Failure::of)?;
+        let (client, request) = request.build_split();
+        let request = request.map_err(|cause| {
+            let text = format!("could not make a request: {}", chain(&cause));
+            Failure::of(Error::unexpected(text))
+        })?;
+        let copy = request.try_clone();
+        let route = self.route();
+        let mut answer = self.unless_stopped(client.execute(request)).await.map_err(Failure::of)?;
+        if let Err(cause) = &answer
+            && cause.is_connect()
+        {
+            // Not one byte of the request was sent.
+            let failure = route.no_answer(cause);
+            let is_found = self.look_elsewhere(&route).await.map_err(Failure::of)?;
+            let route = self.route();
+            match copy.and_then(|copy| route.retarget(copy)).filter(|_| is_found) {
+                Some(copy) => {
+                    let sending = route.client.execute(copy);
+                    answer = self.unless_stopped(sending).await.map_err(Failure::of)?;
+                }
+                // The body is a stream: whoever made it makes it again.
+                None if is_found => {
+                    return Err(Failure { retry: RetryClass::AfterPause, ..failure });
+                }
+                None => return Err(failure),
+            }
+        }
         match answer {
             Ok(answer) if answer.status().is_success() => Ok(answer),
             Ok(answer) => Err(self.refusal(answer).await),
-            Err(cause) => Err(self.no_answer(&cause)),
+            Err(cause) => Err(self.route().no_answer(&cause)),
         }
+    }
+
+    /// Looks for the server at its other addresses and goes on there. Answers whether it is talked to elsewhere than at
+    /// `lost` now. Of several tasks one looks; the others wait for it.
+    async fn look_elsewhere(&self, lost: &Route) -> Result<bool> {
+        let Some(signed) = &self.session else { return Ok(false) };
+        let mut searched = signed.searched.lock().await;
+        if self.route().base != lost.base {
+            return Ok(true);
+        }
+        if searched.is_some_and(|at| at.elapsed() < SEARCH_AGAIN) {
+            return Ok(false);
+        }
+        let search = elsewhere::find(&signed.profile, &signed.wanted, &lost.base);
+        let Some(found) = self.unless_stopped(search).await? else {
+            *searched = Some(Instant::now());
+            return Ok(false);
+        };
+        let pin = Some(signed.wanted.fingerprint.clone());
+        let route = Route::to(&found, signed.wanted.trust_at(&found), pin)?;
+        *self.route.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(route);
+        *searched = None;
+        let mut known = Known::find(&signed.profile, &signed.wanted.fingerprint);
+        known.preferred = Some(found.clone()).filter(|found| *found != signed.wanted.typed);
+        // Forgotten, it is found again next time.
+        let _ = known.store(&signed.profile);
+        self.report.event(&Event::Note { text: format!("reached at {found}") });
+        Ok(true)
     }
 
     /// A token with some life left; `None` on an anonymous connection.
@@ -307,6 +363,46 @@ impl Connection {
         }
         let after = after.map(Duration::from_secs);
         Failure { error, status: Some(status), retry, after, max_body_bytes }
+    }
+}
+
+impl Route {
+    fn to(url: &str, trust: Trust, fingerprint: Option<String>) -> Result<Self> {
+        let parsed = address::read(url)?;
+        let mut builder = Client::builder()
+            .connect_timeout(CONNECT)
+            .tcp_keepalive(Duration::from_secs(30))
+            .pool_idle_timeout(Duration::from_secs(60))
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent(concat!("photosync/", env!("CARGO_PKG_VERSION")));
+        if address::is_plainly_private(&parsed) {
+            builder = builder.no_proxy();
+        }
+        let mut verifier = None;
+        builder = match trust {
+            Trust::Key => {
+                let by_key = KeyVerifier::new(fingerprint);
+                verifier = Some(by_key.clone());
+                builder.tls_backend_preconfigured(tls_by_key(by_key)?)
+            }
+            // Plain HTTP needs no TLS, but a client cannot be made without one.
+            Trust::Certificate | Trust::Nothing => {
+                builder.tls_backend_preconfigured(tls_by_certificate()?)
+            }
+        };
+        let client = builder.build().map_err(|cause| {
+            Error::unexpected(format!("could not set HTTP up: {}", chain(&cause)))
+        })?;
+        let base = address::base_of(&parsed);
+        Ok(Self { base, client, verifier })
+    }
+
+    /// The same request to this address. `None` if it was not one of the API.
+    fn retarget(&self, mut request: Request) -> Option<Request> {
+        let before = request.url().as_str();
+        let route = before.find(PREFIX).and_then(|at| before.get(at..))?;
+        *request.url_mut() = Url::parse(&format!("{}{route}", self.base)).ok()?;
+        Some(request)
     }
 
     /// What no answer means.

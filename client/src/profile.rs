@@ -12,12 +12,23 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone)]
 pub struct Profile {
     folder: PathBuf,
+    discovers: bool,
 }
 
 impl Profile {
-    /// A profile in that folder.
+    /// A profile in that folder. Nothing outside of it is used before one of the methods below allows it.
     pub fn at(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into() }
+        Self { folder: folder.into(), discovers: false }
+    }
+
+    /// The same, with or without looking on the local network for a server that moved.
+    pub fn discovering(self, discovers: bool) -> Self {
+        Self { discovers, ..self }
+    }
+
+    /// Whether the local network may be asked for the server.
+    pub fn discovers(&self) -> bool {
+        self.discovers
     }
 
     /// Where the profile of this user lies by default; `variable` answers an environment variable. `None` if the
@@ -44,6 +55,11 @@ impl Profile {
     /// Who is signed in where.
     pub fn credentials_file(&self) -> PathBuf {
         self.folder.join("credentials.json")
+    }
+
+    /// Where else the server can be reached.
+    pub fn endpoints_file(&self) -> PathBuf {
+        self.folder.join("endpoints.json")
     }
 
     /// Which files were hashed, and what the server said of them.

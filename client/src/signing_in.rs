@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::address;
 use crate::connection::{Connection, now_ms, read_json, wrong_server};
 use crate::credentials::{Credentials, Trust};
+use crate::endpoints;
 use crate::error::{Error, Kind, Result};
 use crate::profile::Profile;
 use crate::report::Report;
@@ -117,7 +118,7 @@ pub async fn sign_in(
             .hint("both are typed exactly as in the phone app"),
         _ => error,
     })?;
-    keep(server, profile, read_json(answer).await?)
+    keep(server, profile, read_json(answer).await?).await
 }
 
 /// Signs in by a pairing code (typed) or token (from a QR code) and keeps the session in the profile.
@@ -148,7 +149,7 @@ pub async fn pair(
             }
             _ => failure.error,
         })?;
-    keep(server, profile, read_json(answer).await?)
+    keep(server, profile, read_json(answer).await?).await
 }
 
 /// What a pairing was given as.
@@ -211,14 +212,18 @@ fn device_id(profile: &Profile, server: &Server) -> Option<String> {
     (before.fingerprint == server.answer.fingerprint).then_some(before.device_id)
 }
 
-fn keep(server: &Server, profile: &Profile, session: Session) -> Result<Credentials> {
+async fn keep(server: &Server, profile: &Profile, session: Session) -> Result<Credentials> {
     if session.fingerprint != server.answer.fingerprint {
         return Err(wrong_server(&server.answer.fingerprint, &session.fingerprint));
     }
-    let credentials = Credentials::of(server.connection.base(), server.trust, session, now_ms());
+    endpoints::begin_anew(profile, &session.fingerprint);
+    let base = server.connection.base();
+    let credentials = Credentials::of(&base, server.trust, session, now_ms());
     let lock = profile.lock()?;
     credentials.store(profile)?;
     drop(lock);
+    let (report, stop) = (server.connection.report().clone(), server.connection.stop().clone());
+    endpoints::keep_fresh(&Connection::signed_in(profile, report, stop)?, profile).await;
     Ok(credentials)
 }
 

@@ -3,8 +3,9 @@
 use std::io::{BufRead, IsTerminal};
 
 use photosync_client::backup::{LAST_COMPLETE, LAST_PATHS, open_cache};
-use photosync_client::connection::{Connection, now_ms, read_json};
+use photosync_client::connection::{Connection, SMALL_REQUEST, now_ms, read_json};
 use photosync_client::credentials::Credentials;
+use photosync_client::endpoints::keep_fresh;
 use photosync_client::error::{Error, Kind, Result};
 use photosync_client::report::Event;
 use photosync_client::signing_in::{self, First, Secret, Server, reach, read_pairing};
@@ -144,11 +145,11 @@ pub async fn status(context: &Context) -> Result<Exit> {
         .unwrap_or_default();
     let connection =
         Connection::signed_in(&context.profile, context.report.clone(), context.stop.clone())?;
-    let request = connection.request(Method::GET, "/devices");
-    let request = request.timeout(std::time::Duration::from_secs(10));
+    let request = connection.request(Method::GET, "/devices").timeout(SMALL_REQUEST);
     let (device, problem) = match connection.attempt(request).await {
         Ok(answer) => {
             let devices: Devices = read_json(answer).await?;
+            keep_fresh(&connection, &context.profile).await;
             (devices.devices.into_iter().find(|device| device.this), None)
         }
         Err(failure) => (None, Some(failure.error)),
@@ -157,6 +158,7 @@ pub async fn status(context: &Context) -> Result<Exit> {
         let line = serde_json::json!({
             "event": "status",
             "url": credentials.url,
+            "reached_at": connection.base(),
             "email": credentials.email,
             "device_id": credentials.device_id,
             "profile": context.profile.folder(),
@@ -171,6 +173,9 @@ pub async fn status(context: &Context) -> Result<Exit> {
     } else {
         let row = |name: &str, value: &str| line_to_stdout(&format!("{name:<14}{value}"));
         row("Server", &credentials.url);
+        if connection.base() != credentials.url {
+            row("Reached at", &connection.base());
+        }
         row("Account", &credentials.email);
         row("Profile", &context.profile.folder().to_string_lossy());
         if let Some(device) = &device {

@@ -21,6 +21,8 @@ use arguments::{Arguments, Command};
 
 /// Environment variable: folder of this client. `--profile` wins.
 const CLIENT_DIR: &str = "PHOTOSYNC_CLIENT_DIR";
+/// Environment variable, the server's too: `off` keeps this program from asking the local network.
+const DISCOVERY: &str = "PHOTOSYNC_DISCOVERY";
 
 /// What every command gets.
 struct Context {
@@ -81,6 +83,7 @@ fn run(arguments: Arguments, report: Arc<dyn Report>) -> Result<Exit> {
             })?,
         },
     };
+    let profile = profile.discovering(!is_off(DISCOVERY));
     let context =
         Context { profile, report, is_json: arguments.json, stop: CancellationToken::new() };
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -95,6 +98,12 @@ fn run(arguments: Arguments, report: Arc<dyn Report>) -> Result<Exit> {
     // A thread that waits for a password or a slow disk must not hold the process.
     runtime.shutdown_background();
     exit
+}
+
+/// Whether a variable says *off*.
+fn is_off(variable: &str) -> bool {
+    let value = std::env::var(variable).unwrap_or_default();
+    matches!(value.trim().to_lowercase().as_str(), "off" | "no" | "false" | "0")
 }
 
 async fn command(context: &Context, command: Command) -> Result<Exit> {

@@ -14,6 +14,7 @@ use crate::stand::{noise, routes, write_old};
 fn program(profile: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_photosync"));
     command.env("PHOTOSYNC_CLIENT_DIR", profile).env_remove("HTTP_PROXY").env_remove("http_proxy");
+    command.envs([("PHOTOSYNC_DISCOVERY", "off"), ("PHOTOSYNC_CLIENT_KEYSTORE", "off")]);
     command
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Needs the server's binary: `PHOTOSYNC_SERVER_BIN`, or beside the test's own target folder; skipped without one.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -17,6 +18,18 @@ const PASSWORD: &str = "correct horse";
 struct Server {
     child: Child,
     url: String,
+    metrics: String,
+}
+
+impl Server {
+    /// What it counted so far.
+    fn metrics(&self) -> String {
+        let mut socket = TcpStream::connect(&self.metrics).unwrap();
+        socket.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").unwrap();
+        let mut text = String::new();
+        socket.read_to_string(&mut text).unwrap();
+        text
+    }
 }
 
 impl Drop for Server {
@@ -48,20 +61,30 @@ fn server(binary: &Path, data: &Path) -> Command {
 }
 
 fn start(binary: &Path, data: &Path) -> Server {
+    add_account(binary, data);
+    serve(&mut server(binary, data))
+}
+
+fn add_account(binary: &Path, data: &Path) {
     let mut adding = server(binary, data).args(["user", "add", EMAIL]).spawn().unwrap();
     let twice = format!("{PASSWORD}\n{PASSWORD}\n");
     adding.stdin.take().unwrap().write_all(twice.as_bytes()).unwrap();
     assert!(adding.wait().unwrap().success());
-    let mut child = server(binary, data).arg("serve").spawn().unwrap();
+}
+
+fn serve(command: &mut Command) -> Server {
+    let mut child = command.arg("serve").spawn().unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let ready = Ready::from_line(&line).unwrap();
-    Server { child, url: format!("https://{}", ready.listen[0]) }
+    let metrics = ready.metrics.unwrap();
+    Server { child, url: format!("https://{}", ready.listen[0]), metrics }
 }
 
 fn run(profile: &Path, arguments: &[&str]) -> Output {
     let mut child = Command::new(env!("CARGO_BIN_EXE_photosync"))
         .env("PHOTOSYNC_CLIENT_DIR", profile)
+        .envs([("PHOTOSYNC_DISCOVERY", "off"), ("PHOTOSYNC_CLIENT_KEYSTORE", "off")])
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -70,6 +93,17 @@ fn run(profile: &Path, arguments: &[&str]) -> Output {
         .unwrap();
     let _ = child.stdin.take().unwrap().write_all(format!("{PASSWORD}\n").as_bytes());
     child.wait_with_output().unwrap()
+}
+
+/// Signs in with the key that the refusal of an unknown one names.
+fn sign_in(profile: &Path, url: &str) {
+    // Nobody vouches for the key: nothing is sent, and the hint names the fingerprint.
+    let refused = run(profile, &["login", url, EMAIL, "--json"]);
+    assert_eq!(refused.status.code(), Some(76), "{refused:?}");
+    let hint = last_event(&refused)["hint"].as_str().unwrap().to_owned();
+    let key = hint.rsplit(' ').next().unwrap();
+    let output = run(profile, &["login", url, EMAIL, "--fingerprint", key]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
 }
 
 fn last_event(output: &Output) -> serde_json::Value {
@@ -87,13 +121,7 @@ fn a_folder_survives_the_way_to_the_real_server_and_back_and_is_proved_safe() {
     let at = |name: &str| folder.path().join(name);
     let server = start(&binary, &at("data"));
     let profile = at("profile");
-    // Nobody vouches for the key: nothing is sent, and the hint names the fingerprint.
-    let refused = run(&profile, &["login", &server.url, EMAIL, "--json"]);
-    assert_eq!(refused.status.code(), Some(76), "{refused:?}");
-    let hint = last_event(&refused)["hint"].as_str().unwrap().to_owned();
-    let key = hint.rsplit(' ').next().unwrap();
-    let output = run(&profile, &["login", &server.url, EMAIL, "--fingerprint", key]);
-    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    sign_in(&profile, &server.url);
 
     let photos = at("photos");
     let names = ["a/IMG_1.jpg", "b/IMG_1.jpg", "🏖 Sommer/c.jpg", "film.mp4"];
@@ -119,4 +147,50 @@ fn a_folder_survives_the_way_to_the_real_server_and_back_and_is_proved_safe() {
         let read = |root: &Path| std::fs::read(root.join(name)).unwrap();
         assert!(read(&photos) == read(&back), "{name}");
     }
+}
+
+#[test]
+fn a_server_that_moved_to_another_port_gets_the_next_backup_and_one_with_another_key_there_gets_nothing()
+ {
+    let Some(binary) = binary() else {
+        eprintln!("skipped: no server binary (PHOTOSYNC_SERVER_BIN)");
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let later = format!("https://{free}");
+    let port = free.port().to_string();
+    // It says already where else it can be reached.
+    add_account(&binary, &at("data"));
+    let mut first = server(&binary, &at("data"));
+    let server_a = serve(first.env("PHOTOSYNC_SERVER_PUBLIC_URL", &later));
+    let profile = at("profile");
+    sign_in(&profile, &server_a.url);
+    drop(server_a);
+    write_old(&at("photos").join("a.jpg"), &noise(5000, 1), 0);
+    let photos = at("photos");
+    let backup = ["backup", photos.to_str().unwrap()];
+
+    // Another server has taken that port: it is no way out, and not one request reaches it.
+    let mut other = server(&binary, &at("other data"));
+    let stranger = serve(other.env("PORT", &port));
+    let output = run(&profile, &["status"]);
+    assert_eq!(output.status.code(), Some(68), "{output:?}");
+    assert!(!stranger.metrics().contains("http_requests_total{"), "{}", stranger.metrics());
+    drop(stranger);
+
+    let mut second = server(&binary, &at("data"));
+    let server_b = serve(second.env("PORT", &port));
+    assert_eq!(server_b.url, later);
+    let output = run(&profile, &backup);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(said.matches(&format!("reached at {later}")).count(), 1, "{said}");
+    let output = run(&profile, &backup);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(output.stderr.is_empty(), "{output:?}");
+    assert!(server_b.metrics().contains("http_requests_total{"), "{}", server_b.metrics());
+    let status = last_event(&run(&profile, &["status", "--json"]));
+    assert_eq!(status["reached_at"], later, "{status}");
 }
