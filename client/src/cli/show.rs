@@ -277,6 +277,36 @@ fn verify_lines(summary: &VerifySummary) -> String {
     lines.join("\n")
 }
 
+/// `text` after `begin`, broken between words so that it fits the terminal, each further line below the first word.
+/// Not broken where standard output is no terminal.
+pub fn wrapped(begin: &str, text: &str) -> String {
+    let is_terminal = std::io::stdout().is_terminal();
+    match terminal_size::terminal_size().filter(|_| is_terminal) {
+        Some((width, _)) => wrap(begin, text, width.0.into()),
+        None => format!("{begin}{text}"),
+    }
+}
+
+fn wrap(begin: &str, text: &str, width: usize) -> String {
+    let indent = begin.chars().count();
+    let room = width.saturating_sub(indent).max(20);
+    let (mut lines, mut used) = (begin.to_owned(), 0);
+    for word in text.split(' ') {
+        let length = word.chars().count();
+        if used > 0 && used + 1 + length > room {
+            lines.push('\n');
+            lines.push_str(&" ".repeat(indent));
+            used = 0;
+        } else if used > 0 {
+            lines.push(' ');
+            used += 1;
+        }
+        lines.push_str(word);
+        used += length;
+    }
+    lines
+}
+
 /// `1 file`, `2,345 files`.
 pub fn files(count: u64) -> String {
     if count == 1 { "1 file".to_owned() } else { format!("{} files", number(count)) }
@@ -312,6 +342,14 @@ fn time(ms: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_text_is_broken_between_words_and_a_long_word_stays_whole() {
+        let text = "is the server running? https://a.very.long.name.example.org:3000";
+        let lines =
+            "ok  is the server\n    running?\n    https://a.very.long.name.example.org:3000";
+        assert_eq!(wrap("ok  ", text, 24), lines);
+    }
 
     #[test]
     fn a_summary_never_calls_an_unfinished_backup_complete() {

@@ -3,12 +3,13 @@
 //! Needs the server's binary: `PHOTOSYNC_SERVER_BIN`, or beside the test's own target folder; skipped without one.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use photosync_protocol::process::Ready;
+use photosync_tests::proxy::{FaultProxy, Plan};
 
 use crate::stand::{noise, write_old};
 
@@ -17,6 +18,7 @@ const PASSWORD: &str = "correct horse";
 
 struct Server {
     child: Child,
+    address: SocketAddr,
     url: String,
     metrics: String,
 }
@@ -78,7 +80,8 @@ fn serve(command: &mut Command) -> Server {
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let ready = Ready::from_line(&line).unwrap();
     let metrics = ready.metrics.unwrap();
-    Server { child, url: format!("https://{}", ready.listen[0]), metrics }
+    let address = ready.listen[0].parse().unwrap();
+    Server { child, address, url: format!("https://{address}"), metrics }
 }
 
 fn run(profile: &Path, arguments: &[&str]) -> Output {
@@ -193,4 +196,54 @@ fn a_server_that_moved_to_another_port_gets_the_next_backup_and_one_with_another
     assert!(server_b.metrics().contains("http_requests_total{"), "{}", server_b.metrics());
     let status = last_event(&run(&profile, &["status", "--json"]));
     assert_eq!(status["reached_at"], later, "{status}");
+}
+
+/// Every file below a folder except the database's, which has times of sign-ins.
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => found.extend(files_below(&path)),
+            false => found.push(path),
+        }
+    }
+    found.retain(|path| !path.to_string_lossy().contains(".db"));
+    found.sort();
+    found
+}
+
+#[test]
+fn the_doctor_finds_the_size_a_proxy_lets_through_to_the_real_server_and_nothing_stays_there() {
+    let Some(binary) = binary() else {
+        eprintln!("skipped: no server binary (PHOTOSYNC_SERVER_BIN)");
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let server = start(&binary, &at("data"));
+    let proxy = FaultProxy::start(server.address, |_| Plan::capped(1_000_000)).unwrap();
+    let profile = at("profile");
+    let output = run(&profile, &["login", &format!("http://{}", proxy.address()), EMAIL]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let before = files_below(&at("data"));
+    let upload = || {
+        let output = run(&profile, &["doctor", "--json", "--probe-bytes", "10MiB"]);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let finding = last_event(&output)["finding"].clone();
+        assert_eq!(finding["check"], "upload", "{finding}");
+        (
+            finding["verdict"].as_str().unwrap().to_owned(),
+            finding["seen"].as_str().unwrap().to_owned(),
+        )
+    };
+    let (verdict, seen) = upload();
+    assert_eq!(verdict, "warning", "{seen}");
+    assert!(seen.contains("900 KiB comes through, one of 10 MiB does not"), "{seen}");
+    proxy.set_planner(|_| Plan::pass());
+    let (verdict, seen) = upload();
+    assert_eq!((verdict.as_str(), seen.as_str()), ("fine", "an upload of 10 MiB comes through"));
+    assert_eq!(files_below(&at("data")), before);
+    let listed = run(&profile, &["list"]);
+    assert!(listed.stdout.is_empty(), "{listed:?}");
 }
