@@ -189,7 +189,7 @@ pub async fn status(context: &Context) -> Result<Exit> {
             &format!("{} of {} different files", number(counts.settled), number(counts.digests)),
         );
         row("Receipts", &number(receipts));
-        row("Complete", &last.map_or("never".to_owned(), ago));
+        row("Last complete", &last.map_or("never".to_owned(), ago));
         if device.is_some_and(|device| device.overdue) {
             row("Overdue", "the last complete backup is too long ago");
         }

@@ -2,6 +2,7 @@
 
 mod account;
 mod arguments;
+mod bar;
 mod care;
 mod files;
 mod show;
@@ -45,7 +46,7 @@ pub fn main() -> ExitCode {
     let report: Arc<dyn Report> = if arguments.json {
         Arc::new(show::Json::default())
     } else {
-        Arc::new(show::Text::new(verb(&arguments.command)))
+        Arc::new(show::Text::new(moves(&arguments.command)))
     };
     match run(arguments, report.clone()) {
         Ok(exit) => exit.code().into(),
@@ -61,14 +62,12 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn verb(command: &Command) -> &'static str {
-    match command {
-        Command::Backup(_) => "Backing up",
-        Command::Restore(_) => "Restoring",
-        Command::Verify(_) => "Verifying",
-        Command::Duplicates(_) => "Reading",
-        _ => "",
-    }
+/// Whether a command moves or reads files, which a bar shows.
+fn moves(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Backup(_) | Command::Restore(_) | Command::Verify(_) | Command::Duplicates(_)
+    )
 }
 
 fn run(arguments: Arguments, report: Arc<dyn Report>) -> Result<Exit> {
