@@ -361,6 +361,9 @@ impl Connection {
         {
             error = error.hint(format!("the server's log has it under {}", body.request_id));
         }
+        if code.is_none() && matches!(status.as_u16(), 300..=412) {
+            error = error.hint(format!("is {} the address of a PhotoSync server?", self.base()));
+        }
         let after = after.map(Duration::from_secs);
         Failure { error, status: Some(status), retry, after, max_body_bytes }
     }
@@ -413,18 +416,33 @@ impl Route {
             let wanted = verifier.wanted().unwrap_or_default();
             return Failure::of(wrong_server(wanted, &seen));
         }
+        let cause_text = said_by_system(&root_cause(cause));
         let host = self.base.split("://").last().unwrap_or_default();
-        let text = if cause.is_connect() {
-            format!("could not connect to {host}: {}", root_cause(cause))
+        let is_foreign = self.verifier.as_ref().is_some_and(|v| v.seen().as_deref() == Some(""));
+        let text = if cause.is_connect() && is_foreign {
+            format!(
+                "{host} is no PhotoSync server, or something stands before it: it shows a key of another kind"
+            )
+        } else if cause.is_connect() {
+            format!("could not connect to {host}: {cause_text}")
         } else if cause.is_timeout() {
             format!("{host} does not answer")
         } else {
-            format!("the connection to {host} broke off: {}", root_cause(cause))
+            format!("the connection to {host} broke off: {cause_text}")
         };
         let error = Error::new(Kind::Unreachable, text)
             .hint(format!("is the server running at {}? photosync doctor looks closer", self.base));
         Failure { retry: RetryClass::AfterPause, ..Failure::of(error) }
     }
+}
+
+/// What the operating system says, without the number it has for that; and in plain words what TLS says of an answer
+/// that is not TLS.
+fn said_by_system(text: &str) -> String {
+    if text.contains("InvalidContentType") {
+        return "no TLS is spoken there".to_owned();
+    }
+    text.split(" (os error ").next().unwrap_or(text).to_owned()
 }
 
 impl Failure {

@@ -248,33 +248,37 @@ async fn meet(
     first: &signing_in::First,
 ) -> (Option<ServerAnswer>, Finding) {
     let base = address::base_of(url);
-    let trust = match (url.scheme(), mine) {
-        ("http", _) => Trust::Nothing,
-        (_, Some(mine)) => mine.trust_at(&base),
-        (_, None) => Trust::Key,
-    };
     let pin = mine.map(|mine| mine.fingerprint.clone());
     let met = async {
+        let trust = match (url.scheme(), mine) {
+            ("http", _) => Trust::Nothing,
+            (_, Some(mine)) => mine.trust_at(&base),
+            (_, None) => {
+                // As signing in does it, with a person who would say yes.
+                let server = signing_in::reach(first, &base, None, &|_, _| Ok(true)).await?;
+                return Ok((server.trust, server.answer));
+            }
+        };
         let (report, stop) = (first.report.clone(), first.stop.clone());
         let connection = Connection::anonymous(&base, trust, pin.clone(), report, stop)?;
         let request = connection.request(Method::GET, "/server").timeout(CONNECT);
         let answer = connection.attempt(request).await.map_err(|failure| failure.error)?;
-        read_json::<ServerAnswer>(answer).await
+        Ok::<_, Error>((trust, read_json::<ServerAnswer>(answer).await?))
     };
     match met.await {
         Err(error) if error.kind == Kind::Unreachable && url.scheme() == "https" => {
-            let fix = "the port is open, but not for TLS: is it a PhotoSync server, and is nothing in between?";
+            let fix = "the port is open: is it that of a PhotoSync server, and does nothing stand between?";
             (None, Finding::broken("key", error.message, fix))
         }
         Err(error) => (None, Finding::of("key", error)),
-        Ok(answer) if pin.as_ref().is_some_and(|pin| *pin != answer.fingerprint) => {
+        Ok((_, answer)) if pin.as_ref().is_some_and(|pin| *pin != answer.fingerprint) => {
             let error = crate::connection::wrong_server(
                 pin.as_deref().unwrap_or_default(),
                 &answer.fingerprint,
             );
             (None, Finding::of("key", error))
         }
-        Ok(answer) => {
+        Ok((trust, answer)) => {
             let name = format!("{} (PhotoSync {})", answer.name, answer.version);
             let finding = match (trust, &pin) {
                 (Trust::Nothing, _) => Finding::warning(
@@ -283,6 +287,10 @@ async fn meet(
                     format!("sign in at {} instead", base.replacen("http://", "https://", 1)),
                 ),
                 (_, Some(_)) => Finding::fine("key", format!("{name} has the right key")),
+                (Trust::Certificate, None) => Finding::fine(
+                    "key",
+                    format!("{name} has a certificate that this computer trusts"),
+                ),
                 (_, None) => Finding::warning(
                     "key",
                     format!("{name} shows the key {}", crate::trust::grouped(&answer.fingerprint)),

@@ -15,7 +15,7 @@ use photosync_protocol::v2::session::Devices;
 use reqwest::Method;
 
 use super::arguments::{Device, Login, Pair};
-use super::show::{bytes, files, line_to_stdout, number};
+use super::show::{bytes, files, line_to_stdout, number, wrapped};
 use super::{Context, ask_on_terminal};
 
 /// Signs in by password.
@@ -107,10 +107,9 @@ fn greet(context: &Context, credentials: &Credentials, device_name: &str) -> Res
         line_to_stdout(&line.to_string());
         return Ok(Exit::Success);
     }
-    line_to_stdout(&format!(
-        "Signed in at {} as {} on the device {device_name}.",
-        credentials.url, credentials.email
-    ));
+    let (url, email) = (&credentials.url, &credentials.email);
+    let text = format!("Signed in at {url} as {email} on the device {device_name}.");
+    line_to_stdout(&wrapped("", &text));
     Ok(Exit::Success)
 }
 
@@ -171,7 +170,7 @@ pub async fn status(context: &Context) -> Result<Exit> {
         });
         line_to_stdout(&line.to_string());
     } else {
-        let row = |name: &str, value: &str| line_to_stdout(&format!("{name:<14}{value}"));
+        let row = |name: &str, value: &str| line_to_stdout(&wrapped(&format!("{name:<14}"), value));
         row("Server", &credentials.url);
         if connection.base() != credentials.url {
             row("Reached at", &connection.base());
@@ -194,7 +193,7 @@ pub async fn status(context: &Context) -> Result<Exit> {
             row("Overdue", "the last complete backup is too long ago");
         }
         if let Some(error) = &problem {
-            row("Now", &error.message);
+            row("Problem", &error.message);
         }
     }
     Ok(problem.map_or(Exit::Success, |error| error.kind.exit()))

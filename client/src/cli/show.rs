@@ -80,6 +80,7 @@ impl Text {
     }
 
     fn say(&self, line: &str) {
+        let line = fitting(&Term::stderr(), "", line);
         match self.find_bar() {
             Some(bar) => bar.suspend(|| eprintln!("{line}")),
             None => eprintln!("{line}"),
@@ -161,9 +162,10 @@ impl Report for Text {
             }
             Event::Failed { reason, hint, .. } => {
                 self.end();
-                eprintln!("photosync: {reason}");
+                let screen = Term::stderr();
+                eprintln!("{}", fitting(&screen, "photosync: ", reason));
                 if !hint.is_empty() {
-                    eprintln!("  {hint}");
+                    eprintln!("{}", fitting(&screen, "  ", hint));
                 }
             }
         }
@@ -246,10 +248,13 @@ fn verify_lines(summary: &VerifySummary) -> String {
     lines.join("\n")
 }
 
-/// `text` after `begin`, broken between words so that it fits the terminal, each further line below the first word.
-/// Not broken where standard output is no terminal.
+/// `text` after `begin`, broken between words so that it fits standard output, each further line below the first word.
+/// Not broken where that is no terminal.
 pub fn wrapped(begin: &str, text: &str) -> String {
-    let screen = Term::stdout();
+    fitting(&Term::stdout(), begin, text)
+}
+
+fn fitting(screen: &Term, begin: &str, text: &str) -> String {
     match screen.size_checked().filter(|_| screen.is_term()) {
         Some((_, width)) => wrap(begin, text, width.into()),
         None => format!("{begin}{text}"),
