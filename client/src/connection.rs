@@ -308,7 +308,8 @@ impl Connection {
         if renewed.fingerprint != stored.fingerprint {
             return Err(wrong_server(&stored.fingerprint, &renewed.fingerprint));
         }
-        let renewed = Credentials::of(&stored.url, stored.trust, renewed, now_ms());
+        let mut renewed = Credentials::of(&stored.url, stored.trust, renewed, now_ms());
+        renewed.key_store_entry = stored.key_store_entry;
         renewed.store(&signed.profile)?;
         *credentials = renewed;
         drop(lock);

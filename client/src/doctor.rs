@@ -47,7 +47,7 @@ pub enum Verdict {
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// What: `cache`, `space`, `name`, `port`, `key`, `elsewhere`, `clock`, `bodies`, `network`, `session`, `upload`.
+    /// What: `cache`, `space`, `secrets`, `name`, `port`, `key`, `elsewhere`, `clock`, `bodies`, `network`, `session`, `upload`.
     pub check: &'static str,
     /// How it is.
     pub verdict: Verdict,
@@ -98,7 +98,7 @@ pub async fn examine(
     first: &signing_in::First,
     tell: Tell<'_>,
 ) -> Result<Vec<Finding>> {
-    let credentials = Credentials::find(profile)?;
+    let credentials = Credentials::find_public(profile)?;
     let wanted = credentials.as_ref().map(Wanted::of);
     let usual = wanted.as_ref().map(|wanted| usual_address(profile, wanted));
     let Some(typed) = options.url.clone().or_else(|| usual.clone()) else {
@@ -115,6 +115,9 @@ pub async fn examine(
     let mut told = Told { findings: Vec::new(), tell };
     told.add(here::cache(profile).await);
     told.add(here::space(profile));
+    if let Some(credentials) = &credentials {
+        told.add(here::credentials(profile, credentials).await);
+    }
     let Some((url, answer)) = find_server(profile, url, mine.as_ref(), first, &mut told).await
     else {
         return Ok(told.findings);

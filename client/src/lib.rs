@@ -15,6 +15,7 @@ pub mod duplicates;
 pub mod elsewhere;
 pub mod endpoints;
 pub mod error;
+pub mod keystore;
 pub mod listing;
 pub mod meter;
 pub mod pause;

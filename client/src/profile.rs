@@ -13,12 +13,13 @@ use crate::error::{Error, Result};
 pub struct Profile {
     folder: PathBuf,
     discovers: bool,
+    uses_key_store: bool,
 }
 
 impl Profile {
     /// A profile in that folder. Nothing outside of it is used before one of the methods below allows it.
     pub fn at(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into(), discovers: false }
+        Self { folder: folder.into(), discovers: false, uses_key_store: false }
     }
 
     /// The same, with or without looking on the local network for a server that moved.
@@ -29,6 +30,16 @@ impl Profile {
     /// Whether the local network may be asked for the server.
     pub fn discovers(&self) -> bool {
         self.discovers
+    }
+
+    /// The same, with or without the key store of the system for tokens.
+    pub fn with_key_store(self, uses_key_store: bool) -> Self {
+        Self { uses_key_store, ..self }
+    }
+
+    /// Whether tokens may lie in the key store of the system.
+    pub fn uses_key_store(&self) -> bool {
+        self.uses_key_store
     }
 
     /// Where the profile of this user lies by default; `variable` answers an environment variable. `None` if the

@@ -13,11 +13,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::address;
 use crate::connection::{Connection, now_ms, read_json, wrong_server};
-use crate::credentials::{Credentials, Trust};
+use crate::credentials::{Credentials, Place, Trust};
 use crate::endpoints;
 use crate::error::{Error, Kind, Result};
 use crate::profile::Profile;
-use crate::report::Report;
+use crate::report::{Event, Report};
 
 /// Asks a person whether a key is the right one: server name, fingerprint.
 pub type AskKey<'a> = &'a (dyn Fn(&str, &str) -> Result<bool> + Send + Sync);
@@ -208,7 +208,7 @@ pub async fn sign_out(connection: &Connection, profile: &Profile) -> Result<bool
 
 /// The id this profile had on the same server: it stays the same device then.
 fn device_id(profile: &Profile, server: &Server) -> Option<String> {
-    let before = Credentials::find(profile).ok().flatten()?;
+    let before = Credentials::find_public(profile).ok().flatten()?;
     (before.fingerprint == server.answer.fingerprint).then_some(before.device_id)
 }
 
@@ -218,9 +218,14 @@ async fn keep(server: &Server, profile: &Profile, session: Session) -> Result<Cr
     }
     endpoints::begin_anew(profile, &session.fingerprint);
     let base = server.connection.base();
-    let credentials = Credentials::of(&base, server.trust, session, now_ms());
+    let mut credentials = Credentials::of(&base, server.trust, session, now_ms());
     let lock = profile.lock()?;
-    credentials.store(profile)?;
+    if let Place::FileInstead(why) = credentials.store_new(profile)? {
+        let file = profile.credentials_file();
+        let text =
+            format!("credentials: file {} (no key store of the system: {why})", file.display());
+        server.connection.report().event(&Event::Note { text });
+    }
     drop(lock);
     let (report, stop) = (server.connection.report().clone(), server.connection.stop().clone());
     endpoints::keep_fresh(&Connection::signed_in(profile, report, stop)?, profile).await;

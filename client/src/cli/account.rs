@@ -115,13 +115,20 @@ fn greet(context: &Context, credentials: &Credentials, device_name: &str) -> Res
 
 /// Signs out.
 pub async fn logout(context: &Context) -> Result<Exit> {
-    if Credentials::find(&context.profile)?.is_none() {
+    if Credentials::find_public(&context.profile)?.is_none() {
         context.report.event(&Event::Note { text: "Nobody was signed in.".into() });
         return Ok(Exit::Success);
     }
-    let connection =
-        Connection::signed_in(&context.profile, context.report.clone(), context.stop.clone())?;
-    let told = signing_in::sign_out(&connection, &context.profile).await?;
+    let connected =
+        Connection::signed_in(&context.profile, context.report.clone(), context.stop.clone());
+    let told = match connected {
+        Ok(connection) => signing_in::sign_out(&connection, &context.profile).await?,
+        // Without its tokens, which a key store may hold back, there is nothing to tell the server with.
+        Err(_) => {
+            Credentials::remove(&context.profile)?;
+            false
+        }
+    };
     let text = if told {
         "Signed out."
     } else {
@@ -160,6 +167,7 @@ pub async fn status(context: &Context) -> Result<Exit> {
             "reached_at": connection.base(),
             "email": credentials.email,
             "device_id": credentials.device_id,
+            "credentials": if credentials.key_store_entry.is_some() { "key_store" } else { "file" },
             "profile": context.profile.folder(),
             "counts": counts,
             "receipts": receipts,
@@ -176,6 +184,7 @@ pub async fn status(context: &Context) -> Result<Exit> {
             row("Reached at", &connection.base());
         }
         row("Account", &credentials.email);
+        row("Credentials", &place(context, &credentials));
         row("Profile", &context.profile.folder().to_string_lossy());
         if let Some(device) = &device {
             row("Device", &device.name);
@@ -197,6 +206,20 @@ pub async fn status(context: &Context) -> Result<Exit> {
         }
     }
     Ok(problem.map_or(Exit::Success, |error| error.kind.exit()))
+}
+
+/// Where the tokens lie, for people.
+fn place(context: &Context, credentials: &Credentials) -> String {
+    match &credentials.key_store_entry {
+        Some(entry) => format!("key store of the system, as photosync: {entry}"),
+        None => {
+            let why = match context.profile.uses_key_store() {
+                true => "no key store at sign-in",
+                false => "PHOTOSYNC_CLIENT_KEYSTORE is off",
+            };
+            format!("file {} ({why})", context.profile.credentials_file().display())
+        }
+    }
 }
 
 fn ago(then_ms: i64) -> String {

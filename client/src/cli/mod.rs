@@ -24,6 +24,8 @@ use arguments::{Arguments, Command};
 const CLIENT_DIR: &str = "PHOTOSYNC_CLIENT_DIR";
 /// Environment variable, the server's too: `off` keeps this program from asking the local network.
 const DISCOVERY: &str = "PHOTOSYNC_DISCOVERY";
+/// Environment variable: `off` keeps tokens in a file, for machines on which nobody unlocks a key store.
+const KEY_STORE: &str = "PHOTOSYNC_CLIENT_KEYSTORE";
 
 /// What every command gets.
 struct Context {
@@ -82,7 +84,7 @@ fn run(arguments: Arguments, report: Arc<dyn Report>) -> Result<Exit> {
             })?,
         },
     };
-    let profile = profile.discovering(!is_off(DISCOVERY));
+    let profile = profile.discovering(!is_off(DISCOVERY)).with_key_store(!is_off(KEY_STORE));
     let context =
         Context { profile, report, is_json: arguments.json, stop: CancellationToken::new() };
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -2,6 +2,7 @@
 
 use super::Finding;
 use crate::backup;
+use crate::credentials::Credentials;
 use crate::profile::Profile;
 
 /// With less free space the cache and restored files may not fit: 200 MiB.
@@ -34,6 +35,37 @@ pub(super) fn space(profile: &Profile) -> Finding {
             Finding::warning("space", seen, "check that the folder is there and can be written")
         }
     }
+}
+
+/// Where the tokens lie, and whether they can be read by this user and nobody else.
+pub(super) async fn credentials(profile: &Profile, public: &Credentials) -> Finding {
+    if public.key_store_entry.is_some() {
+        let profile = profile.clone();
+        return match backup::blocking(move || Credentials::get(&profile)).await {
+            Ok(_) => Finding::fine("secrets", "credentials: key store of the system"),
+            Err(error) => Finding::of("secrets", error),
+        };
+    }
+    let file = profile.credentials_file();
+    if is_readable_by_others(&file) {
+        let seen = format!("credentials: file {}, which others can read", file.display());
+        let fix = format!("chmod 600 '{}', then sign in again", file.display());
+        return Finding::warning("secrets", seen, fix);
+    }
+    let why = if profile.uses_key_store() { "no key store at sign-in" } else { "key store is off" };
+    Finding::fine("secrets", format!("credentials: file {} ({why})", file.display()))
+}
+
+#[cfg(unix)]
+fn is_readable_by_others(file: &std::path::Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::metadata(file).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0)
+}
+
+/// The folder of a user's settings is private to the user there.
+#[cfg(not(unix))]
+fn is_readable_by_others(_: &std::path::Path) -> bool {
+    false
 }
 
 /// `1.5 MiB`, `900 KiB`: one decimal at most, in units of 1,024.

@@ -30,9 +30,14 @@ pub(super) async fn largest_body(connection: &Connection, most: u64) -> Finding 
     let smaller = SMALLER.into_iter().filter(|bytes| *bytes < most);
     let mut too_large: Option<String> = None;
     for bytes in std::iter::once(most).chain(smaller) {
-        match try_body(connection, bytes).await {
+        let tried = match try_body(connection, bytes).await {
+            // The connection may have been one that the refusal before had ended.
+            Tried::HungUp(_) => try_body(connection, bytes).await,
+            tried => tried,
+        };
+        match tried {
             Tried::Passed => return passed(bytes, too_large),
-            Tried::TooLarge(why) => {
+            Tried::TooLarge(why) | Tried::HungUp(why) => {
                 too_large.get_or_insert(format!("one of {} does not: {why}", for_people(bytes)));
             }
             Tried::Failed(error) => return Finding::of(CHECK, error),
@@ -63,6 +68,8 @@ enum Tried {
     Passed,
     /// It did not get there, and a smaller one may.
     TooLarge(String),
+    /// The connection ended in the middle.
+    HungUp(String),
     /// It failed for a reason that has nothing to do with its size.
     Failed(Error),
 }
@@ -100,8 +107,7 @@ fn read(failure: Failure) -> Tried {
         Some(StatusCode::PAYLOAD_TOO_LARGE) => {
             Tried::TooLarge("it is refused as too large (413)".to_owned())
         }
-        // A proxy that hangs up in the middle says nothing.
-        None if failure.error.kind == Kind::Unreachable => Tried::TooLarge(failure.error.message),
+        None if failure.error.kind == Kind::Unreachable => Tried::HungUp(failure.error.message),
         _ => Tried::Failed(failure.error),
     }
 }

@@ -82,6 +82,37 @@ async fn from_login_to_verify_every_step_ends_with_zero_and_says_what_it_did() {
     assert_eq!(fake.names(), ["a.jpg", "b.jpg"]);
 }
 
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_key_store_credentials_lie_in_a_file_of_their_owner_and_that_is_said_once() {
+    use std::os::unix::fs::PermissionsExt;
+    let fake = Fake::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let nowhere = format!("unix:path={}", folder.path().join("no bus").display());
+    let run = |arguments: Vec<String>| {
+        let mut command = program(folder.path());
+        command.env("PHOTOSYNC_CLIENT_KEYSTORE", "on").env("DBUS_SESSION_BUS_ADDRESS", &nowhere);
+        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let _ = child.stdin.take().unwrap().write_all(format!("{PASSWORD}\n").as_bytes());
+        child.wait_with_output().unwrap()
+    };
+    let login = vec!["login".to_owned(), fake.url(), EMAIL.to_owned()];
+    let status = || vec!["status".to_owned()];
+    let outputs = tokio::task::block_in_place(|| [run(login), run(status()), run(status())]);
+    let file = folder.path().join("credentials.json");
+    let said = text(&outputs[0].stderr);
+    assert!(said.starts_with(&format!("credentials: file {}", file.display())), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(std::fs::read_to_string(&file).unwrap().contains("psr_1"));
+    for output in &outputs {
+        assert_eq!(code(output), 0, "{output:?}");
+    }
+    assert!(outputs[1].stderr.is_empty(), "{:?}", outputs[1]);
+    assert!(text(&outputs[2].stdout).contains("(no key store at sign-in)"), "{:?}", outputs[2]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_way_to_fail_has_its_exit_code_and_no_secret_is_printed() {
     let (fake, folder) = signed_in().await;

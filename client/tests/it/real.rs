@@ -198,6 +198,25 @@ fn a_server_that_moved_to_another_port_gets_the_next_backup_and_one_with_another
     assert_eq!(status["reached_at"], later, "{status}");
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn tokens_lie_in_a_real_key_store_and_one_that_is_away_costs_no_session() {
+    let has = |tool: &str| {
+        std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
+            .any(|folder| folder.join(tool).exists())
+    };
+    let tools = ["gnome-keyring-daemon", "secret-tool", "dbus-run-session"];
+    let (Some(binary), true) = (binary(), tools.into_iter().all(has)) else {
+        eprintln!("skipped: no server binary, or one of {tools:?} is not installed");
+        return;
+    };
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/keystore/run");
+    let ran = Command::new(&script).arg(binary).arg(env!("CARGO_BIN_EXE_photosync")).output();
+    let ran = ran.unwrap();
+    let said = String::from_utf8_lossy(&ran.stdout);
+    assert!(said.ends_with("keystore: ok\n"), "{said}{}", String::from_utf8_lossy(&ran.stderr));
+}
+
 /// Every file below a folder except the database's, which has times of sign-ins.
 fn files_below(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
