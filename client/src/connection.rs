@@ -5,10 +5,16 @@
 //! A server that is not found where it was is looked for elsewhere (see [`crate::elsewhere`]), and from then on talked to
 //! there.
 
+mod failing;
+
+pub(crate) use failing::read_upload_limit;
+pub use failing::{Failure, wrong_server};
+use failing::{no_answer, refusal};
+
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
-use photosync_protocol::error::{ErrorBody, ErrorCode, RetryClass};
+use photosync_protocol::error::RetryClass;
 use photosync_protocol::v2::PREFIX;
 use photosync_protocol::v2::session::{Refresh, Session};
 use reqwest::{Client, Method, Request, RequestBuilder, Response, StatusCode, Url};
@@ -16,14 +22,15 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::address;
+use crate::backup::blocking;
 use crate::credentials::{Credentials, Trust};
 use crate::elsewhere::{self, Wanted};
 use crate::endpoints::Known;
-use crate::error::{Error, Kind, Result, chain, root_cause};
+use crate::error::{Error, Kind, Result, chain};
 use crate::pause::Pauses;
 use crate::profile::Profile;
 use crate::report::{Event, Report};
-use crate::trust::{KeyVerifier, grouped, tls_by_certificate, tls_by_key};
+use crate::trust::{KeyVerifier, tls_by_certificate, tls_by_key};
 
 /// Tries of one request before the server counts as unreachable: with the pauses between them about a minute.
 pub const MAX_TRIES: u32 = 8;
@@ -35,21 +42,6 @@ const CONNECT: Duration = Duration::from_secs(8);
 const RENEW_BEFORE_MS: i64 = 60_000;
 /// A server that was not found anywhere is looked for again after a minute at the earliest.
 const SEARCH_AGAIN: Duration = Duration::from_secs(60);
-
-/// One try that failed.
-#[derive(Debug)]
-pub struct Failure {
-    /// What to say.
-    pub error: Error,
-    /// The server's answer, `None` if there was none.
-    pub status: Option<StatusCode>,
-    /// What may be done now.
-    pub retry: RetryClass,
-    /// How long the server asks to wait.
-    pub after: Option<Duration>,
-    /// Largest body the server (or a proxy) says it takes, in bytes.
-    pub max_body_bytes: Option<u64>,
-}
 
 /// One server, and this device's session there.
 pub struct Connection {
@@ -222,7 +214,7 @@ impl Connection {
             && cause.is_connect()
         {
             // Not one byte of the request was sent.
-            let failure = route.no_answer(cause);
+            let failure = no_answer(&route.base, route.verifier.as_deref(), cause);
             let is_found = self.look_elsewhere(&route).await.map_err(Failure::of)?;
             let route = self.route();
             match copy.and_then(|copy| route.retarget(copy)).filter(|_| is_found) {
@@ -239,8 +231,11 @@ impl Connection {
         }
         match answer {
             Ok(answer) if answer.status().is_success() => Ok(answer),
-            Ok(answer) => Err(self.refusal(answer).await),
-            Err(cause) => Err(self.route().no_answer(&cause)),
+            Ok(answer) => Err(refusal(&self.base(), answer).await),
+            Err(cause) => {
+                let route = self.route();
+                Err(no_answer(&route.base, route.verifier.as_deref(), &cause))
+            }
         }
     }
 
@@ -294,12 +289,11 @@ impl Connection {
             return Ok(());
         }
         let profile = signed.profile.clone();
-        let (lock, stored) = tokio::task::spawn_blocking(move || {
+        let (lock, stored) = blocking(move || {
             let lock = profile.lock()?;
-            Ok::<_, Error>((lock, Credentials::get(&profile)?))
+            Ok((lock, Credentials::get(&profile)?))
         })
-        .await
-        .map_err(|cause| Error::unexpected(format!("could not renew the session: {cause}")))??;
+        .await?;
         if stored.access_token != stale {
             *credentials = stored;
             return Ok(());
@@ -310,9 +304,13 @@ impl Connection {
         }
         let mut renewed = Credentials::of(&stored.url, stored.trust, renewed, now_ms());
         renewed.key_store_entry = stored.key_store_entry;
-        renewed.store(&signed.profile)?;
-        *credentials = renewed;
-        drop(lock);
+        let profile = signed.profile.clone();
+        *credentials = blocking(move || {
+            let _lock = lock;
+            renewed.store(&profile)?;
+            Ok(renewed)
+        })
+        .await?;
         Ok(())
     }
 
@@ -331,42 +329,6 @@ impl Connection {
                 Err(failure) => self.wait_or_fail(failure, &mut pauses).await?,
             }
         }
-    }
-
-    /// What an answer other than success means.
-    async fn refusal(&self, answer: Response) -> Failure {
-        let status = answer.status();
-        let header = |name: &str| answer.headers().get(name)?.to_str().ok().map(str::to_owned);
-        let after = header("retry-after").and_then(|text| text.trim().parse().ok());
-        let max_body_bytes = header("upload-limit").and_then(|text| read_upload_limit(&text));
-        let body = tokio::time::timeout(SMALL_REQUEST, answer.bytes()).await;
-        let body: Option<ErrorBody> = body
-            .ok()
-            .and_then(std::result::Result::ok)
-            .and_then(|b| serde_json::from_slice(&b).ok());
-        let known = |body: &ErrorBody| {
-            ErrorCode::ALL.iter().copied().find(|code| code.as_str() == body.code)
-        };
-        let code = body.as_ref().and_then(known);
-        let (kind, retry) = match code {
-            Some(code) => (kind_of(code), code.retry_class()),
-            None => kind_of_status(status),
-        };
-        let said = match &body {
-            Some(body) => body.error.trim_end_matches('.').to_owned(),
-            None => format!("the answer was {status}, and not one of a PhotoSync server"),
-        };
-        let mut error = Error::new(kind, said).coded(code.map_or("http", ErrorCode::as_str));
-        if let Some(body) =
-            body.filter(|body| !body.request_id.is_empty() && status.as_u16() >= 500)
-        {
-            error = error.hint(format!("the server's log has it under {}", body.request_id));
-        }
-        if code.is_none() && matches!(status.as_u16(), 300..=412) {
-            error = error.hint(format!("is {} the address of a PhotoSync server?", self.base()));
-        }
-        let after = after.map(Duration::from_secs);
-        Failure { error, status: Some(status), retry, after, max_body_bytes }
     }
 }
 
@@ -408,62 +370,6 @@ impl Route {
         *request.url_mut() = Url::parse(&format!("{}{route}", self.base)).ok()?;
         Some(request)
     }
-
-    /// What no answer means.
-    fn no_answer(&self, cause: &reqwest::Error) -> Failure {
-        if let Some((verifier, seen)) =
-            self.verifier.as_ref().and_then(|v| v.refused().map(|seen| (v, seen)))
-        {
-            let wanted = verifier.wanted().unwrap_or_default();
-            return Failure::of(wrong_server(wanted, &seen));
-        }
-        let cause_text = said_by_system(&root_cause(cause));
-        let host = self.base.split("://").last().unwrap_or_default();
-        let is_foreign = self.verifier.as_ref().is_some_and(|v| v.seen().as_deref() == Some(""));
-        let text = if cause.is_connect() && is_foreign {
-            format!(
-                "{host} is no PhotoSync server, or something stands before it: it shows a key of another kind"
-            )
-        } else if cause.is_connect() {
-            format!("could not connect to {host}: {cause_text}")
-        } else if cause.is_timeout() {
-            format!("{host} does not answer")
-        } else {
-            format!("the connection to {host} broke off: {cause_text}")
-        };
-        let error = Error::new(Kind::Unreachable, text)
-            .hint(format!("is the server running at {}? photosync doctor looks closer", self.base));
-        Failure { retry: RetryClass::AfterPause, ..Failure::of(error) }
-    }
-}
-
-/// What the operating system says, without the number it has for that; and in plain words what TLS says of an answer
-/// that is not TLS.
-fn said_by_system(text: &str) -> String {
-    if text.contains("InvalidContentType") {
-        return "no TLS is spoken there".to_owned();
-    }
-    text.split(" (os error ").next().unwrap_or(text).to_owned()
-}
-
-impl Failure {
-    /// A failure after which no try makes sense.
-    pub fn of(error: Error) -> Self {
-        Self { error, status: None, retry: RetryClass::Never, after: None, max_body_bytes: None }
-    }
-}
-
-/// The explanation for a different key.
-pub fn wrong_server(wanted: &str, seen: &str) -> Error {
-    let seen = if seen.is_empty() { "no identity key at all".into() } else { grouped(seen) };
-    let message = format!(
-        "this is not the server this device was paired with: its key is {seen}, not {}. Nothing was sent",
-        grouped(wanted)
-    );
-    Error::new(Kind::WrongServer, message).hint(
-        "if the server was set up anew, compare the key it prints at start and sign in again; if not, something \
-         stands between this computer and the server",
-    )
 }
 
 /// Reads a JSON answer. Not one means that something else than a PhotoSync server answered.
@@ -483,38 +389,4 @@ pub async fn read_json<T: serde::de::DeserializeOwned>(answer: Response) -> Resu
 pub fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-}
-
-/// `max-size=…` or `max-append-size=…` of an `Upload-Limit` field: the smaller one that bounds a request.
-pub(crate) fn read_upload_limit(text: &str) -> Option<u64> {
-    let limit = |part: &str| {
-        let (key, value) = part.trim().split_once('=')?;
-        matches!(key, "max-append-size" | "max-append").then(|| value.trim().parse().ok())?
-    };
-    text.split(',').filter_map(limit).min()
-}
-
-fn kind_of(code: ErrorCode) -> Kind {
-    use ErrorCode as C;
-    match code {
-        C::Unauthorised | C::Forbidden | C::OutOfScope | C::DeviceTaken => Kind::SignIn,
-        C::QuotaExceeded
-        | C::SubscriptionExpired
-        | C::TrialExpired
-        | C::SubscriptionRequired
-        | C::SubscriptionDeleted
-        | C::StorageFull
-        | C::StorageFailed => Kind::Refused,
-        C::TooManyRequests | C::Busy | C::Timeout | C::BodyIncomplete => Kind::Unreachable,
-        _ => Kind::File,
-    }
-}
-
-/// For answers of something between us and the server.
-fn kind_of_status(status: StatusCode) -> (Kind, RetryClass) {
-    match status.as_u16() {
-        401 | 403 => (Kind::SignIn, RetryClass::AfterSignIn),
-        408 | 429 | 500..=599 => (Kind::Unreachable, RetryClass::AfterPause),
-        _ => (Kind::File, RetryClass::Never),
-    }
 }
