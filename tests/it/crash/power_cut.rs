@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use photosync_powercut_replay::{Cut, Recording, launch};
 use photosync_tests::account::Session;
-use photosync_tests::http::Client;
+use photosync_tests::http::{Client, Request};
 use photosync_tests::names::encode_uri_component;
 use photosync_tests::relay::chunk_id;
 use photosync_tests::server::find_binary;
@@ -254,12 +254,14 @@ impl Run {
         number: usize,
     ) -> Result<(), String> {
         let binary = find_binary().map_err(|error| error.to_string())?;
-        let server =
-            start(serve_command(&binary, left), &left.with_extension("stderr"))?.ready()?;
-        if let Some(staged) = list_below(&left.join("uploads"), ".staging")?.first() {
-            return Err(format!("{} is left after a restart", staged.display()));
-        }
+        let mut command = serve_command(&binaries::fault_server()?, left);
+        // This machine did not boot anew, and the server would take unsynced bytes for those of a killed process.
+        command.env("PHOTOSYNC_FAULT", "boot_id:1+:eio");
+        let server = start(command, &left.with_extension("stderr"))?.ready()?;
         let mut client = Client::new(server.address);
+        for staged in list_below(&left.join("uploads"), ".staging")? {
+            self.require_resumable(&staged, &mut client)?;
+        }
         let listed = self.read_listed(&mut client)?;
         let promised = |operation: &&Operation| acknowledged[&operation.id] <= position;
         for operation in self.operations.iter().filter(promised) {
@@ -274,6 +276,22 @@ impl Run {
         }
         server.kill();
         Ok(())
+    }
+
+    /// Only what a client that comes back can go on with may be left after a restart.
+    fn require_resumable(&self, staged: &Path, client: &mut Client) -> Result<(), String> {
+        let name = staged.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+        let left = || format!("{} is left after a restart", staged.display());
+        let upload = name.strip_prefix("tus-").ok_or_else(left)?;
+        let request = Request::new("HEAD", format!("/api/v2/tus/{upload}"))
+            .headers(&self.session.headers())
+            .header("Tus-Resumable", "1.0.0");
+        let answer = client.send(request).map_err(|error| format!("HEAD {name}: {error}"))?;
+        // Asking completes an upload whose bytes are all there.
+        let is_completed = answer.header("photosync-asset").is_some() && !staged.exists();
+        let goes_on = answer.header("upload-offset").is_some() && staged.exists();
+        let known = answer.status() == 200 && (is_completed || goes_on);
+        known.then_some(()).ok_or_else(left)
     }
 
     /// Digests of everything that is listed; a listed file that is none of the bodies is torn.

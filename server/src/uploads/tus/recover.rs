@@ -18,6 +18,7 @@ const STEP_ROWS: i64 = 500;
 
 /// The boot of this machine; `None` where it cannot be told, which counts as another one every time.
 fn boot_id() -> Option<String> {
+    crate::fault::point("boot_id").ok()?;
     let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     Some(text.trim().to_owned()).filter(|id| !id.is_empty())
 }
