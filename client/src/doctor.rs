@@ -14,7 +14,7 @@ use crate::connection::{Connection, SMALL_REQUEST, now_ms, read_json};
 use crate::credentials::{Credentials, Trust};
 use crate::elsewhere::{self, Wanted};
 use crate::endpoints::Known;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, root_cause};
 use crate::profile::Profile;
 use crate::{address, signing_in};
 use photosync_protocol::v2::ServerAnswer;
@@ -226,7 +226,11 @@ async fn resolve(url: &Url) -> std::result::Result<Vec<SocketAddr>, Finding> {
             }
             Ok(found)
         }
-        Err(cause) => Err(Finding::broken("name", format!("{host} is not found: {cause}"), fix)),
+        Err(cause) => Err(Finding::broken(
+            "name",
+            format!("{host} is not found: {}", root_cause(&cause)),
+            fix,
+        )),
     }
 }
 
@@ -235,7 +239,9 @@ async fn reach_port(addresses: &[SocketAddr]) -> Finding {
     for address in addresses {
         match tokio::time::timeout(CONNECT, tokio::net::TcpStream::connect(address)).await {
             Ok(Ok(_)) => return Finding::fine("port", format!("{address} takes connections")),
-            Ok(Err(cause)) => last = format!("{address} does not take connections: {cause}"),
+            Ok(Err(cause)) => {
+                last = format!("{address} does not take connections: {}", root_cause(&cause))
+            }
             Err(_) => last = format!("{address} does not answer within {} s", CONNECT.as_secs()),
         }
     }

@@ -72,7 +72,11 @@ fn failure(cause: &Error) -> Failure {
             Failure::Unusable("what it holds is not what was put there".to_owned())
         }
         Error::PlatformFailure(cause) | Error::NoStorageAccess(cause) => {
-            Failure::Unusable(crate::error::root_cause(cause.as_ref()))
+            Failure::Unusable(match crate::error::root_cause(cause.as_ref()) {
+                // The socket of the message bus, which a desktop session has.
+                text if text.starts_with("No such file") => "no desktop session".to_owned(),
+                text => text,
+            })
         }
         other => Failure::Unusable(other.to_string()),
     }

@@ -222,8 +222,7 @@ async fn keep(server: &Server, profile: &Profile, session: Session) -> Result<Cr
     let lock = profile.lock()?;
     if let Place::FileInstead(why) = credentials.store_new(profile)? {
         let file = profile.credentials_file();
-        let text =
-            format!("credentials: file {} (no key store of the system: {why})", file.display());
+        let text = format!("credentials: file {} (no key store: {why})", file.display());
         server.connection.report().event(&Event::Note { text });
     }
     drop(lock);

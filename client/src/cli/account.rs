@@ -75,14 +75,27 @@ async fn reach_trusted(context: &Context, url: &str, device: &Device) -> Result<
         })?),
     };
     let first = First { report: context.report.clone(), stop: context.stop.clone() };
-    reach(&first, url, known, &ask_about_key).await
+    let before = Credentials::find_public(&context.profile).ok().flatten();
+    let ask = |name: &str, shown: &str| ask_about_key(name, shown, before.as_ref());
+    reach(&first, url, known, &ask).await
 }
 
-fn ask_about_key(name: &str, fingerprint: &str) -> Result<bool> {
+/// Asks a person about a key, unless it is the one that this device trusts already.
+fn ask_about_key(name: &str, fingerprint: &str, before: Option<&Credentials>) -> Result<bool> {
+    if before.is_some_and(|before| before.fingerprint == fingerprint) {
+        return Ok(true);
+    }
     let shown = grouped(fingerprint);
-    let question = format!(
-        "{name} shows the key\n  {shown}\nIs this the key that the server printed when it started?"
-    );
+    let question = match before {
+        None => format!(
+            "{name} shows the key\n  {shown}\nIs this the key that the server printed when it started?"
+        ),
+        Some(before) => format!(
+            "{name} shows the key\n  {shown}\nThis is another server than the one this computer was signed in on, \
+             with the key\n  {}\nIs the first one the key that the server printed when it started?",
+            grouped(&before.fingerprint)
+        ),
+    };
     ask_on_terminal(&question).ok_or_else(|| {
         Error::new(
             Kind::WrongServer,
@@ -235,8 +248,9 @@ fn ago(then_ms: i64) -> String {
 
 /// A password or code: asked for on a terminal, else the first line of standard input.
 fn read_secret(prompt: &str, what: &str) -> Result<String> {
-    let failed = |cause: std::io::Error| {
-        Error::new(Kind::Usage, format!("could not read the {what}: {cause}"))
+    let failed = |cause: std::io::Error| match cause.kind() {
+        std::io::ErrorKind::Interrupted => Error::interrupted().hint("nobody was signed in"),
+        _ => Error::new(Kind::Usage, format!("could not read the {what}: {cause}")),
     };
     let secret = if std::io::stdin().is_terminal() {
         rpassword::prompt_password(prompt).map_err(failed)?

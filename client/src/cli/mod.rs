@@ -10,6 +10,7 @@ mod show;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Parser;
 use photosync_client::error::{Error, Kind, Result};
@@ -26,6 +27,9 @@ const CLIENT_DIR: &str = "PHOTOSYNC_CLIENT_DIR";
 const DISCOVERY: &str = "PHOTOSYNC_DISCOVERY";
 /// Environment variable: `off` keeps tokens in a file, for machines on which nobody unlocks a key store.
 const KEY_STORE: &str = "PHOTOSYNC_CLIENT_KEYSTORE";
+
+/// Whether a question stands on the terminal: reading its answer cannot be ended in any other way than with the process.
+static IS_ASKING: AtomicBool = AtomicBool::new(false);
 
 /// What every command gets.
 struct Context {
@@ -138,9 +142,7 @@ fn stop_on_signal(stop: CancellationToken) -> Result<()> {
                     _ = interrupt.recv() => {}
                     _ = terminate.recv() => {}
                 }
-                if stop.is_cancelled() {
-                    std::process::exit(Exit::Interrupted.code().into());
-                }
+                end_if_due(&stop);
                 stop.cancel();
             }
         });
@@ -150,14 +152,23 @@ fn stop_on_signal(stop: CancellationToken) -> Result<()> {
         let _ = failed;
         tokio::spawn(async move {
             while tokio::signal::ctrl_c().await.is_ok() {
-                if stop.is_cancelled() {
-                    std::process::exit(Exit::Interrupted.code().into());
-                }
+                end_if_due(&stop);
                 stop.cancel();
             }
         });
     }
     Ok(())
+}
+
+/// Ends the process at the second signal; at the first one while a person is asked, for then nothing is under way.
+fn end_if_due(stop: &CancellationToken) {
+    let is_asking = IS_ASKING.load(Ordering::Relaxed);
+    if is_asking {
+        eprintln!("\nphotosync: interrupted");
+    }
+    if is_asking || stop.is_cancelled() {
+        std::process::exit(Exit::Interrupted.code().into());
+    }
 }
 
 /// Asks yes or no on the terminal; `None` without one.
@@ -167,6 +178,9 @@ fn ask_on_terminal(question: &str) -> Option<bool> {
     }
     eprint!("{question} [y/N] ");
     let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer).ok()?;
+    IS_ASKING.store(true, Ordering::Relaxed);
+    let read = std::io::stdin().read_line(&mut answer);
+    IS_ASKING.store(false, Ordering::Relaxed);
+    read.ok()?;
     Some(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
 }

@@ -85,7 +85,7 @@ pub(super) fn no_answer(
         let wanted = verifier.wanted().unwrap_or_default();
         return Failure::of(wrong_server(wanted, &seen));
     }
-    let cause_text = said_by_system(&root_cause(cause));
+    let cause_text = said_plainly(root_cause(cause));
     let host = base.split("://").last().unwrap_or_default();
     let is_foreign = verifier.is_some_and(|v| v.seen().as_deref() == Some(""));
     let text = if cause.is_connect() && is_foreign {
@@ -104,13 +104,9 @@ pub(super) fn no_answer(
     Failure { retry: RetryClass::AfterPause, ..Failure::of(error) }
 }
 
-/// What the operating system says, without the number it has for that; and in plain words what TLS says of an answer
-/// that is not TLS.
-fn said_by_system(text: &str) -> String {
-    if text.contains("InvalidContentType") {
-        return "no TLS is spoken there".to_owned();
-    }
-    text.split(" (os error ").next().unwrap_or(text).to_owned()
+/// In plain words what TLS says of an answer that is not TLS.
+fn said_plainly(text: String) -> String {
+    if text.contains("InvalidContentType") { "no TLS is spoken there".to_owned() } else { text }
 }
 
 /// `max-size=…` or `max-append-size=…` of an `Upload-Limit` field: the smaller one that bounds a request.

@@ -114,6 +114,27 @@ async fn without_a_key_store_credentials_lie_in_a_file_of_their_owner_and_that_i
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn signing_in_again_asks_nothing_about_a_known_key_and_trusts_no_other() {
+    let key = || rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
+    let fake = Fake::start_with(&key(), true, None).await;
+    let other = Fake::start_with(&key(), true, None).await;
+    let folder = tempfile::tempdir().unwrap();
+    let refused = i32::from(Exit::WrongServer.code());
+    let url = fake.url();
+    let login = ["login", &url, EMAIL];
+    assert_eq!(code(&run(folder.path(), &login, PASSWORD).await), refused);
+    let fingerprint = fake.fingerprint();
+    let known = [&login[..], &["--fingerprint", &fingerprint]].concat();
+    assert_eq!(code(&run(folder.path(), &known, PASSWORD).await), 0);
+    assert_eq!(code(&run(folder.path(), &login, PASSWORD).await), 0);
+    let output = run(folder.path(), &["login", &other.url(), EMAIL], PASSWORD).await;
+    assert_eq!(code(&output), refused);
+    assert!(other.take_asked().iter().all(|(_, path, _)| path.ends_with("/server")));
+    let status = run(folder.path(), &["status"], "").await;
+    assert!(text(&status.stdout).contains(&fake.url()), "{status:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_way_to_fail_has_its_exit_code_and_no_secret_is_printed() {
     let (fake, folder) = signed_in().await;
     let at = folder.path();
