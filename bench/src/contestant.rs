@@ -39,6 +39,8 @@ pub struct Server {
 pub enum Shelf {
     /// In this folder, one file each.
     Folder(PathBuf),
+    /// In this folder of `@tus/server`, each with a description beside it.
+    TusStore(PathBuf),
     /// In the listing of this PhotoSync account.
     Listing(photosync::SignIn),
 }
@@ -47,18 +49,19 @@ impl Server {
     /// Number of files it holds now.
     pub fn stored_count(&self) -> Result<u64, Failure> {
         match &self.shelf {
-            Shelf::Folder(folder) => count_files(folder),
+            Shelf::Folder(folder) => count_files(folder, |name| name.starts_with("IMG_")),
+            Shelf::TusStore(folder) => count_files(folder, |name| !name.ends_with(".json")),
             Shelf::Listing(sign_in) => photosync::listed_total(self.address, sign_in),
         }
     }
 }
 
-fn count_files(folder: &Path) -> Result<u64, Failure> {
+fn count_files(folder: &Path, counts: impl Fn(&str) -> bool) -> Result<u64, Failure> {
     let unreadable = |error| format!("could not count files in {}: {error}", folder.display());
     let mut count = 0;
     for entry in fs::read_dir(folder).map_err(unreadable)? {
         let entry = entry.map_err(unreadable)?;
-        if entry.file_name().to_string_lossy().starts_with("IMG_") {
+        if counts(&entry.file_name().to_string_lossy()) {
             count += 1;
         }
     }

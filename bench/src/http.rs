@@ -38,11 +38,13 @@ impl std::error::Error for HttpError {
     }
 }
 
-/// A status and its body.
+/// An answer: status, head and body.
 #[derive(Debug)]
 pub struct Answer {
     /// The status number.
     pub status: u16,
+    /// Status line and header lines as they came.
+    head: String,
     /// The body, freed of chunk framing.
     pub body: Vec<u8>,
 }
@@ -51,6 +53,18 @@ impl Answer {
     /// Whether the status is 2xx.
     pub fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
+    }
+
+    /// The value of a header field, without blanks around it.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        header(&self.head, name)
+    }
+}
+
+impl HttpError {
+    /// An answer that came whole and does not say what it must.
+    pub fn unusable(attempt: String, what: &str) -> Self {
+        Self { attempt, source: malformed(what) }
     }
 }
 
@@ -170,7 +184,7 @@ impl Connection {
             {
                 self.stream = None;
             }
-            return Ok(Answer { status, body });
+            return Ok(Answer { status, head, body });
         }
     }
 
@@ -321,6 +335,7 @@ mod tests {
             "HTTP/1.1 404 Not Found\r\n\r\nuntil close",
         ]));
         let bodies: Vec<_> = (0..4).map(|_| connection.get("/", "").unwrap()).collect();
+        assert_eq!(bodies[0].header("content-LENGTH"), Some("2"));
         let texts: Vec<_> =
             bodies.iter().map(|answer| String::from_utf8_lossy(&answer.body)).collect();
         assert_eq!(texts, ["ab", "cde", "", "until close"]);

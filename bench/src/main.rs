@@ -1,4 +1,4 @@
-//! Side-by-side measurements: `photosync-bench lan` and, later, others.
+//! Side-by-side measurements: `photosync-bench lan` and `photosync-bench sync`.
 //!
 //! Started by `scripts/bench`. It prints figures and ratios taken in one run and never fails because
 //! of a figure: exit 0 when the measurement could be made, 1 when it could not, 64 for wrong usage.
@@ -10,6 +10,7 @@ mod http;
 mod lan;
 mod listing;
 mod load;
+mod machine;
 mod options;
 mod payload;
 mod photosync;
@@ -17,6 +18,7 @@ mod process;
 mod rivals;
 mod seed;
 mod spread;
+mod sync;
 mod table;
 mod upkeep;
 mod uploads;
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
     };
     let outcome = match bench {
         Bench::Lan(options) => lan::run(&options),
+        Bench::Sync(options) => sync::run(&options),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -17,6 +17,21 @@ photosync-bench lan [flags]
   --server FILE        the photosync-server to measure
   --rivals DIR         where bin/dufs and venv/bin/copyparty may lie
   --dir DIR            where to write; must exist, on the disk to be measured
+
+photosync-bench sync [flags]
+
+  --quick              smaller counts and sizes; a first look in about a minute
+  --rounds N           rounds of the tus parts, contestants in turn (default 3, at least 1)
+  --repeats N          backups on which nothing changed, in turn with restic (default 7, at least 1)
+  --only PARTS         comma-separated: stream,streams,small,known
+  --small N            number of 20 KB files per round
+  --stream-bytes SIZE  bytes of the tus stream, and of the four together (1GiB, 256MiB, ...)
+  --piece-bytes SIZE   bytes of one PATCH (default 8MiB)
+  --known N            number of files in the tree that is known already (default 100000)
+  --server FILE        the photosync-server to measure
+  --client FILE        the photosync to measure
+  --foreign DIR        where tus_server.mjs and node_modules/@tus/server lie
+  --dir DIR            where to write; must exist, on the disk to be measured
 ";
 
 /// One MiB in bytes.
@@ -27,6 +42,8 @@ pub const MIB: u64 = 1024 * 1024;
 pub enum Bench {
     /// Uploads, listings, memory and start-up beside other servers on loopback.
     Lan(LanOptions),
+    /// Uploads by tus, and backups on which nothing changed.
+    Sync(SyncOptions),
 }
 
 /// Why no bench was chosen.
@@ -110,6 +127,55 @@ impl LanOptions {
     }
 }
 
+/// Parts of the `sync` bench.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SyncPart {
+    /// One tus upload in pieces.
+    Stream,
+    /// Four at once.
+    Streams,
+    /// 20 KB files with their creation.
+    Small,
+    /// A backup on which nothing changed.
+    Known,
+}
+
+const SYNC_PARTS: [(&str, SyncPart); 4] = [
+    ("stream", SyncPart::Stream),
+    ("streams", SyncPart::Streams),
+    ("small", SyncPart::Small),
+    ("known", SyncPart::Known),
+];
+
+/// Settings of the `sync` bench after defaults.
+#[derive(Debug, Clone)]
+pub struct SyncOptions {
+    /// Smaller counts were asked for.
+    pub quick: bool,
+    /// Rounds per tus scenario.
+    pub rounds: usize,
+    /// Backups on which nothing changed, per contestant.
+    pub repeats: usize,
+    /// Parts to run.
+    pub parts: Vec<SyncPart>,
+    /// 20 KB files per round.
+    pub small_count: u64,
+    /// Bytes of a stream, or of four together.
+    pub stream_bytes: u64,
+    /// Bytes of one PATCH.
+    pub piece_bytes: u64,
+    /// Files of the tree.
+    pub known_count: u64,
+    /// The server binary.
+    pub server: Option<PathBuf>,
+    /// The client binary.
+    pub client: Option<PathBuf>,
+    /// Folder of the foreign programs that the tests run.
+    pub foreign: Option<PathBuf>,
+    /// Folder to write in.
+    pub dir: PathBuf,
+}
+
 /// Parses arguments without the program name.
 pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Bench, UsageError> {
     let arguments: Vec<String> = arguments.collect();
@@ -119,13 +185,62 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Bench, UsageErro
     let mut arguments = arguments.into_iter();
     match arguments.next().as_deref() {
         Some("lan") => parse_lan(arguments.collect()).map(Bench::Lan),
+        Some("sync") => parse_sync(arguments.collect()).map(Bench::Sync),
         Some(other) => Err(UsageError::Wrong(format!("there is no bench named {other}"))),
-        None => Err(UsageError::Wrong("name a bench: lan".into())),
+        None => Err(UsageError::Wrong("name a bench: lan or sync".into())),
     }
 }
 
 fn parse_lan(arguments: Vec<String>) -> Result<LanOptions, UsageError> {
     let mut options = lan_defaults(arguments.iter().any(|argument| argument == "--quick"));
+    for_each_flag(arguments, |flag, value| {
+        match flag {
+            "--rounds" => options.rounds = count(flag, &value)?.max(1) as usize,
+            "--only" => options.parts = parts(&PARTS, &value)?,
+            "--contestants" => {
+                options.contestants = value.split(',').map(str::to_owned).collect();
+            }
+            "--photos" => options.photo_count = count(flag, &value)?.max(1),
+            "--small" => options.small_count = count(flag, &value)?.max(1),
+            "--stream-bytes" => options.stream_bytes = size(flag, &value)?.max(MIB),
+            "--assets" => options.many_assets = count(flag, &value)?.max(1),
+            "--server" => options.server = Some(PathBuf::from(value)),
+            "--rivals" => options.rivals = Some(PathBuf::from(value)),
+            "--dir" => options.dir = PathBuf::from(value),
+            _ => return Err(UsageError::Wrong(format!("there is no flag {flag}"))),
+        }
+        Ok(())
+    })?;
+    Ok(options)
+}
+
+fn parse_sync(arguments: Vec<String>) -> Result<SyncOptions, UsageError> {
+    let mut options = sync_defaults(arguments.iter().any(|argument| argument == "--quick"));
+    for_each_flag(arguments, |flag, value| {
+        match flag {
+            "--rounds" => options.rounds = count(flag, &value)?.max(1) as usize,
+            "--repeats" => options.repeats = count(flag, &value)?.max(1) as usize,
+            "--only" => options.parts = parts(&SYNC_PARTS, &value)?,
+            "--small" => options.small_count = count(flag, &value)?.max(1),
+            "--stream-bytes" => options.stream_bytes = size(flag, &value)?.max(MIB),
+            "--piece-bytes" => options.piece_bytes = size(flag, &value)?.max(1),
+            "--known" => options.known_count = count(flag, &value)?.max(1),
+            "--server" => options.server = Some(PathBuf::from(value)),
+            "--client" => options.client = Some(PathBuf::from(value)),
+            "--foreign" => options.foreign = Some(PathBuf::from(value)),
+            "--dir" => options.dir = PathBuf::from(value),
+            _ => return Err(UsageError::Wrong(format!("there is no flag {flag}"))),
+        }
+        Ok(())
+    })?;
+    Ok(options)
+}
+
+/// Hands every flag with its value to `set`; `--quick`, which has none, is left out.
+fn for_each_flag(
+    arguments: Vec<String>,
+    mut set: impl FnMut(&str, String) -> Result<(), UsageError>,
+) -> Result<(), UsageError> {
     let mut arguments = arguments.into_iter();
     while let Some(flag) = arguments.next() {
         if flag == "--quick" {
@@ -134,23 +249,36 @@ fn parse_lan(arguments: Vec<String>) -> Result<LanOptions, UsageError> {
         let value = arguments
             .next()
             .ok_or_else(|| UsageError::Wrong(format!("{flag} is unknown or wants a value")))?;
-        match flag.as_str() {
-            "--rounds" => options.rounds = count(&flag, &value)?.max(1) as usize,
-            "--only" => options.parts = parts(&value)?,
-            "--contestants" => {
-                options.contestants = value.split(',').map(str::to_owned).collect();
-            }
-            "--photos" => options.photo_count = count(&flag, &value)?.max(1),
-            "--small" => options.small_count = count(&flag, &value)?.max(1),
-            "--stream-bytes" => options.stream_bytes = size(&flag, &value)?.max(MIB),
-            "--assets" => options.many_assets = count(&flag, &value)?.max(1),
-            "--server" => options.server = Some(PathBuf::from(value)),
-            "--rivals" => options.rivals = Some(PathBuf::from(value)),
-            "--dir" => options.dir = PathBuf::from(value),
-            _ => return Err(UsageError::Wrong(format!("there is no flag {flag}"))),
-        }
+        set(&flag, value)?;
     }
-    Ok(options)
+    Ok(())
+}
+
+fn sync_defaults(quick: bool) -> SyncOptions {
+    let full = SyncOptions {
+        quick,
+        rounds: 3,
+        repeats: 7,
+        parts: SYNC_PARTS.iter().map(|(_, part)| *part).collect(),
+        small_count: 6_000,
+        stream_bytes: 1024 * MIB,
+        piece_bytes: 8 * MIB,
+        known_count: 100_000,
+        server: None,
+        client: None,
+        foreign: None,
+        dir: PathBuf::from("."),
+    };
+    if !quick {
+        return full;
+    }
+    SyncOptions {
+        repeats: 3,
+        small_count: 600,
+        stream_bytes: 128 * MIB,
+        known_count: 3_000,
+        ..full
+    }
 }
 
 fn lan_defaults(quick: bool) -> LanOptions {
@@ -182,11 +310,11 @@ fn lan_defaults(quick: bool) -> LanOptions {
     }
 }
 
-fn parts(value: &str) -> Result<Vec<Part>, UsageError> {
+fn parts<P: Copy>(known: &[(&str, P)], value: &str) -> Result<Vec<P>, UsageError> {
     value
         .split(',')
         .map(|name| {
-            PARTS
+            known
                 .iter()
                 .find(|(known, _)| *known == name)
                 .map(|(_, part)| *part)
@@ -216,8 +344,23 @@ mod tests {
     use super::*;
 
     fn lan(line: &str) -> Result<LanOptions, UsageError> {
-        let Bench::Lan(options) = parse(line.split_whitespace().map(str::to_owned))?;
-        Ok(options)
+        match parse(line.split_whitespace().map(str::to_owned))? {
+            Bench::Lan(options) => Ok(options),
+            Bench::Sync(_) => Err(UsageError::Wrong("not lan".into())),
+        }
+    }
+
+    #[test]
+    fn sync_has_flags_of_its_own_and_parts_of_its_own() {
+        let parsed = |line: &str| parse(line.split_whitespace().map(str::to_owned));
+        let Ok(Bench::Sync(options)) = parsed("sync --only known,small --known 5 --quick") else {
+            panic!("the line is refused");
+        };
+        assert_eq!(options.parts, [SyncPart::Known, SyncPart::Small]);
+        assert_eq!((options.known_count, options.quick), (5, true));
+        for line in ["sync --only photos", "sync --assets 3", "lan --known 3"] {
+            assert!(matches!(parsed(line), Err(UsageError::Wrong(_))), "{line}");
+        }
     }
 
     #[test]

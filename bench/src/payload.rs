@@ -25,6 +25,8 @@ pub struct Payload {
 pub struct Content {
     buffer: Arc<[u8]>,
     number: [u8; NUMBER_BYTES],
+    /// Where this part of the file begins; 0 for a whole file.
+    start: u64,
     /// Length in bytes.
     pub bytes: u64,
 }
@@ -36,7 +38,8 @@ impl Payload {
         Self::seeded(since_epoch.as_nanos() as u64)
     }
 
-    fn seeded(seed: u64) -> Self {
+    /// A buffer filled from this seed: the same files in the same order in every run.
+    pub fn seeded(seed: u64) -> Self {
         let mut state = seed;
         let mut buffer = Vec::with_capacity(BUFFER_BYTES);
         while buffer.len() < BUFFER_BYTES {
@@ -49,7 +52,7 @@ impl Payload {
     /// A file of this length that no other call of this run returns.
     pub fn content(&self, bytes: u64) -> Content {
         let number = self.next_number.fetch_add(1, Ordering::Relaxed);
-        Content { buffer: Arc::clone(&self.buffer), number: number.to_le_bytes(), bytes }
+        Content { buffer: Arc::clone(&self.buffer), number: number.to_le_bytes(), start: 0, bytes }
     }
 }
 
@@ -59,10 +62,17 @@ impl Content {
         format!("IMG_{:020}.jpg", u64::from_le_bytes(self.number))
     }
 
+    /// The part that begins at `offset` and is `bytes` long, or shorter at the end.
+    pub fn part(&self, offset: u64, bytes: u64) -> Self {
+        let bytes = bytes.min(self.bytes.saturating_sub(offset));
+        Self { start: self.start + offset, bytes, ..self.clone() }
+    }
+
     /// The bytes from `offset` that lie together in memory, at most `limit`; empty at the end.
     pub fn piece(&self, offset: u64, limit: usize) -> &[u8] {
         let left = usize::try_from(self.bytes.saturating_sub(offset)).unwrap_or(usize::MAX);
         let limit = limit.min(left);
+        let offset = self.start + offset;
         if offset < NUMBER_BYTES as u64 {
             let number = &self.number[offset as usize..];
             return &number[..limit.min(number.len())];
@@ -105,6 +115,14 @@ mod tests {
         assert_eq!(whole(&first, 999).len(), 50_000);
         assert_ne!(whole(&first, 999), whole(&second, 999));
         assert_ne!(first.name(), second.name());
+    }
+
+    #[test]
+    fn the_parts_of_a_file_make_the_file() {
+        let file = Payload::seeded(1).content(50_000);
+        let parts = [file.part(0, 5), file.part(5, 20_000), file.part(20_005, 99_999)];
+        let joined: Vec<u8> = parts.iter().flat_map(|part| whole(part, 999)).collect();
+        assert_eq!(joined, whole(&file, usize::MAX));
     }
 
     #[test]

@@ -21,8 +21,9 @@ const READY_LIMIT: Duration = Duration::from_secs(60);
 /// What the ready line starts with.
 const READY_MARK: &str = "PHOTOSYNC-READY ";
 /// The one account of a run. The device UUID only has to be well formed and the same throughout.
-const EMAIL: &str = "bench@example.com";
-const PASSWORD: &str = "correct horse battery staple";
+pub const EMAIL: &str = "bench@example.com";
+/// The account's password; nothing else ever has it.
+pub const PASSWORD: &str = "correct horse battery staple";
 const DEVICE_UUID: &str = "5b0c7a4e-5d0f-4d43-9c39-0a8f4be8e001";
 
 /// The server binary to measure.
@@ -73,8 +74,8 @@ impl Uploader for Raw {
 impl PhotoSync {
     /// The contestant, when the binary is there.
     pub fn find(program: Option<&Path>) -> Option<Self> {
-        let program = program?;
-        program.is_file().then(|| Self { program: program.to_owned() })
+        let program = program?.canonicalize().ok()?;
+        program.is_file().then_some(Self { program })
     }
 
     /// Starts the server on the data in `home/data`, which may be empty.

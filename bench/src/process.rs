@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,8 @@ const STOP_LIMIT: Duration = Duration::from_secs(15);
 const LOOK_PAUSE: Duration = Duration::from_millis(10);
 /// Memory counts as settled when it did not move for this long: 400 ms.
 const SETTLED_FOR: Duration = Duration::from_millis(400);
+/// Pause between two looks at the memory of a command that is run to its end: 2 ms.
+const PEAK_PAUSE: Duration = Duration::from_millis(2);
 /// Longest wait for memory to settle: 5 s.
 const SETTLE_LIMIT: Duration = Duration::from_secs(5);
 
@@ -181,6 +184,73 @@ impl Drop for Running {
     }
 }
 
+/// A command that came to its end.
+#[derive(Debug)]
+pub struct Finished {
+    /// From spawn to end.
+    pub took: Duration,
+    /// Most that was resident, looked at every [`PEAK_PAUSE`].
+    pub peak_bytes: u64,
+    /// Processor time it used.
+    pub cpu_seconds: f64,
+    /// What it wrote to standard output.
+    pub output: String,
+}
+
+/// Runs a command to its end, with `input` on standard input; an error when it ends with another
+/// code than 0. Both outputs go to files in `home`, so that no pipe slows it down. No other child
+/// may end meanwhile: processor time is that of all children that ended.
+pub fn run_to_end(
+    name: &str,
+    mut command: Command,
+    input: &str,
+    home: &Path,
+) -> Result<Finished, Failure> {
+    let shown = home.join(format!("{name}.out"));
+    let attempt = |source| format!("could not run {name}: {source}");
+    command.stdout(File::create(&shown).map_err(attempt)?).stdin(Stdio::piped());
+    let cpu_before = ended_children_cpu_seconds();
+    let begun = Instant::now();
+    let mut running = Running::start(name, command, home)?;
+    if let Some(mut pipe) = running.child.stdin.take() {
+        // Who ends without reading says why by its code.
+        let _ = pipe.write_all(input.as_bytes());
+    }
+    let (pid, ended) = (running.child.id(), AtomicBool::new(false));
+    let (status, took, peak_bytes) = thread::scope(|scope| {
+        let looking = scope.spawn(|| look_for_peak(pid, &ended));
+        let status = running.child.wait();
+        let took = begun.elapsed();
+        ended.store(true, Ordering::Relaxed);
+        (status, took, looking.join().unwrap_or(0))
+    });
+    let status = status.map_err(attempt)?;
+    if !status.success() {
+        return Err(running.complaint(&format!("ended with {status}")));
+    }
+    let output = fs::read_to_string(&shown).map_err(attempt)?;
+    let cpu_seconds = ended_children_cpu_seconds() - cpu_before;
+    Ok(Finished { took, peak_bytes, cpu_seconds, output })
+}
+
+/// The largest `VmHWM` seen until the process ends. What grows in its last moment is missed.
+fn look_for_peak(pid: u32, ended: &AtomicBool) -> u64 {
+    let mut peak_bytes = 0;
+    while !ended.load(Ordering::Relaxed) {
+        peak_bytes = memory_of(pid).peak_bytes.max(peak_bytes);
+        thread::sleep(PEAK_PAUSE);
+    }
+    peak_bytes
+}
+
+/// Processor time of all children that ended and were waited for, in seconds.
+fn ended_children_cpu_seconds() -> f64 {
+    let fields = stat_fields(std::process::id());
+    let ticks = |index: usize| fields.get(index).and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
+    // cutime and cstime: fields 16 and 17 of proc(5), counted here from the state, field 3.
+    seconds(ticks(13) + ticks(14))
+}
+
 /// Processor time of this process so far, in seconds.
 pub fn own_cpu_seconds() -> f64 {
     cpu_seconds_of(std::process::id())
@@ -253,6 +323,25 @@ fn family(root: u32) -> BTreeSet<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_command_that_fails_is_an_error_with_its_last_words_and_one_that_ends_is_measured() {
+        let home = std::env::temp_dir();
+        let run = |name: &str, script: &str| {
+            let mut command = clean_command(Path::new("/bin/sh"), &home);
+            command.args(["-c", script]);
+            run_to_end(name, command, "hello\n", &home)
+        };
+        let finished = run("photosync-bench-ends", "read x; sleep 0.1; echo $x there").unwrap();
+        assert_eq!(finished.output, "hello there\n");
+        assert!(finished.took >= Duration::from_millis(100) && finished.peak_bytes > 0);
+        let error = run("photosync-bench-fails", "echo no >&2; exit 3").unwrap_err().to_string();
+        assert!(error.contains("exit status: 3") && error.ends_with("no"), "{error}");
+        for name in ["photosync-bench-ends", "photosync-bench-fails"] {
+            fs::remove_file(home.join(format!("{name}.out"))).unwrap();
+            fs::remove_file(home.join(format!("{name}.log"))).unwrap();
+        }
+    }
 
     #[test]
     fn a_child_of_a_child_counts_and_both_are_gone_after_stop() {

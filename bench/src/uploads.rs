@@ -296,6 +296,11 @@ pub fn judge_small(goals: &mut Goals, lanes: &[Lane], in_flight: usize) {
     goals.judge("20 KB files per second", Direction::AtLeast, 3000.0, "/s", ours);
 }
 
+/// How many times as fast as `theirs` `ours` was, by medians; none when one of them did not run.
+pub fn ratio(lanes: &[Lane], ours: &str, theirs: &str) -> Option<f64> {
+    over(rate_of(lanes, ours), rate_of(lanes, theirs))
+}
+
 fn rate_of(lanes: &[Lane], name: &str) -> Option<f64> {
     lanes.iter().find(|lane| lane.name == name)?.median_rate()
 }

@@ -17,7 +17,9 @@ use std::time::{Duration, Instant, SystemTime};
 use photosync_protocol::error::RetryClass;
 use photosync_protocol::v2::PREFIX;
 use photosync_protocol::v2::session::{Refresh, Session};
-use reqwest::{Client, Method, Request, RequestBuilder, Response, StatusCode, Url};
+use reqwest::{
+    Client, Method, Request, RequestBuilder, Response, ResponseBuilderExt, StatusCode, Url,
+};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
@@ -145,11 +147,30 @@ impl Connection {
     pub async fn call(&self, build: impl Fn(&Self) -> RequestBuilder) -> Result<Response> {
         let mut pauses = Pauses::default();
         loop {
-            match self.attempt(build(self).timeout(SMALL_REQUEST)).await {
+            let answer = self.attempt(build(self).timeout(SMALL_REQUEST)).await;
+            match self.receive(answer).await {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => self.wait_or_fail(failure, &mut pauses).await?,
             }
         }
+    }
+
+    /// Waits for the body of an answer, so that one that breaks off half-way counts as none and is asked for again.
+    async fn receive(
+        &self,
+        answer: std::result::Result<Response, Failure>,
+    ) -> std::result::Result<Response, Failure> {
+        let answer = answer?;
+        let (status, url) = (answer.status(), answer.url().clone());
+        let headers = answer.headers().clone();
+        let body = self.unless_stopped(answer.bytes()).await.map_err(Failure::of)?;
+        let body = body.map_err(|cause| Failure::broken(url.path(), &cause))?;
+        let whole = http::Response::builder().status(status).url(url).body(body);
+        let mut whole = whole.map(Response::from).map_err(|cause| {
+            Failure::of(Error::unexpected(format!("could not keep an answer: {cause}")))
+        })?;
+        *whole.headers_mut() = headers;
+        Ok(whole)
     }
 
     /// Waits before the next try, or says why there is none.
@@ -319,7 +340,8 @@ impl Connection {
         let mut pauses = Pauses::default();
         loop {
             let request = self.request(Method::POST, "/session/refresh").json(&body);
-            match self.send(request.timeout(SMALL_REQUEST), None).await {
+            let answer = self.send(request.timeout(SMALL_REQUEST), None).await;
+            match self.receive(answer).await {
                 Ok(answer) => return read_json(answer).await,
                 Err(failure) if failure.error.kind == Kind::SignIn => {
                     return Err(Error::new(Kind::SignIn, "this device was signed out")
@@ -375,9 +397,7 @@ impl Route {
 /// Reads a JSON answer. Not one means that something else than a PhotoSync server answered.
 pub async fn read_json<T: serde::de::DeserializeOwned>(answer: Response) -> Result<T> {
     let url = answer.url().path().to_owned();
-    let bytes = answer.bytes().await.map_err(|cause| {
-        Error::new(Kind::Unreachable, format!("the answer to {url} broke off: {}", chain(&cause)))
-    })?;
+    let bytes = answer.bytes().await.map_err(|cause| Failure::broken(&url, &cause).error)?;
     serde_json::from_slice(&bytes).map_err(|cause| {
         Error::unexpected(format!(
             "the answer to {url} is not what a PhotoSync server says: {cause}"

@@ -2,6 +2,7 @@
 //!
 //! Only files whose bytes the server has verified are ever moved, and each is read once more right before.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use photosync_protocol::digest::Digest;
 use photosync_protocol::v2::Safety;
 
-use crate::backup::{blocking, hash_file, open_cache};
+use crate::backup::{Sidecars, blocking, hash_file, open_cache};
 use crate::connection::Connection;
 use crate::error::{Error, Kind, Result};
 use crate::meter::Meter;
@@ -24,7 +25,8 @@ use tokio_util::sync::CancellationToken;
 pub struct Group {
     /// SHA-256 of the bytes.
     pub digest: Digest,
-    /// The one that stays: last changed longest ago.
+    /// The one that stays: taken first, if sidecars say so of all; else the one changed longest ago; of these, the one
+    /// with the shortest path.
     pub oldest: Found,
     /// The others.
     pub others: Vec<Found>,
@@ -80,8 +82,9 @@ pub async fn find(
             report.event(&Event::Progress(meter.progress()));
             by_digest.entry(digest).or_default().push(file);
         }
-        let mut groups: Vec<Group> =
-            by_digest.into_iter().filter_map(|(digest, files)| group(digest, files)).collect();
+        let sidecars = Sidecars::default();
+        let grouped = |(digest, files)| group(digest, files, &sidecars);
+        let mut groups: Vec<Group> = by_digest.into_iter().filter_map(grouped).collect();
         groups.sort_by(|a, b| {
             b.spare_bytes().cmp(&a.spare_bytes()).then_with(|| a.oldest.path.cmp(&b.oldest.path))
         });
@@ -96,13 +99,32 @@ fn name_unreadable(report: &dyn Report, path: &std::path::Path, error: &Error) {
 }
 
 /// `None` if fewer than two different files are left: one file under two names (a hard link) takes no room twice.
-fn group(digest: Digest, mut files: Vec<Found>) -> Option<Group> {
-    files.sort_by(|a, b| a.mtime_ns.cmp(&b.mtime_ns).then_with(|| a.path.cmp(&b.path)));
-    let mut files = files.into_iter();
+fn group(digest: Digest, files: Vec<Found>, sidecars: &Sidecars) -> Option<Group> {
+    let mut files: Vec<(Option<String>, Found)> =
+        files.into_iter().map(|file| (taken_at(sidecars, &file), file)).collect();
+    // Equal bytes have one capture time inside; only sidecars can differ. A time that is known of some says nothing
+    // about the others, and comparing some by it would have no order.
+    let all_are_known = files.iter().all(|(taken, _)| taken.is_some());
+    files.sort_by(|(taken_a, a), (taken_b, b)| {
+        let by_taken = if all_are_known { taken_a.cmp(taken_b) } else { Ordering::Equal };
+        let length = |file: &Found| file.path.as_os_str().len();
+        by_taken
+            .then_with(|| a.mtime_ns.cmp(&b.mtime_ns))
+            .then_with(|| length(a).cmp(&length(b)))
+            .then_with(|| a.path.cmp(&b.path))
+    });
+    let mut files = files.into_iter().map(|(_, file)| file);
     let oldest = files.next()?;
     let others: Vec<Found> =
         files.filter(|file| file.inode == 0 || file.inode != oldest.inode).collect();
     (!others.is_empty()).then_some(Group { digest, oldest, others })
+}
+
+/// When a sidecar beside the file says that it was taken, as a text that sorts by time.
+fn taken_at(sidecars: &Sidecars, file: &Found) -> Option<String> {
+    let captured = sidecars.claims(&[], file).captured?;
+    // Sidecars know the instant; a wall clock without offset could not be compared.
+    (captured.offset_minutes == Some(0)).then_some(captured.local)
 }
 
 /// Of these groups the ones whose bytes the server has verified, by genuine receipts.

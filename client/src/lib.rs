@@ -20,6 +20,7 @@ pub mod listing;
 pub mod meter;
 pub mod pause;
 pub mod profile;
+pub mod relay;
 pub mod report;
 pub mod restore;
 pub mod scan;

@@ -9,14 +9,16 @@ use crate::error::{Error, Kind, Result};
 /// Reads the whole listing, one page in memory at a time.
 pub struct Pages<'a> {
     connection: &'a Connection,
+    device: Option<String>,
     after: Option<String>,
     is_done: bool,
 }
 
 impl<'a> Pages<'a> {
-    /// From the oldest asset on.
-    pub fn new(connection: &'a Connection) -> Self {
-        Self { connection, after: None, is_done: false }
+    /// From the oldest asset on, with the places of this device or of another one of its account, by id or name.
+    pub fn new(connection: &'a Connection, device: Option<&str>) -> Self {
+        let device = device.map(str::to_owned);
+        Self { connection, device, after: None, is_done: false }
     }
 
     /// The next page; `None` after the last.
@@ -25,8 +27,10 @@ impl<'a> Pages<'a> {
             return Ok(None);
         }
         let after = self.after.as_deref().map(|after| format!("&after={}", encoded(after)));
+        let device = self.device.as_deref().map(|device| format!("&device={}", encoded(device)));
         let route = format!(
-            "/library/assets?limit={MAX_PAGE_ROWS}{}",
+            "/library/assets?limit={MAX_PAGE_ROWS}{}{}",
+            device.as_deref().unwrap_or_default(),
             after.as_deref().unwrap_or_default()
         );
         let build = |connection: &Connection| connection.request(Method::GET, &route);
@@ -43,7 +47,7 @@ pub async fn find(connection: &Connection, wanted: &str) -> Result<AssetRow> {
     if let Some(row) = find_by_id(connection, wanted).await? {
         return Ok(row);
     }
-    let mut pages = Pages::new(connection);
+    let mut pages = Pages::new(connection, None);
     while let Some(page) = pages.next().await? {
         let matches =
             |row: &AssetRow| row.name == wanted || row.digest.to_string() == wanted.to_lowercase();

@@ -143,7 +143,7 @@ pub struct BackupSummary {
 /// What a restore did.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct RestoreSummary {
-    /// Files of the library.
+    /// Files of the library: a photo that lay in several places counts once for each.
     pub files: u64,
     /// Files that were written.
     pub restored_files: u64,

@@ -2,9 +2,11 @@
 //!
 //! A file appears under its name only when all its bytes are on disk and hashed. What is there already is skipped if it
 //! has the right bytes, and never touched if it has others: the restored one gets a number then. A run may be stopped
-//! at any point; half-received files are gone on with.
+//! at any point; half-received files are gone on with. A photo that lay in several places is received once and copied.
+//! The listing is read twice: first to learn which paths there will be, then to write them.
 
-mod placing;
+pub(crate) mod placing;
+pub(crate) mod planning;
 mod receiving;
 
 use std::path::{Path, PathBuf};
@@ -20,12 +22,16 @@ use crate::error::{Error, Kind, Result};
 use crate::listing::Pages;
 use crate::meter::Meter;
 use crate::report::{Event, RestoreSummary};
+use placing::Target;
+use planning::Plan;
 
 /// Where to restore to, and how.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The folder. Made if it is not there.
     pub folder: PathBuf,
+    /// In the folders of this device instead of this computer's own, by id or name.
+    pub device: Option<String>,
     /// Files on their way at once.
     pub parallel: usize,
     /// Bytes a second over the network.
@@ -58,7 +64,7 @@ pub async fn run(connection: Arc<Connection>, options: &Options) -> Result<Resto
         naming: tokio::sync::Mutex::default(),
     });
     let ticking = run.clone().tick();
-    let ended = run.clone().work(options.parallel.max(1)).await;
+    let ended = run.clone().work(options.device.as_deref(), options.parallel.max(1)).await;
     ticking.abort();
     let mut summary = run.counts.lock().unwrap_or_else(PoisonError::into_inner).clone();
     summary.elapsed_ms = run.meter.elapsed_ms();
@@ -83,29 +89,33 @@ pub async fn fetch(connection: Arc<Connection>, row: &AssetRow, target: &Path) -
     if placed { Ok(()) } else { Err(taken) }
 }
 
+/// What became of one place of an asset: `present` if it was there, `restored` if it is there now.
+struct Done {
+    path: PathBuf,
+    bytes: u64,
+    how: Result<&'static str>,
+}
+
 impl Run {
-    async fn work(self: Arc<Self>, parallel: usize) -> Result<()> {
+    async fn work(self: Arc<Self>, device: Option<&str>, parallel: usize) -> Result<()> {
         let connection = self.connection.clone();
-        let mut pages = Pages::new(&connection);
-        let mut receiving: JoinSet<(AssetRow, Result<&'static str>)> = JoinSet::new();
-        let mut is_first = true;
+        let mut plan = Plan::default();
+        let mut pages = Pages::new(&connection, device);
         while let Some(page) = pages.next().await? {
-            if is_first {
-                let total = u64::try_from(page.total).unwrap_or(0);
-                self.counts().files = total;
-                self.meter.expect(total, 0);
-                is_first = false;
-            }
-            self.meter.expect(0, page.assets.iter().map(|row| row.size_bytes).sum());
+            page.assets.iter().for_each(|row| plan.add(row));
+        }
+        self.counts().files = plan.files;
+        self.meter.expect(plan.files, plan.bytes);
+        let plan = Arc::new(plan);
+        let mut pages = Pages::new(&connection, device);
+        let mut receiving: JoinSet<Vec<Done>> = JoinSet::new();
+        while let Some(page) = pages.next().await? {
             for row in page.assets {
                 while receiving.len() >= parallel {
                     self.join_one(&mut receiving).await?;
                 }
-                let run = self.clone();
-                receiving.spawn(async move {
-                    let restored = run.restore_one(&row).await;
-                    (row, restored)
-                });
+                let (run, plan) = (self.clone(), plan.clone());
+                receiving.spawn(async move { run.restore_all(&plan, &row).await });
             }
         }
         while !receiving.is_empty() {
@@ -114,55 +124,115 @@ impl Run {
         Ok(())
     }
 
-    async fn join_one(
-        &self,
-        receiving: &mut JoinSet<(AssetRow, Result<&'static str>)>,
-    ) -> Result<()> {
+    async fn join_one(&self, receiving: &mut JoinSet<Vec<Done>>) -> Result<()> {
         let Some(joined) = receiving.join_next().await else { return Ok(()) };
-        let (row, restored) = joined
+        let done = joined
             .map_err(|cause| Error::unexpected(format!("restoring ended unexpectedly: {cause}")))?;
-        let path = placing::shown(&row);
-        match restored {
-            Ok(how) => {
-                self.meter.finish(row.size_bytes);
-                match how {
-                    "present" => self.counts().present_files += 1,
-                    _ => self.counts().restored_files += 1,
+        for Done { path, bytes, how } in done {
+            let path = path.to_string_lossy().into_owned();
+            match how {
+                Ok(how) => {
+                    self.meter.finish(bytes);
+                    match how {
+                        "present" => self.counts().present_files += 1,
+                        _ => self.counts().restored_files += 1,
+                    }
+                    self.event(&Event::FileDone { path, how, bytes });
                 }
-                self.event(&Event::FileDone { path, how, bytes: row.size_bytes });
+                Err(error) if error.kind == Kind::File => {
+                    self.counts().failed_files += 1;
+                    self.event(&Event::FileFailed {
+                        path,
+                        code: error.code,
+                        reason: error.message,
+                    });
+                }
+                Err(error) => return Err(error),
             }
-            Err(error) if error.kind == Kind::File => {
-                self.counts().failed_files += 1;
-                self.event(&Event::FileFailed { path, code: error.code, reason: error.message });
-            }
-            Err(error) => return Err(error),
         }
         Ok(())
     }
 
-    /// `present` if it was there, `restored` if it is there now.
-    async fn restore_one(&self, row: &AssetRow) -> Result<&'static str> {
-        let wanted = placing::wanted_path(&self.folder, row);
-        let (search, copy, stop) = (wanted.clone(), row.clone(), self.connection.stop().clone());
-        let found = blocking(move || placing::find_present(&search, &copy, &stop)).await?;
-        if found.is_some() {
-            return Ok("present");
+    /// Every place of an asset. What is there already is looked for first: it saves receiving the bytes.
+    async fn restore_all(&self, plan: &Arc<Plan>, row: &AssetRow) -> Vec<Done> {
+        let (mut all, mut missing, mut source) = (Vec::new(), Vec::new(), None);
+        let done = |path: &Path, how| Done { path: path.to_owned(), bytes: row.size_bytes, how };
+        for target in placing::targets(row) {
+            match self.find_present(plan, row, &target).await {
+                Ok(Some(present)) => {
+                    all.push(done(&target.path, Ok("present")));
+                    source.get_or_insert(present);
+                }
+                Ok(None) => missing.push(target),
+                Err(error) => all.push(done(&target.path, Err(error))),
+            }
         }
-        let folder = wanted.parent().unwrap_or(&self.folder).to_owned();
-        let made = folder.clone();
+        for target in missing {
+            let restored = self.restore_one(plan, row, &target, source.as_deref()).await;
+            let is_over = restored.as_ref().is_err_and(|error| error.kind != Kind::File);
+            let how = restored.map(|placed| {
+                source.get_or_insert(placed);
+                "restored"
+            });
+            all.push(done(&target.path, how));
+            if is_over {
+                break;
+            }
+        }
+        all
+    }
+
+    async fn find_present(
+        &self,
+        plan: &Arc<Plan>,
+        row: &AssetRow,
+        target: &Target,
+    ) -> Result<Option<PathBuf>> {
+        let (plan, folder, stop) =
+            (plan.clone(), self.folder.clone(), self.connection.stop().clone());
+        let (row, target) = (row.clone(), target.clone());
         blocking(move || {
-            std::fs::create_dir_all(&made)
-                .map_err(|cause| Error::file("make the folder", &made, &cause).coded("unwritable"))
+            placing::find_present(plan.names(&folder, &target, &row.digest), &row, &stop)
+        })
+        .await
+    }
+
+    /// Writes one file, from `source` if there is one; answers where it got its name.
+    async fn restore_one(
+        &self,
+        plan: &Arc<Plan>,
+        row: &AssetRow,
+        target: &Target,
+        source: Option<&Path>,
+    ) -> Result<PathBuf> {
+        if self.connection.stop().is_cancelled() {
+            return Err(Error::interrupted());
+        }
+        let folder = self.folder.join(target.path.parent().unwrap_or(Path::new("")));
+        let partial = placing::partial_path(&folder, &row.digest);
+        let (source, into) = (source.map(Path::to_owned), partial.clone());
+        blocking(move || {
+            std::fs::create_dir_all(&folder).map_err(|cause| {
+                Error::file("make the folder", &folder, &cause).coded("unwritable")
+            })?;
+            if let Some(source) = source {
+                // Where it fails, or somebody changed the source, the bytes come from the server after all.
+                let _ = placing::copy(&source, &into);
+            }
+            Ok(())
         })
         .await?;
-        let partial = placing::partial_path(&folder, &row.digest);
         receiving::receive(&self.connection, &self.meter, row, &partial).await?;
         let naming = self.naming.lock().await;
-        let modified_ms = row.claims.modified_ms;
-        let placed =
-            blocking(move || placing::place_numbered(&partial, &wanted, modified_ms)).await;
+        let (plan, folder) = (plan.clone(), self.folder.clone());
+        let (digest, target) = (row.digest, target.clone());
+        let placed = blocking(move || {
+            let names = plan.names(&folder, &target, &digest);
+            placing::place_first(&partial, names, target.modified_ms)
+        })
+        .await;
         drop(naming);
-        placed.map(|_| "restored")
+        placed
     }
 
     fn counts(&self) -> std::sync::MutexGuard<'_, RestoreSummary> {

@@ -3,6 +3,9 @@
 use negentropy::{Id, Negentropy, NegentropyStorageVector};
 use photosync_protocol::digest::Digest;
 use photosync_protocol::v2::MAX_DIGESTS;
+use photosync_protocol::v2::places::{
+    DigestClaims, Move, MovesRequest, TellAnswer, TellRequest, Told,
+};
 use photosync_protocol::v2::settled::{
     DIGESTS_TYPE, MAX_NEGENTROPY_BYTES, NEGENTROPY_TYPE, Presence, Tally,
 };
@@ -89,6 +92,28 @@ pub async fn forget(connection: &Connection, digests: &[Digest]) -> Result<()> {
         post_digests(connection, "/library/forget", part).await?;
     }
     Ok(())
+}
+
+/// Tells what this device says of files that the server holds already; what became of each, in the same order. Doing
+/// it twice changes nothing.
+pub async fn tell(connection: &Connection, claims: Vec<DigestClaims>) -> Result<Vec<Told>> {
+    let count = claims.len();
+    let body = TellRequest { claims };
+    let build =
+        |connection: &Connection| connection.request(Method::POST, "/library/claims").json(&body);
+    let answer: TellAnswer = read_json(connection.call(build).await?).await?;
+    if answer.told.len() != count {
+        return Err(Error::unexpected("the server's answer to what it was told is damaged"));
+    }
+    Ok(answer.told)
+}
+
+/// Tells which files lie in another place by now. Doing it twice changes nothing.
+pub async fn tell_moves(connection: &Connection, moves: Vec<Move>) -> Result<()> {
+    let body = MovesRequest { moves };
+    let build =
+        |connection: &Connection| connection.request(Method::POST, "/library/moves").json(&body);
+    connection.call(build).await.map(|_| ())
 }
 
 async fn post_digests(

@@ -170,6 +170,18 @@ pub const SETTINGS: &[Setting] = &[
         "Bytes of the disk that uploads leave free (256 MiB), so that the database can still write when the disk is full.",
     ),
     setting("storage", "trash_days", "30", "Days that deleted files can be brought back."),
+    setting(
+        "storage",
+        "relay_grace_days",
+        "30",
+        "Days after which sealed objects of version 2 that no finished backup names go to the trash.",
+    ),
+    setting(
+        "storage",
+        "relay_scrub_days",
+        "90",
+        "Days in which every sealed object is read back once and compared with its id; 0: never.",
+    ),
     secret(known_as(
         &["JWT_SECRET"],
         setting(

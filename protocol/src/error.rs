@@ -87,6 +87,10 @@ error_codes! {
     OffsetMismatch = "offset_mismatch", AfterPause;
     /// Another connection took this upload over.
     Preempted = "preempted", AfterPause;
+    /// Something else has this place already: read what is there first.
+    Conflict = "conflict", Never;
+    /// What the request names is not held: send that first.
+    Missing = "missing", Never;
     /// There was such an upload once; it was ended or expired.
     Gone = "gone", Never;
     /// The protocol version of the request is not spoken here.

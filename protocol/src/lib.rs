@@ -15,6 +15,7 @@ pub mod error;
 #[cfg(any(feature = "sodium", feature = "pure-rust"))]
 pub mod format;
 pub mod names;
+pub mod pairs;
 pub mod process;
 pub mod sidecars;
 pub mod v1;

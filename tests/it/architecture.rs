@@ -119,6 +119,24 @@ const ONE_ROAD: Rule = Rule {
     ],
 };
 
+const SEALED: Rule = Rule {
+    applies: in_server,
+    forbidden: &[
+        "photosync_protocol::format",
+        "photosync_protocol::crypto",
+        "sodiumoxide",
+        "libsodium_sys",
+        "dryoc",
+        "open_in_place",
+        "seal_in_place",
+        "MasterKey",
+        "RecoveryKey",
+        "DeviceKeys",
+    ],
+    forbidden_text: NO_TEXT,
+    exceptions: &[],
+};
+
 const PURE_PROTOCOL: Rule = Rule {
     applies: |path| path.starts_with("protocol/src/"),
     forbidden: &[
@@ -270,6 +288,18 @@ fn routes_reach_the_database_and_the_storage_only_through_a_capability() {
 #[test]
 fn every_way_in_ends_in_the_same_ingest() {
     require(&ONE_ROAD);
+}
+
+#[test]
+fn the_server_cannot_name_what_opens_a_sealed_object() {
+    require(&SEALED);
+    // Nor could it if it wanted to: these features are what brings the formats in.
+    let manifest = fs::read_to_string(root().join("server/Cargo.toml")).expect("a manifest");
+    let line = manifest.lines().find(|line| line.starts_with("photosync-protocol"));
+    let line = line.expect("the dependency on the protocol");
+    for feature in ["sodium", "pure-rust", "format"] {
+        assert!(!line.contains(feature), "{line}");
+    }
 }
 
 #[test]

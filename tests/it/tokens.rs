@@ -1,6 +1,8 @@
 //! A stolen upload-only token: every route of the server is tried with every method and every disguise. It can add
 //! files and ask what is missing; it cannot list, read, delete or overwrite anything.
 
+mod matrix;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
@@ -71,8 +73,17 @@ const ROUTES: &[(&str, Opens)] = &[
     ("/api/v2/library/missing", Only(&["POST"])),
     ("/api/v2/library/sync", Only(&["POST"])),
     ("/api/v2/library/forget", Only(&["POST"])),
+    ("/api/v2/library/claims", Only(&["POST"])),
+    ("/api/v2/library/moves", Nothing),
     ("/api/v2/library/receipts", Nothing),
     ("/api/v2/library/changes", Nothing),
+    ("/api/v2/relay/have", Only(&["POST"])),
+    ("/api/v2/relay/objects", Only(&["POST"])),
+    ("/api/v2/relay/objects/{id}", Only(&["PUT"])),
+    ("/api/v2/relay/fetch", Nothing),
+    ("/api/v2/relay/segments", Only(&["POST"])),
+    ("/api/v2/relay/heads", Only(&["GET", "HEAD"])),
+    ("/api/v2/relay/keyring", Nothing),
 ];
 
 const METHODS: &[&str] = &["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"];
@@ -149,6 +160,7 @@ impl Victim {
         let id = match route {
             _ if route.starts_with("/api/v2/devices") => &self.phone.device_id,
             _ if route.starts_with("/api/cloud/chunks") => &self.chunk,
+            _ if route.starts_with("/api/v2/relay/objects") => &self.chunk,
             _ if route.starts_with("/api/cloud/manifests") => &self.manifest,
             _ => &self.asset,
         };

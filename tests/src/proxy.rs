@@ -23,8 +23,8 @@ use lane::Lane;
 /// How often a waiting connection looks whether it was told to end.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// Bytes the kernel may hold on the way to the server (Linux doubles it). A reset throws them away: without a bound
-/// a cut on loopback would lose megabytes in flight, which no real network holds.
+/// Bytes the kernel may hold on the way to the proxy, and again on the way to the server (Linux doubles it). A reset
+/// throws them away: without a bound a cut on loopback would lose megabytes in flight, which no real network holds.
 const IN_FLIGHT_BYTES: usize = 32 * 1024;
 
 /// Longest wait for a connection to the server.
@@ -135,6 +135,8 @@ impl Plan {
 pub struct Passed {
     /// Bytes from the client that reached the server's socket.
     pub up_bytes: u64,
+    /// Bytes that left the client: beside those above, what the proxy held and what waited in its socket at the end.
+    pub left_client_bytes: u64,
     /// Bytes from the server that reached the client's socket.
     pub down_bytes: u64,
     /// Bytes from the server that were thrown away.
@@ -147,6 +149,7 @@ pub struct Passed {
 #[derive(Debug, Default)]
 struct Counters {
     up: AtomicU64,
+    left_client: AtomicU64,
     down: AtomicU64,
     lost: AtomicU64,
     ended: AtomicBool,
@@ -157,6 +160,7 @@ impl Counters {
     fn read(&self) -> Passed {
         Passed {
             up_bytes: self.up.load(Ordering::SeqCst),
+            left_client_bytes: self.left_client.load(Ordering::SeqCst),
             down_bytes: self.down.load(Ordering::SeqCst),
             lost_bytes: self.lost.load(Ordering::SeqCst),
             ended: self.ended.load(Ordering::SeqCst),
@@ -188,6 +192,8 @@ impl FaultProxy {
     ) -> io::Result<FaultProxy> {
         let listener = TcpListener::bind(("127.0.0.1", 0))?;
         listener.set_nonblocking(true)?;
+        // Connections inherit it: set later, it would not bound what a client may send at once.
+        rustix::net::sockopt::set_socket_recv_buffer_size(&listener, IN_FLIGHT_BYTES)?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
             target: Mutex::new(target),
@@ -224,6 +230,7 @@ impl FaultProxy {
     pub fn total(&self) -> Passed {
         self.passed().iter().fold(Passed { ended: true, ..Passed::default() }, |sum, one| Passed {
             up_bytes: sum.up_bytes + one.up_bytes,
+            left_client_bytes: sum.left_client_bytes + one.left_client_bytes,
             down_bytes: sum.down_bytes + one.down_bytes,
             lost_bytes: sum.lost_bytes + one.lost_bytes,
             ended: sum.ended && one.ended,
@@ -342,6 +349,7 @@ impl Connection {
         {
             return self.refuse().map(Some);
         }
+        self.counters.left_client.store(self.up.taken(), Ordering::SeqCst);
         self.up.give(&self.server, now)?;
         self.counters.up.store(self.up.passed(), Ordering::SeqCst);
 
@@ -380,6 +388,9 @@ impl Connection {
 
     /// Both sockets are closed when the connection is dropped, right after this.
     fn end(&mut self, cut: Cut) {
+        // A client that is gone already has nothing waiting.
+        let waiting = rustix::io::ioctl_fionread(&self.client).unwrap_or(0);
+        self.counters.left_client.store(self.up.taken() + waiting, Ordering::SeqCst);
         if cut == Cut::Reset {
             reset(&self.client);
             reset(&self.server);

@@ -1,14 +1,17 @@
 //! Backup: everything below some folders, newest first, until the server holds it.
 //!
 //! A run looks through the folders, reads only what is new (see [`crate::cache`]), asks the server about what it does
-//! not know to be settled, and sends what is missing. It may be stopped at any point: the next run goes on. One file
+//! not know to be settled, sends what is missing, and tells where the rest lies. It may be stopped at any point: the next run goes on. One file
 //! that cannot be done is reported and stands in nobody's way; a server that cannot be reached ends the run.
 
 mod claiming;
 mod pipeline;
 mod reading;
+mod telling;
 
-pub use claiming::PATH_PREFIX;
+pub(crate) use claiming::Sidecars;
+pub use photosync_protocol::v2::claims::PATH_PREFIX;
+pub(crate) use reading::{changing, now_ns};
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -60,7 +63,7 @@ pub(crate) struct Run {
     /// This run's, then those of earlier ones.
     all_roots: Vec<Root>,
     parallel: usize,
-    sidecars: claiming::Sidecars,
+    sidecars: Sidecars,
     counts: std::sync::Mutex<BackupSummary>,
     /// Digests of files that failed: they are not tried twice in one run.
     failed: std::sync::Mutex<HashSet<Digest>>,
@@ -85,7 +88,7 @@ pub async fn run(
         meter: Arc::new(Meter::new(options.limit)),
         roots: Arc::new(roots),
         parallel: options.parallel.max(1),
-        sidecars: claiming::Sidecars::default(),
+        sidecars: Sidecars::default(),
         counts: std::sync::Mutex::default(),
         failed: std::sync::Mutex::default(),
     });
@@ -128,6 +131,8 @@ impl Run {
             if !pending.is_empty() {
                 self.clone().send_all(std::mem::take(&mut pending)).await?;
             }
+            // Before the question whether all is safe: a place that is not told would not come back.
+            self.tell_places().await?;
             match self.compare().await? {
                 Compared::Equal => return Ok(true),
                 Compared::Nothing => return Ok(false),

@@ -172,8 +172,12 @@ impl Run {
                 file: file.clone(),
                 digest,
             };
-            if let Outcome::Held(_) = sender.send(&outgoing).await? {
+            let outcome = sender.send(&outgoing).await?;
+            if outcome != Outcome::Changed {
                 self.cache.settle(&[digest])?;
+                if outcome == Outcome::Held {
+                    self.cache.set_told(&[(path, digest)])?;
+                }
                 return Ok(());
             }
             if is_last {

@@ -69,7 +69,8 @@ fn hash_once(path: &Path, stop: &CancellationToken) -> Result<Option<Hashed>> {
     Ok(Some(Hashed { file: found, digest: Digest(hasher.finalize().into()), read_at_ns }))
 }
 
-fn now_ns() -> i64 {
+/// Nanoseconds since 1970.
+pub fn now_ns() -> i64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }

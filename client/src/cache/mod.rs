@@ -5,11 +5,13 @@
 
 mod queries;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use photosync_protocol::digest::Digest;
 use photosync_protocol::v2::settled::Tally;
+pub use queries::Moved;
 use rusqlite::{Connection, ErrorCode};
 
 use crate::error::{Error, Result};
@@ -20,6 +22,9 @@ use crate::scan::{Found, Root};
 const COARSE_TICK_NS: i64 = 2_000_000_000;
 /// The same for those that keep parts of a second: above the 10 ms a kernel's coarse clock may take.
 const FINE_TICK_NS: i64 = 50_000_000;
+
+/// A time no file has: stands in the row of a file whose own time is not to be believed.
+const NO_TIME_NS: i64 = i64::MIN;
 
 /// A row of the cache.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +41,31 @@ pub struct Known {
     pub digest: Option<Digest>,
     /// Whether the server has nothing more to get.
     pub is_settled: bool,
+}
+
+impl Known {
+    /// Where it lies.
+    pub fn path(&self) -> PathBuf {
+        bytes_path(&self.path)
+    }
+
+    /// Whether a file that was just looked at is the one whose digest this is.
+    pub fn is_still(&self, now: &Found) -> bool {
+        let is_same_time = self.mtime_ns == NO_TIME_NS || self.mtime_ns == now.mtime_ns;
+        (self.size_bytes, self.inode) == (now.size_bytes, now.inode) && is_same_time
+    }
+}
+
+impl Moved {
+    /// Where it was.
+    pub fn from_path(&self) -> PathBuf {
+        bytes_path(&self.from)
+    }
+
+    /// Where it is.
+    pub fn to_path(&self) -> PathBuf {
+        bytes_path(&self.to)
+    }
 }
 
 /// What is to be done for a file that was found.
@@ -120,8 +150,9 @@ impl Cache {
     ) -> Result<(Vec<Pending>, u64)> {
         let mut pending = Vec::new();
         let mut settled = 0;
-        let mut gone = Vec::new();
+        let mut gone: Vec<Known> = Vec::new();
         let mut changed = Vec::new();
+        let mut appeared = Vec::new();
         let mut found = found.into_iter().peekable();
         let mut fresh = |file: Found, pending: &mut Vec<Pending>| {
             changed.push(file.known(None));
@@ -130,30 +161,46 @@ impl Cache {
         self.run(|db| {
             queries::each_file_below(db, &path_bytes(&root.start), |known| {
                 while let Some(new) = found.next_if(|file| *path_bytes(&file.path) < *known.path) {
+                    appeared.push(new.clone());
                     fresh(new, &mut pending);
                 }
                 match found.next_if(|file| *path_bytes(&file.path) == *known.path) {
                     Some(file) if !file.is_as(&known) => fresh(file, &mut pending),
                     Some(_) if known.is_settled => settled += 1,
                     Some(file) => pending.push(Pending { file, digest: known.digest }),
-                    None => gone.push(known.path),
+                    None => gone.push(known),
                 }
             })
         })?;
         for file in found {
+            appeared.push(file.clone());
             fresh(file, &mut pending);
         }
-        gone.retain(|path| {
-            let path = bytes_path(path);
+        gone.retain(|known| {
+            let path = known.path();
             !unread.iter().any(|folder| path.starts_with(folder))
         });
+        let moved = find_moved(&gone, &appeared);
         if !changed.is_empty() || !gone.is_empty() {
             self.write(|db| {
                 changed.iter().try_for_each(|file| queries::put_file(db, file))?;
-                gone.iter().try_for_each(|path| queries::remove_file(db, path))
+                gone.iter().try_for_each(|known| queries::remove_file(db, &known.path))?;
+                moved.iter().try_for_each(|moved| queries::put_move(db, moved))?;
+                gone.iter().try_for_each(|known| queries::remove_move(db, &known.path))?;
+                queries::remove_undone_moves(db)
             })?;
         }
         Ok((pending, settled))
+    }
+
+    /// Up to `limit` moves of which the server is to be told, to places of which it was.
+    pub fn list_moves(&self, limit: usize) -> Result<Vec<Moved>> {
+        self.run(|db| queries::list_moves(db, limit))
+    }
+
+    /// The server was told of these.
+    pub fn forget_moves(&self, moves: &[Moved]) -> Result<()> {
+        self.write(|db| moves.iter().try_for_each(|moved| queries::remove_move(db, &moved.to)))
     }
 
     /// Remembers the digest of a file that was read at `read_at_ns`, unless it is too fresh to be believed later.
@@ -162,8 +209,8 @@ impl Cache {
         let is_too_fresh = read_at_ns.saturating_sub(file.mtime_ns) < tick;
         let mut known = file.known(Some(digest));
         if is_too_fresh {
-            // A time no file has: the row counts for what this device wants safe, and is read again next time.
-            known.mtime_ns = i64::MIN;
+            // The row counts for what this device wants safe, and is read again next time.
+            known.mtime_ns = NO_TIME_NS;
         }
         self.run(|db| queries::put_file(db, &known))
     }
@@ -181,6 +228,20 @@ impl Cache {
     /// The server lost these, or never had them.
     pub fn unsettle(&self, digests: &[Digest]) -> Result<()> {
         self.write(|db| digests.iter().try_for_each(|digest| queries::unsettle(db, digest)))
+    }
+
+    /// Up to `limit` files that the server holds and of whose place it was not told, in order of their path's bytes
+    /// after `after`.
+    pub fn list_untold(&self, after: &[u8], limit: usize) -> Result<Vec<Known>> {
+        self.run(|db| queries::list_untold(db, after, limit))
+    }
+
+    /// The server was told where these lie.
+    pub fn set_told(&self, told: &[(PathBuf, Digest)]) -> Result<()> {
+        self.write(|db| {
+            told.iter()
+                .try_for_each(|(path, digest)| queries::set_told(db, &path_bytes(path), digest))
+        })
     }
 
     /// Count and sum of everything this device wants safe.
@@ -248,6 +309,26 @@ impl Cache {
     pub fn put_fact(&self, name: &str, value: &str) -> Result<()> {
         self.run(|db| queries::put_fact(db, name, value))
     }
+}
+
+/// Files that vanished in one place and appeared in another. Only what a file system says of one and the same file counts:
+/// number, length and time. A disk that was unplugged moves nothing, nor does a copy.
+fn find_moved(gone: &[Known], appeared: &[Found]) -> Vec<Moved> {
+    let mut left: HashMap<(u64, u64, i64), Option<&Known>> = HashMap::new();
+    for known in gone.iter().filter(|known| known.inode != 0 && known.mtime_ns != NO_TIME_NS) {
+        left.entry((known.inode, known.size_bytes, known.mtime_ns))
+            .and_modify(|twice| *twice = None)
+            .or_insert(Some(known));
+    }
+    let mut moved = Vec::new();
+    for file in appeared {
+        let known = left.remove(&(file.inode, file.size_bytes, file.mtime_ns)).flatten();
+        if let Some((known, digest)) = known.and_then(|known| Some((known, known.digest?))) {
+            let to = path_bytes(&file.path).into_owned();
+            moved.push(Moved { from: known.path.clone(), to, digest });
+        }
+    }
+    moved
 }
 
 fn open(path: &Path) -> rusqlite::Result<Option<Connection>> {

@@ -5,8 +5,8 @@ use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
 use super::Known;
 
-/// Version of the layout below, as `user_version`. Another one is thrown away: it is a cache.
-pub const LAYOUT: i32 = 1;
+/// Version of the layout below, as `user_version`. Layout 1 is brought here; another one is thrown away: it is a cache.
+pub const LAYOUT: i32 = 2;
 
 const SCHEMA: &str = "
 CREATE TABLE files (
@@ -16,11 +16,20 @@ CREATE TABLE files (
     mtime_ns INTEGER NOT NULL,
     inode INTEGER NOT NULL,
     -- SHA-256 of the bytes that had this size, time and inode; NULL until they were read.
-    digest BLOB
+    digest BLOB,
+    -- 1: the server was told that these bytes lie here.
+    told INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX files_by_digest ON files (digest) WHERE digest IS NOT NULL;
+CREATE INDEX files_untold ON files (path) WHERE told = 0 AND digest IS NOT NULL;
 -- Digests of which the server said that this device has nothing more to do.
 CREATE TABLE settled (digest BLOB NOT NULL PRIMARY KEY) STRICT, WITHOUT ROWID;
+-- Files that were found in another place of the same folder, until the server was told: same inode, length and time.
+CREATE TABLE moves (
+    to_path BLOB NOT NULL PRIMARY KEY,
+    from_path BLOB NOT NULL,
+    digest BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
 -- Signed statements to keep, as the JSON the server sent.
 CREATE TABLE receipts (
     account_uuid TEXT NOT NULL,
@@ -32,6 +41,17 @@ CREATE TABLE receipts (
 CREATE TABLE facts (name TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 ";
 
+/// Layout 1 knew nothing of places. To throw it away would read every file again.
+const FROM_LAYOUT_1: &str = "
+ALTER TABLE files ADD COLUMN told INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX files_untold ON files (path) WHERE told = 0 AND digest IS NOT NULL;
+CREATE TABLE moves (
+    to_path BLOB NOT NULL PRIMARY KEY,
+    from_path BLOB NOT NULL,
+    digest BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+";
+
 /// Opens the layout, making it if the file is new. `false` if the file has another layout.
 pub fn prepare(db: &Connection) -> Result<bool> {
     db.pragma_update(None, "journal_mode", "WAL")?;
@@ -41,20 +61,22 @@ pub fn prepare(db: &Connection) -> Result<bool> {
     let version: i32 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
     match version {
         LAYOUT => Ok(true),
-        0 => {
-            let tx =
-                rusqlite::Transaction::new_unchecked(db, rusqlite::TransactionBehavior::Immediate)?;
-            // Another process may have made it while this one waited.
-            let now: i32 = tx.pragma_query_value(None, "user_version", |row| row.get(0))?;
-            if now == 0 {
-                tx.execute_batch(SCHEMA)?;
-                tx.pragma_update(None, "user_version", LAYOUT)?;
-            }
-            tx.commit()?;
-            Ok(true)
-        }
+        0 => make(db, 0, SCHEMA),
+        1 => make(db, 1, FROM_LAYOUT_1),
         _ => Ok(false),
     }
+}
+
+fn make(db: &Connection, from: i32, statements: &str) -> Result<bool> {
+    let tx = rusqlite::Transaction::new_unchecked(db, rusqlite::TransactionBehavior::Immediate)?;
+    // Another process may have made it while this one waited.
+    let now: i32 = tx.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if now == from {
+        tx.execute_batch(statements)?;
+        tx.pragma_update(None, "user_version", LAYOUT)?;
+    }
+    tx.commit()?;
+    Ok(true)
 }
 
 fn digest_of(row: &Row<'_>, column: usize) -> Result<Option<Digest>> {
@@ -91,11 +113,11 @@ fn range_below(folder: &[u8]) -> (Vec<u8>, Vec<u8>) {
     ([bare, &[separator]].concat(), [bare, &[separator + 1]].concat())
 }
 
-/// Writes what a file is now.
+/// Writes what a file is now. The server has not been told of it.
 pub fn put_file(db: &Connection, file: &Known) -> Result<()> {
     db.prepare_cached(
         "INSERT INTO files (path, size_bytes, mtime_ns, inode, digest) VALUES (?1, ?2, ?3, ?4, ?5)
-         ON CONFLICT (path) DO UPDATE SET size_bytes = ?2, mtime_ns = ?3, inode = ?4, digest = ?5",
+         ON CONFLICT (path) DO UPDATE SET size_bytes = ?2, mtime_ns = ?3, inode = ?4, digest = ?5, told = 0",
     )?
     .execute(params![
         file.path,
@@ -167,15 +189,94 @@ pub fn settle(db: &Connection, digest: &Digest) -> Result<()> {
     Ok(())
 }
 
-/// The opposite.
+/// The opposite. A server that lost the bytes has lost what it was told of them.
 pub fn unsettle(db: &Connection, digest: &Digest) -> Result<()> {
     db.prepare_cached("DELETE FROM settled WHERE digest = ?1")?.execute([digest.0])?;
+    db.prepare_cached("UPDATE files SET told = 0 WHERE digest = ?1 AND told = 1")?
+        .execute([digest.0])?;
     Ok(())
 }
 
-/// Forgets everything the server said: another account or device signed in.
+/// Forgets everything the server said and was told: another account or device signed in.
 pub fn unsettle_all(db: &Connection) -> Result<()> {
-    db.execute("DELETE FROM settled", []).map(|_| ())
+    db.execute("DELETE FROM settled", [])?;
+    db.execute("UPDATE files SET told = 0 WHERE told = 1", []).map(|_| ())
+}
+
+/// Files that the server holds and of whose place it was not told, in order of their path's bytes after `after`.
+pub fn list_untold(db: &Connection, after: &[u8], limit: usize) -> Result<Vec<Known>> {
+    db.prepare_cached(
+        "SELECT path, size_bytes, mtime_ns, inode, files.digest
+         FROM files JOIN settled ON settled.digest = files.digest
+         WHERE told = 0 AND files.digest IS NOT NULL AND path > ?1
+         ORDER BY path
+         LIMIT ?2",
+    )?
+    .query_map(params![after, i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
+        Ok(Known {
+            path: row.get(0)?,
+            size_bytes: row.get::<_, i64>(1)?.cast_unsigned(),
+            mtime_ns: row.get(2)?,
+            inode: row.get::<_, i64>(3)?.cast_unsigned(),
+            digest: digest_of(row, 4)?,
+            is_settled: true,
+        })
+    })?
+    .collect()
+}
+
+/// A file that was in one place and is in another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moved {
+    /// Bytes of the path where it was.
+    pub from: Vec<u8>,
+    /// Bytes of the path where it is.
+    pub to: Vec<u8>,
+    /// SHA-256 of its bytes.
+    pub digest: Digest,
+}
+
+/// Remembers a move. One that went on from the end of another, of which the server does not know yet, began where that
+/// one did.
+pub fn put_move(db: &Connection, moved: &Moved) -> Result<()> {
+    db.prepare_cached(
+        "INSERT OR REPLACE INTO moves (to_path, from_path, digest)
+         VALUES (?1, coalesce((SELECT from_path FROM moves WHERE to_path = ?2 AND digest = ?3), ?2), ?3)",
+    )?
+    .execute(params![moved.to, moved.from, moved.digest.0])?;
+    Ok(())
+}
+
+/// Forgets the move that ended at a path.
+pub fn remove_move(db: &Connection, to_path: &[u8]) -> Result<()> {
+    db.prepare_cached("DELETE FROM moves WHERE to_path = ?1")?.execute([to_path])?;
+    Ok(())
+}
+
+/// Forgets moves from where there is a file again: it lies in both places.
+pub fn remove_undone_moves(db: &Connection) -> Result<()> {
+    db.execute("DELETE FROM moves WHERE from_path IN (SELECT path FROM files)", []).map(|_| ())
+}
+
+/// Moves to places that the server was told and that still have these bytes.
+pub fn list_moves(db: &Connection, limit: usize) -> Result<Vec<Moved>> {
+    db.prepare_cached(
+        "SELECT from_path, to_path, moves.digest
+         FROM moves JOIN files ON files.path = to_path AND files.digest = moves.digest
+         WHERE told = 1
+         LIMIT ?1",
+    )?
+    .query_map([i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
+        Ok(Moved { from: row.get(0)?, to: row.get(1)?, digest: Digest(row.get(2)?) })
+    })?
+    .collect()
+}
+
+/// Remembers that the server was told where these bytes lie, if they still lie there.
+pub fn set_told(db: &Connection, path: &[u8], digest: &Digest) -> Result<()> {
+    db.prepare_cached("UPDATE files SET told = 1 WHERE path = ?1 AND digest = ?2")?
+        .execute(params![path, digest.0])?;
+    Ok(())
 }
 
 /// Different digests, those that are settled, all files and their bytes.

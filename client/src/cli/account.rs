@@ -247,7 +247,7 @@ fn ago(then_ms: i64) -> String {
 }
 
 /// A password or code: asked for on a terminal, else the first line of standard input.
-fn read_secret(prompt: &str, what: &str) -> Result<String> {
+pub(super) fn read_secret(prompt: &str, what: &str) -> Result<String> {
     let failed = |cause: std::io::Error| match cause.kind() {
         std::io::ErrorKind::Interrupted => Error::interrupted().hint("nobody was signed in"),
         _ => Error::new(Kind::Usage, format!("could not read the {what}: {cause}")),

@@ -44,6 +44,8 @@ pub enum Command {
     Doctor(Doctor),
     /// Find files with equal bytes, and with --clean move the younger ones to the trash
     Duplicates(Duplicates),
+    /// Sealed backups that nobody but you can read, wherever they lie
+    Relay(super::relay::Relay),
 }
 
 /// `login`
@@ -121,6 +123,9 @@ pub struct Rules {
 pub struct Restore {
     /// The folder; made if it is not there
     pub dir: PathBuf,
+    /// Put photos where this device had them, by its name or id [default: this computer]
+    #[arg(long, value_name = "NAME")]
+    pub device: Option<String>,
     #[command(flatten)]
     pub transfer: Transfer,
 }

@@ -52,6 +52,7 @@ pub async fn backup(context: &Context, backup: Backup) -> Result<Exit> {
 pub async fn restore(context: &Context, restore: Restore) -> Result<Exit> {
     let options = restoring::Options {
         folder: restore.dir,
+        device: restore.device,
         parallel: restore.transfer.parallel.into(),
         limit: restore.transfer.limit_rate,
     };
@@ -77,7 +78,7 @@ pub async fn verify(context: &Context, verify: Verify) -> Result<Exit> {
 /// Lists what the server holds.
 pub async fn list(context: &Context) -> Result<Exit> {
     let connection = context.connect()?;
-    let mut pages = Pages::new(&connection);
+    let mut pages = Pages::new(&connection, None);
     let (mut count, mut length) = (0, 0);
     while let Some(page) = connection.unless_stopped(pages.next()).await?? {
         for row in page.assets {
@@ -92,6 +93,7 @@ pub async fn list(context: &Context) -> Result<Exit> {
             }
             let folder = row.claims.folder.as_deref().unwrap_or_default();
             let folder = if folder.is_empty() { String::new() } else { format!("  in {folder}") };
+            let folder = folder + &more_places(row.claims.copies.len());
             line_to_stdout(&format!(
                 "{:>11}  {}{folder}",
                 bytes(row.size_bytes),
@@ -104,6 +106,14 @@ pub async fn list(context: &Context) -> Result<Exit> {
         context.report.event(&Event::Note { text });
     }
     Ok(Exit::Success)
+}
+
+fn more_places(count: usize) -> String {
+    match count {
+        0 => String::new(),
+        1 => "  and in 1 more place".into(),
+        count => format!("  and in {count} more places"),
+    }
 }
 
 /// A name that cannot move the cursor.

@@ -5,6 +5,7 @@ mod arguments;
 mod bar;
 mod care;
 mod files;
+mod relay;
 mod show;
 
 use std::io::IsTerminal;
@@ -70,10 +71,16 @@ pub fn main() -> ExitCode {
 
 /// Whether a command moves or reads files, which a bar shows.
 fn moves(command: &Command) -> bool {
-    matches!(
-        command,
-        Command::Backup(_) | Command::Restore(_) | Command::Verify(_) | Command::Duplicates(_)
-    )
+    use relay::Command as Sealed;
+    match command {
+        Command::Backup(_) | Command::Restore(_) | Command::Verify(_) | Command::Duplicates(_) => {
+            true
+        }
+        Command::Relay(relay) => {
+            matches!(relay.command, Sealed::Backup(_) | Sealed::Restore(_) | Sealed::Verify { .. })
+        }
+        _ => false,
+    }
 }
 
 fn run(arguments: Arguments, report: Arc<dyn Report>) -> Result<Exit> {
@@ -124,6 +131,7 @@ async fn command(context: &Context, command: Command) -> Result<Exit> {
         Command::Get(get) => files::get(context, get).await,
         Command::Doctor(doctor) => care::doctor(context, doctor).await,
         Command::Duplicates(duplicates) => care::duplicates(context, duplicates).await,
+        Command::Relay(relay) => relay::relay(context, relay).await,
     }
 }
 

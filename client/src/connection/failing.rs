@@ -6,7 +6,7 @@ use photosync_protocol::error::{ErrorBody, ErrorCode, RetryClass};
 use reqwest::{Response, StatusCode};
 
 use super::SMALL_REQUEST;
-use crate::error::{Error, Kind, root_cause};
+use crate::error::{Error, Kind, chain, root_cause};
 use crate::trust::{KeyVerifier, grouped};
 
 /// One try that failed.
@@ -28,6 +28,13 @@ impl Failure {
     /// A failure after which no try makes sense.
     pub fn of(error: Error) -> Self {
         Self { error, status: None, retry: RetryClass::Never, after: None, max_body_bytes: None }
+    }
+
+    /// An answer that began and did not end: as good as none.
+    pub fn broken(path: &str, cause: &reqwest::Error) -> Self {
+        let text = format!("the answer to {path} broke off: {}", chain(cause));
+        let error = Error::new(Kind::Unreachable, text);
+        Self { retry: RetryClass::AfterPause, ..Self::of(error) }
     }
 }
 

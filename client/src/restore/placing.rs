@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use photosync_protocol::digest::Digest;
 use photosync_protocol::names::{numbered_name, stored_name};
 use photosync_protocol::v2::AssetRow;
+use photosync_protocol::v2::places::Place;
 use sha2::Digest as _;
 use tokio_util::sync::CancellationToken;
 
@@ -15,32 +16,47 @@ use crate::backup::PATH_PREFIX;
 use crate::error::{Error, Result};
 
 /// Numbers tried for a name before giving up.
-const MAX_NUMBER: u64 = 10_000;
+pub const MAX_NUMBER: u64 = 10_000;
 
-/// Folder and name of an asset as this device or another one told it, below the folder that is restored to.
-pub fn wanted_path(folder: &Path, row: &AssetRow) -> PathBuf {
-    let mut path = folder.to_owned();
-    for part in row.claims.folder.as_deref().unwrap_or_default().split('/') {
+/// A file that is to be there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// Where, below the folder that is restored to; may get a number.
+    pub path: PathBuf,
+    /// Its time of change, Unix milliseconds, if it was told.
+    pub modified_ms: Option<i64>,
+}
+
+/// Where an asset lay, as this device or another one told it: once for every place. Never empty.
+pub fn targets(row: &AssetRow) -> Vec<Target> {
+    let mut targets: Vec<Target> = Vec::new();
+    for place in row.claims.places() {
+        let path = wanted_path(&row.name, &place);
+        if !targets.iter().any(|known| known.path == path) {
+            targets.push(Target { path, modified_ms: place.modified_ms });
+        }
+    }
+    targets
+}
+
+fn wanted_path(listed_name: &str, place: &Place) -> PathBuf {
+    let mut path = PathBuf::new();
+    for part in place.folder.as_deref().unwrap_or_default().split('/') {
         path.extend(safe_part(part));
     }
-    path.push(safe_part(name_of(row)).unwrap_or_else(|| "_".into()));
+    path.push(safe_part(name_of(listed_name, place)).unwrap_or_else(|| "_".into()));
     path
 }
 
-/// As [`wanted_path`], for people.
-pub fn shown(row: &AssetRow) -> String {
-    wanted_path(Path::new(""), row).to_string_lossy().into_owned()
-}
-
 /// The name the file had, if the device told its path; the listed name otherwise, which may have got a number.
-fn name_of(row: &AssetRow) -> &str {
-    let told = row.claims.device_asset_id.as_deref().and_then(|id| id.strip_prefix(PATH_PREFIX));
-    let folder = row.claims.folder.as_deref().unwrap_or_default();
+fn name_of<'a>(listed_name: &'a str, place: &'a Place) -> &'a str {
+    let told = place.device_asset_id.as_deref().and_then(|id| id.strip_prefix(PATH_PREFIX));
+    let folder = place.folder.as_deref().unwrap_or_default();
     let name = told.and_then(|path| match path.rsplit_once('/') {
         Some((above, name)) => (above == folder).then_some(name),
         None => folder.is_empty().then_some(path),
     });
-    name.filter(|name| !name.is_empty()).unwrap_or(&row.name)
+    name.filter(|name| !name.is_empty()).unwrap_or(listed_name)
 }
 
 /// One part of a path that stays in its folder. `None` for nothing, `.` and `..`.
@@ -61,22 +77,27 @@ pub fn partial_path(folder: &Path, digest: &Digest) -> PathBuf {
     folder.join(format!(".photosync-{}.part", &digest.to_string()[..32]))
 }
 
-fn numbered(wanted: &Path, number: u64) -> PathBuf {
+/// The same path with a number.
+pub fn numbered(wanted: &Path, number: u64) -> PathBuf {
     let name = wanted.file_name().map(|name| name.to_string_lossy().into_owned());
     wanted.with_file_name(numbered_name(&name.unwrap_or_default(), number))
 }
 
-/// The file that has these bytes already, under the name or one with a number. Blocks.
+/// The file that has these bytes already, under the first of these names that has. Blocks.
 pub fn find_present(
-    wanted: &Path,
+    names: impl Iterator<Item = (PathBuf, bool)>,
     row: &AssetRow,
     stop: &CancellationToken,
 ) -> Result<Option<PathBuf>> {
-    for number in 1..MAX_NUMBER {
-        let path = numbered(wanted, number);
+    for (path, may_be_written) in names {
         let metadata = match fs::symlink_metadata(&path) {
             Ok(metadata) => metadata,
-            Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(cause) if cause.kind() == ErrorKind::NotFound => {
+                if may_be_written {
+                    return Ok(None);
+                }
+                continue;
+            }
             Err(cause) => return Err(Error::file("look at", &path, &cause)),
         };
         if metadata.is_file() && metadata.len() == row.size_bytes {
@@ -105,15 +126,24 @@ pub fn digest_of(path: &Path, stop: &CancellationToken) -> std::io::Result<Optio
     }
 }
 
-/// Gives a whole, hashed file its name, or the first free one with a number. Blocks.
-pub fn place_numbered(partial: &Path, wanted: &Path, modified_ms: Option<i64>) -> Result<PathBuf> {
-    for number in 1..MAX_NUMBER {
-        let target = numbered(wanted, number);
+/// Copies a restored file into a partial one, by reference where the file system can. What comes of it is hashed before
+/// it gets a name. Blocks.
+pub fn copy(source: &Path, partial: &Path) -> std::io::Result<()> {
+    std::io::copy(&mut File::open(source)?, &mut File::create(partial)?).map(|_| ())
+}
+
+/// Gives a whole, hashed file the first of these names that is free and may be written. Blocks.
+pub fn place_first(
+    partial: &Path,
+    names: impl Iterator<Item = (PathBuf, bool)>,
+    modified_ms: Option<i64>,
+) -> Result<PathBuf> {
+    for (target, _) in names.filter(|(_, may_be_written)| *may_be_written) {
         if place(partial, &target, modified_ms)? {
             return Ok(target);
         }
     }
-    Err(Error::file("name", wanted, &"10,000 files have this name").coded("exists"))
+    Err(Error::file("name", partial, &"10,000 files have its name").coded("exists"))
 }
 
 /// Gives a whole, hashed file a name that must be free; `false` if it is not. Blocks.
@@ -174,7 +204,10 @@ mod tests {
 
     #[test]
     fn a_file_comes_back_under_the_name_it_had_and_never_leaves_the_folder() {
-        let of = |name, folder, id| shown(&row(name, folder, id));
+        let of = |name, folder, id| {
+            let targets = targets(&row(name, folder, id));
+            targets[0].path.to_string_lossy().into_owned()
+        };
         assert_eq!(of("a (2).jpg", Some("x/y"), Some("path:x/y/a.jpg")), "x/y/a.jpg");
         assert_eq!(of("a (2).jpg", None, Some("path:a.jpg")), "a.jpg");
         // Folder and path were told by different devices: the listed name is the safe one.
@@ -189,13 +222,36 @@ mod tests {
     }
 
     #[test]
+    fn every_place_is_a_target_once_with_its_own_time() {
+        let mut row = row("a (3).jpg", Some("x"), Some("path:x/a.jpg"));
+        row.claims.modified_ms = Some(1);
+        let copy = |folder: Option<&str>, id: &str, ms| Place {
+            folder: folder.map(Into::into),
+            device_asset_id: Some(id.into()),
+            modified_ms: Some(ms),
+        };
+        row.claims.copies = vec![
+            copy(None, "path:b.jpg", 2),
+            copy(Some("🏖/../y"), "path:🏖/../y/a.jpg", 3),
+            copy(Some("x/."), "path:x/./a.jpg", 4),
+            copy(Some("phone"), "A1/L0/001", 5),
+        ];
+        let targets = targets(&row);
+        let told: Vec<_> =
+            targets.iter().map(|t| (t.path.to_str().unwrap(), t.modified_ms.unwrap())).collect();
+        let expected = [("x/a.jpg", 1), ("b.jpg", 2), ("🏖/y/a.jpg", 3), ("phone/a (3).jpg", 5)];
+        assert_eq!(told, expected);
+    }
+
+    #[test]
     fn what_is_there_is_never_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let (partial, target) = (folder.path().join("p"), folder.path().join("a.jpg"));
         fs::write(&target, "mine").unwrap();
         fs::write(&partial, "restored").unwrap();
         assert!(!place(&partial, &target, None).unwrap());
-        let placed = place_numbered(&partial, &target, Some(-1000)).unwrap();
+        let names = [(target.clone(), true), (folder.path().join("a (2).jpg"), true)];
+        let placed = place_first(&partial, names.into_iter(), Some(-1000)).unwrap();
         assert_eq!(placed, folder.path().join("a (2).jpg"));
         assert_eq!(fs::read_to_string(&target).unwrap(), "mine");
         assert_eq!(fs::read_to_string(&placed).unwrap(), "restored");

@@ -16,7 +16,7 @@ use photosync_protocol::v2::{AssetAnswer, NAME_HEADER, REPR_DIGEST_HEADER};
 use reqwest::{Method, StatusCode};
 
 use crate::connection::{Connection, Failure, read_json};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::meter::{Flight, Meter};
 use crate::pause::Pauses;
 use crate::scan::Found;
@@ -41,8 +41,10 @@ pub struct Outgoing {
 /// How it ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// The server has it, under this id.
-    Held(String),
+    /// The server has it, and the claims went with it.
+    Held,
+    /// The server has it. Its pieces may have gone on with an upload that was begun with other claims.
+    HeldUntold,
     /// The file is not the one that was hashed any more.
     Changed,
 }
@@ -64,13 +66,14 @@ impl Sender {
     /// Sends a file. Doing it twice answers the same asset.
     pub async fn send(&self, outgoing: &Outgoing) -> Result<Outcome> {
         let flight = self.meter.flight(&outgoing.name);
-        if outgoing.file.size_bytes >= RESUMABLE_BYTES {
-            return self.send_in_pieces(outgoing, &flight).await;
+        if outgoing.file.size_bytes < RESUMABLE_BYTES {
+            match self.send_whole(outgoing, &flight).await {
+                Err(error) if error.code == "too_large" => {}
+                sent => return sent,
+            }
         }
-        match self.send_whole(outgoing, &flight).await {
-            Err(error) if error.code == "too_large" => self.send_in_pieces(outgoing, &flight).await,
-            sent => sent,
-        }
+        let sent = self.send_in_pieces(outgoing, &flight).await?;
+        Ok(if sent == Outcome::Held { Outcome::HeldUntold } else { sent })
     }
 
     async fn send_whole(&self, outgoing: &Outgoing, flight: &Flight<'_>) -> Result<Outcome> {
@@ -92,8 +95,16 @@ impl Sender {
             let sent = reading.send(&self.connection, request, length, &self.meter, flight).await;
             match self.judge(sent, outgoing).await? {
                 Step::Answered(answer) => {
-                    let asset: AssetAnswer = read_json(answer).await?;
-                    return outgoing.held_as(asset.id, asset.digest).await;
+                    match read_json::<AssetAnswer>(answer).await {
+                        Ok(asset) => return outgoing.held_as(asset.digest).await,
+                        // The file is there, and what the server says of it is not: sent again, it is answered again.
+                        Err(error) if error.kind == Kind::Unreachable => {
+                            let retry = RetryClass::AfterPause;
+                            let failure = Failure { retry, ..Failure::of(error) };
+                            self.connection.wait_or_fail(failure, &mut pauses).await?;
+                        }
+                        Err(error) => return Err(error),
+                    }
                 }
                 Step::Changed => return Ok(Outcome::Changed),
                 Step::Failed(failure) if failure.status == Some(StatusCode::PAYLOAD_TOO_LARGE) => {
@@ -144,14 +155,14 @@ impl Outgoing {
     }
 
     /// The server has the bytes that were hashed; the path may have newer ones by now.
-    async fn held_as(&self, id: String, digest: Digest) -> Result<Outcome> {
+    async fn held_as(&self, digest: Digest) -> Result<Outcome> {
         if digest != self.digest {
             return Err(Error::unexpected(format!(
                 "the server says {} is {digest}, and it is {}",
                 self.name, self.digest
             )));
         }
-        Ok(if self.is_unchanged().await { Outcome::Held(id) } else { Outcome::Changed })
+        Ok(if self.is_unchanged().await { Outcome::Held } else { Outcome::Changed })
     }
 }
 

@@ -24,8 +24,8 @@ const SMALLER_PIECES: [u64; 5] = [95 << 20, 45 << 20, 9 << 20, 900 << 10, 256 <<
 /// Where an upload stands.
 struct Standing {
     offset: u64,
-    /// Set once the upload has become an asset.
-    asset: Option<String>,
+    /// Whether the upload has become an asset.
+    is_asset: bool,
 }
 
 impl Sender {
@@ -56,8 +56,8 @@ impl Sender {
                     continue;
                 }
             };
-            if let Some(id) = standing.asset {
-                return outgoing.held_as(id, outgoing.digest).await;
+            if standing.is_asset {
+                return outgoing.held_as(outgoing.digest).await;
             }
             flight.move_to(standing.offset);
             if standing.offset > furthest {
@@ -68,10 +68,10 @@ impl Sender {
                 not_finished()
             } else {
                 match self.send_pieces(outgoing, &location, standing.offset, flight).await? {
-                    Step::Answered(answer) => match read_standing(&answer).asset {
-                        Some(id) => return outgoing.held_as(id, outgoing.digest).await,
-                        None => continue,
-                    },
+                    Step::Answered(answer) if read_standing(&answer).is_asset => {
+                        return outgoing.held_as(outgoing.digest).await;
+                    }
+                    Step::Answered(_) => continue,
                     Step::Changed => return Ok(Outcome::Changed),
                     Step::Failed(failure) => failure,
                 }
@@ -174,7 +174,7 @@ fn read_standing(answer: &Response) -> Standing {
     let header = |name: &str| answer.headers().get(name)?.to_str().ok();
     Standing {
         offset: header("upload-offset").and_then(|text| text.parse().ok()).unwrap_or(0),
-        asset: header(ASSET_HEADER).filter(|id| !id.is_empty()).map(str::to_owned),
+        is_asset: header(ASSET_HEADER).is_some_and(|id| !id.is_empty()),
     }
 }
 

@@ -183,7 +183,8 @@ async fn equal_bytes_under_two_names_are_sent_once() {
     let summary = stand.backup().await.unwrap();
     assert_eq!((summary.sent_files, summary.held_files, summary.complete), (1, 1, true));
     assert_eq!(stand.fake.lock().assets.len(), 1);
-    stand.fake.take_asked();
+    let asked = routes(&stand.fake.take_asked());
+    assert_eq!(asked.iter().filter(|route| *route == "POST /library/claims").count(), 1);
     assert!(stand.backup().await.unwrap().complete);
     assert_eq!(routes(&stand.fake.take_asked()), ["POST /library/sync"]);
 }

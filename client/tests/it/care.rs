@@ -36,6 +36,38 @@ async fn what_a_takeout_or_icloud_sidecar_says_goes_with_the_photo() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_copy_that_stays_was_taken_first_or_changed_longest_ago_or_has_the_shortest_path() {
+    let stand = Stand::new().await;
+    let photo = |name: &str, bytes: &[u8], age_s: u64, taken: Option<u64>| {
+        stand.photo(name, bytes, age_s);
+        if let Some(taken) = taken {
+            let json = format!("{{\"photoTakenTime\":{{\"timestamp\":\"{taken}\"}}}}");
+            stand.photo(&format!("{name}.json"), json.as_bytes(), 0);
+        }
+    };
+    photo("t/1.jpg", b"all have a sidecar", 10, Some(1_000_000_000));
+    photo("t/2.jpg", b"all have a sidecar", 90, Some(1_000_000_500));
+    photo("s/1.jpg", b"some have a sidecar", 10, Some(1_000_000_000));
+    photo("s/2.jpg", b"some have a sidecar", 90, None);
+    let then = std::time::SystemTime::now() - Duration::from_secs(7200);
+    for name in ["p/a longer name.jpg", "p/z.jpg"] {
+        let path = stand.photo(name, b"same time", 0);
+        fs::File::options().write(true).open(path).unwrap().set_modified(then).unwrap();
+    }
+    let paths = ["t", "s", "p"].map(|folder| stand.photos().join(folder)).to_vec();
+    let rules = Rules::new(&["*.json".into()], false).unwrap();
+    let (report, stop) = (stand.kept.clone(), stand.stop.clone());
+    let groups = find(&stand.profile, paths, rules, report, stop).await.unwrap();
+    let root = stand.photos().canonicalize().unwrap();
+    let name = |group: &photosync_client::duplicates::Group| {
+        group.oldest.path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned()
+    };
+    let mut kept: Vec<String> = groups.iter().map(name).collect();
+    kept.sort();
+    assert_eq!(kept, ["p/z.jpg", "s/2.jpg", "t/1.jpg"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn only_younger_copies_of_verified_files_go_to_the_trash() {
     let stand = Stand::new().await;
     let oldest = stand.photo("x/oldest.jpg", b"same", 100);

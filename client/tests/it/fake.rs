@@ -19,6 +19,9 @@ use negentropy::{Id, Negentropy, NegentropyStorageVector};
 use photosync_protocol::digest::Digest;
 use photosync_protocol::names::{numbered_name, parse_wire_name};
 use photosync_protocol::v2::claims::{Claims, header_of};
+use photosync_protocol::v2::places::{
+    DigestClaims, MAX_TOLD, MovesRequest, TellAnswer, TellRequest, Told,
+};
 use photosync_protocol::v2::session::{
     Device, Devices, ENDPOINTS_DOMAIN, Endpoint, EndpointKind, Endpoints, PairingClaim, Refresh,
     Session, SignIn, SignedEndpoints, fingerprint,
@@ -68,6 +71,10 @@ pub struct Inner {
     pub busy: u32,
     /// Sign receipts with another key.
     pub forge_receipts: bool,
+    /// Do what `claims` tells and lose so many answers.
+    pub lost_answers: u32,
+    /// Know no route `claims`, as a server of before.
+    pub has_no_places: bool,
     /// Called with the name of each file that arrives, before it is kept.
     pub on_arrival: Option<OnArrival>,
 }
@@ -196,7 +203,8 @@ impl Fake {
     fn keep(&self, digest: Digest, name: String, claims: Claims, bytes: Bytes) -> AssetRow {
         let mut inner = self.lock();
         inner.settled.insert(digest.0);
-        if let Some((row, _)) = inner.assets.iter().find(|(row, _)| row.digest == digest) {
+        if let Some((row, _)) = inner.assets.iter_mut().find(|(row, _)| row.digest == digest) {
+            let _ = row.claims.add(claims);
             return row.clone();
         }
         let number = (1..).find(|number| {
@@ -215,6 +223,14 @@ impl Fake {
         };
         inner.assets.push((row.clone(), bytes));
         row
+    }
+
+    /// As after a disk was replaced.
+    pub fn lose_everything(&self) {
+        let mut inner = self.lock();
+        inner.assets.clear();
+        inner.settled.clear();
+        inner.uploads.clear();
     }
 
     fn arrive(&self, name: &str) {
@@ -273,6 +289,8 @@ fn router(fake: Arc<Fake>) -> Router {
         .route("/api/v2/library/missing", post(missing))
         .route("/api/v2/library/sync", post(sync))
         .route("/api/v2/library/forget", post(forget))
+        .route("/api/v2/library/claims", post(tell))
+        .route("/api/v2/library/moves", post(moves))
         .route("/api/v2/library/receipts", post(receipts))
         .route("/api/v2/tus", post(create))
         .route("/api/v2/tus/{id}", head(standing).patch(piece))
@@ -527,6 +545,51 @@ async fn sync(State(fake): App, headers: HeaderMap, body: Bytes) -> Response {
 async fn forget(State(fake): App, body: Bytes) -> StatusCode {
     for digest in body.chunks(32) {
         fake.lock().settled.remove(digest);
+    }
+    StatusCode::NO_CONTENT
+}
+
+async fn tell(
+    State(fake): App,
+    Extension(cut): Extension<CancellationToken>,
+    Json(body): Json<TellRequest>,
+) -> Response {
+    if fake.lock().has_no_places {
+        return refuse(404, "not_found");
+    }
+    assert!(body.claims.len() <= MAX_TOLD);
+    let told = {
+        let mut inner = fake.lock();
+        let mut add = |DigestClaims { digest, claims }| {
+            let found = inner.assets.iter_mut().find(|(row, _)| row.digest == digest);
+            match found.map(|(row, _)| row.claims.add(claims.checked().unwrap())) {
+                Some(true) => Told::Known,
+                Some(false) => Told::Full,
+                None => Told::Unknown,
+            }
+        };
+        body.claims.into_iter().map(&mut add).collect()
+    };
+    let is_lost = {
+        let mut inner = fake.lock();
+        let lost = inner.lost_answers;
+        inner.lost_answers = lost.saturating_sub(1);
+        lost > 0
+    };
+    if is_lost {
+        cut.cancel();
+        std::future::pending::<()>().await;
+    }
+    Json(TellAnswer { told }).into_response()
+}
+
+async fn moves(State(fake): App, Json(body): Json<MovesRequest>) -> StatusCode {
+    for gone in body.moves {
+        for (row, _) in &mut fake.lock().assets {
+            if row.digest == gone.digest {
+                row.claims.leave(&gone.from, &gone.to);
+            }
+        }
     }
     StatusCode::NO_CONTENT
 }

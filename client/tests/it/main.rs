@@ -4,9 +4,12 @@
 
 mod backup;
 mod care;
+mod computers;
 mod fake;
+mod places;
 mod program;
 mod real;
+mod relay;
 mod restore;
 mod stand;
 mod trust;

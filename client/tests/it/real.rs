@@ -13,14 +13,15 @@ use photosync_tests::proxy::{FaultProxy, Plan};
 
 use crate::stand::{noise, write_old};
 
-const EMAIL: &str = "ada@example.org";
+pub const EMAIL: &str = "ada@example.org";
 const PASSWORD: &str = "correct horse";
 
-struct Server {
+pub struct Server {
     child: Child,
     address: SocketAddr,
-    url: String,
-    metrics: String,
+    pub url: String,
+    /// Address of its counters.
+    pub metrics: String,
 }
 
 impl Server {
@@ -42,7 +43,7 @@ impl Drop for Server {
 }
 
 /// Set, it must be there: a run that was meant to test the server must not pass without it.
-fn binary() -> Option<PathBuf> {
+pub fn binary() -> Option<PathBuf> {
     if let Some(path) = std::env::var_os("PHOTOSYNC_SERVER_BIN") {
         return Some(path.into());
     }
@@ -62,7 +63,7 @@ fn server(binary: &Path, data: &Path) -> Command {
     command
 }
 
-fn start(binary: &Path, data: &Path) -> Server {
+pub fn start(binary: &Path, data: &Path) -> Server {
     add_account(binary, data);
     serve(&mut server(binary, data))
 }
@@ -84,8 +85,9 @@ fn serve(command: &mut Command) -> Server {
     Server { child, address, url: format!("https://{address}"), metrics }
 }
 
-fn run(profile: &Path, arguments: &[&str]) -> Output {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_photosync"))
+/// The program, with its input and outputs in pipes.
+pub fn spawn(profile: &Path, arguments: &[&str]) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_photosync"))
         .env("PHOTOSYNC_CLIENT_DIR", profile)
         .envs([("PHOTOSYNC_DISCOVERY", "off"), ("PHOTOSYNC_CLIENT_KEYSTORE", "off")])
         .args(arguments)
@@ -93,7 +95,20 @@ fn run(profile: &Path, arguments: &[&str]) -> Output {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .unwrap();
+        .unwrap()
+}
+
+/// Signs a computer in; the fingerprint comes from the hint of the first try, as a person would read it.
+pub fn login(server: &Server, profile: &Path) {
+    let refused = run(profile, &["login", &server.url, EMAIL, "--json"]);
+    let hint = last_event(&refused)["hint"].as_str().unwrap().to_owned();
+    let key = hint.rsplit(' ').next().unwrap();
+    let output = run(profile, &["login", &server.url, EMAIL, "--fingerprint", key]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+}
+
+pub fn run(profile: &Path, arguments: &[&str]) -> Output {
+    let mut child = spawn(profile, arguments);
     let _ = child.stdin.take().unwrap().write_all(format!("{PASSWORD}\n").as_bytes());
     child.wait_with_output().unwrap()
 }
@@ -109,7 +124,7 @@ fn sign_in(profile: &Path, url: &str) {
     assert_eq!(output.status.code(), Some(0), "{output:?}");
 }
 
-fn last_event(output: &Output) -> serde_json::Value {
+pub fn last_event(output: &Output) -> serde_json::Value {
     let text = String::from_utf8(output.stdout.clone()).unwrap();
     serde_json::from_str(text.lines().last().unwrap_or("null")).unwrap()
 }

@@ -89,7 +89,8 @@ impl Stand {
     }
 
     pub async fn restore(&self, folder: &Path) -> photosync_client::report::RestoreSummary {
-        let options = restore::Options { folder: folder.to_owned(), parallel: 4, limit: None };
+        let options =
+            restore::Options { folder: folder.to_owned(), device: None, parallel: 4, limit: None };
         restore::run(self.connection(), &options).await.unwrap()
     }
 

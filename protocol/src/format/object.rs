@@ -20,7 +20,7 @@ pub const HEAD_BYTES: usize = 12;
 pub const LENGTH_BYTES: usize = 4;
 
 /// What an object is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// A piece of an original.
     Chunk,

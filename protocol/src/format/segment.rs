@@ -166,8 +166,10 @@ impl Chains {
     /// Takes the next segment of a chain in. [`Bad::RolledBack`] if it is not the successor of what is known.
     pub fn extend(&mut self, segment: &Segment, id: Digest) -> Result<(), Bad> {
         let known = self.head(segment.writer);
-        let follows = known.map_or(0, |head| head.sequence) + 1 == segment.sequence
-            && known.map(|head| head.id) == segment.previous;
+        // A head comes from other devices too: nothing follows the largest number there is.
+        let next = known.map_or(0, |head| head.sequence).checked_add(1);
+        let follows =
+            next == Some(segment.sequence) && known.map(|head| head.id) == segment.previous;
         if !follows {
             return Err(Bad::RolledBack);
         }

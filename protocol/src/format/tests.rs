@@ -242,6 +242,16 @@ fn a_chain_takes_only_its_next_segment() {
 }
 
 #[test]
+fn nothing_follows_the_largest_number_of_a_chain() {
+    let known = Head { writer: Writer([8; 16]), sequence: u64::MAX, id: Digest([1; 32]) };
+    let told = serde_json::to_value([known]).unwrap();
+    let mut chains: Chains = serde_json::from_value(told).unwrap();
+    let next = segment(u64::MAX, Some(known.id));
+    assert_eq!(chains.extend(&next, Digest([2; 32])), Err(Bad::RolledBack));
+    assert_eq!(chains.heads(), &[known]);
+}
+
+#[test]
 fn a_segment_that_cannot_be_in_a_chain_is_neither_written_nor_read() {
     let keys = keys();
     let previous = Some(Digest([1; 32]));

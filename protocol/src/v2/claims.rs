@@ -6,6 +6,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::places::Place;
+
+/// Before the path in the `device_asset_id` of a computer, whose own name of a file is its path below the folder that
+/// was backed up, with `/` between parts. Other devices' names are not paths and begin otherwise.
+pub const PATH_PREFIX: &str = "path:";
+
 /// Longest value of a claim in bytes: enough for a path, too little to store a file in.
 pub const MAX_CLAIM_BYTES: usize = 1024;
 /// Most albums a photo can claim to have been in.
@@ -37,6 +43,9 @@ pub struct Claims {
     /// Last change of the file on the device, Unix milliseconds: what a restore sets again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub modified_ms: Option<i64>,
+    /// Other places of the same bytes on the same device. Not sent with the bytes; see [`super::places`].
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub copies: Vec<Place>,
 }
 
 /// A capture time as a camera knows it: the wall clock, and the offset only if something said so.
@@ -93,6 +102,9 @@ pub struct Pair {
     pub id: String,
     /// Which half this is.
     pub role: PairRole,
+    /// How the device knows; absent: its photo library says so.
+    #[serde(default, skip_serializing_if = "PairSource::is_library")]
+    pub source: PairSource,
 }
 
 /// Half of a Live or Motion Photo.
@@ -104,6 +116,24 @@ pub enum PairRole {
     Still,
     /// The moving one.
     Motion,
+}
+
+/// How a device knows that two files are one picture.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum PairSource {
+    /// Its photo library keeps them as one.
+    #[default]
+    Library,
+    /// It guesses so by their names; see [`crate::pairs`].
+    Name,
+}
+
+impl PairSource {
+    fn is_library(&self) -> bool {
+        *self == Self::Library
+    }
 }
 
 /// A claim that cannot be read. Nothing of the upload is stored then.
@@ -133,6 +163,7 @@ pub const KEYS: &[&str] = &[
     "albums",
     "pair",
     "pair_role",
+    "pair_source",
     "modified_ms",
 ];
 
@@ -179,10 +210,15 @@ impl Claims {
         {
             return Err(BadClaim { key: "albums", wanted: "at most 64 names, one a line" });
         }
+        let source = match text("pair_source")?.as_deref() {
+            None | Some("library") => PairSource::Library,
+            Some("name") => PairSource::Name,
+            Some(_) => return Err(BadClaim { key: "pair_source", wanted: "library or name" }),
+        };
         let pair = match (text("pair")?, text("pair_role")?.as_deref()) {
             (None, None) => None,
-            (Some(id), Some("still")) => Some(Pair { id, role: PairRole::Still }),
-            (Some(id), Some("motion")) => Some(Pair { id, role: PairRole::Motion }),
+            (Some(id), Some("still")) => Some(Pair { id, role: PairRole::Still, source }),
+            (Some(id), Some("motion")) => Some(Pair { id, role: PairRole::Motion, source }),
             _ => return Err(BadClaim { key: "pair_role", wanted: "still or motion, beside pair" }),
         };
         let modified_ms = text("modified_ms")?
@@ -198,10 +234,11 @@ impl Claims {
             albums,
             pair,
             modified_ms,
+            copies: Vec::new(),
         })
     }
 
-    /// The named texts that [`Claims::read`] reads back.
+    /// The named texts that [`Claims::read`] reads back: everything but the copies.
     pub fn to_pairs(&self) -> Vec<(&'static str, String)> {
         let mut pairs = Vec::new();
         let mut push = |key, value: Option<String>| pairs.extend(value.map(|value| (key, value)));
@@ -214,6 +251,8 @@ impl Claims {
         push("pair", self.pair.as_ref().map(|pair| pair.id.clone()));
         let role = |pair: &Pair| if pair.role == PairRole::Still { "still" } else { "motion" };
         push("pair_role", self.pair.as_ref().map(|pair| role(pair).to_owned()));
+        let guessed = self.pair.as_ref().filter(|pair| !pair.source.is_library());
+        push("pair_source", guessed.map(|_| "name".to_owned()));
         push("modified_ms", self.modified_ms.map(|value| value.to_string()));
         pairs
     }
@@ -336,8 +375,9 @@ mod tests {
             folder: Some("Sommer/Über uns 🏖".into()),
             favourite: Some(true),
             albums: vec!["Holiday".into(), "Mum, Dad".into()],
-            pair: Some(Pair { id: "x".into(), role: PairRole::Motion }),
+            pair: Some(Pair { id: "x".into(), role: PairRole::Motion, source: PairSource::Name }),
             modified_ms: Some(-5),
+            copies: Vec::new(),
         };
         let pairs = claims.to_pairs();
         let find =

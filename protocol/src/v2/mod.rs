@@ -5,6 +5,7 @@
 //! Every error has the body of [`crate::error::ErrorBody`].
 
 pub mod claims;
+pub mod places;
 pub mod relay;
 pub mod session;
 pub mod settled;

@@ -380,6 +380,20 @@ pub fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
     })
 }
 
+/// Adds a line to a small file, durably; readable by its owner only. A line torn by a crash swallows no other: blank
+/// lines mean nothing.
+pub fn append_durably(path: &Path, line: &str) -> io::Result<()> {
+    let mut options = File::options();
+    options.create(true).append(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let is_new = !path.exists();
+    let mut file = options.open(path)?;
+    file.write_all(format!("\n{line}\n").as_bytes())?;
+    file.sync_data()?;
+    if is_new { path.parent().map_or(Ok(()), sync_dir) } else { Ok(()) }
+}
+
 /// Bytes an unprivileged process may still write on the disk of `path`.
 #[cfg(unix)]
 pub fn free_bytes(path: &Path) -> io::Result<u64> {

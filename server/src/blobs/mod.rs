@@ -10,7 +10,8 @@ mod stage;
 pub mod volume;
 
 pub use local::{
-    CommitOutcome, LocalStore, create_private_dir, free_bytes, hash_file, sync_dir, write_durably,
+    CommitOutcome, LocalStore, append_durably, create_private_dir, free_bytes, hash_file, sync_dir,
+    write_durably,
 };
 pub use resumable::{Mark, RESUMABLE_PREFIX, Resumable, ResumableHandle};
 pub use stage::{Stage, Staged};
@@ -30,6 +31,8 @@ pub const QUARANTINE: &str = ".quarantine";
 pub const OWNER_FILE: &str = ".photosync.json";
 /// Listed names that the disk could not keep, one JSON object a line.
 pub const NAMES_FILE: &str = ".names.jsonl";
+/// Which sealed object has which place in which chain, one JSON object a line, in the account's folder of the relay.
+pub const CHAINS_FILE: &str = ".chains.jsonl";
 
 /// A place in a storage root: an account's folder and a relative path made of safe parts.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

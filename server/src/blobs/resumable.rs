@@ -115,6 +115,19 @@ impl ResumableHandle {
         crate::fault::point("sync").and_then(|()| self.file.sync_data()).map_err(failed)?;
         self.path.parent().map_or(Ok(()), sync_dir).map_err(failed)
     }
+
+    /// Takes the first `length_bytes` out of the system's memory once they are on the disk. They are read again when
+    /// somebody wants the photo, not now; bytes that come next find this memory warm instead of looking for more,
+    /// which costs more than the copying. What is not on the disk yet stays.
+    pub fn release(&self, length_bytes: u64) {
+        #[cfg(target_os = "linux")]
+        if let Some(length) = std::num::NonZeroU64::new(length_bytes) {
+            // A hint: without it the bytes only stay in memory for longer.
+            let _ = rustix::fs::fadvise(&*self.file, 0, Some(length), rustix::fs::Advice::DontNeed);
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = length_bytes;
+    }
 }
 
 impl LocalStore {

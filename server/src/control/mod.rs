@@ -147,7 +147,8 @@ pub async fn execute(app: &App, command: Command) -> Result<Outcome> {
             let found = report.disagreements.len();
             text += &format!(
                 "{} entries and {} files compared, {found} disagreements",
-                report.assets, report.files
+                report.assets + report.sealed,
+                report.files
             );
             Ok(Outcome { disagreements: found > 0, ..Outcome::said(text) })
         }

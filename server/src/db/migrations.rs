@@ -22,6 +22,7 @@ struct Migration {
 const MIGRATIONS: &[Migration] = &[
     Migration { number: 1, sql: include_str!("migrations/0001_backup.sql") },
     Migration { number: 2, sql: include_str!("migrations/0002_sync.sql") },
+    Migration { number: 3, sql: include_str!("migrations/0003_relay.sql") },
 ];
 
 /// Number of the last migration this program knows.

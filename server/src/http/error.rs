@@ -36,9 +36,11 @@ pub fn status_of(code: ErrorCode) -> StatusCode {
         ErrorCode::NotFound | ErrorCode::Damaged => StatusCode::NOT_FOUND,
         ErrorCode::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         ErrorCode::Timeout => StatusCode::REQUEST_TIMEOUT,
-        ErrorCode::EmailTaken | ErrorCode::OffsetMismatch | ErrorCode::Preempted => {
-            StatusCode::CONFLICT
-        }
+        ErrorCode::EmailTaken
+        | ErrorCode::OffsetMismatch
+        | ErrorCode::Preempted
+        | ErrorCode::Conflict
+        | ErrorCode::Missing => StatusCode::CONFLICT,
         ErrorCode::SubscriptionDeleted | ErrorCode::Gone => StatusCode::GONE,
         ErrorCode::UnsupportedVersion => StatusCode::PRECONDITION_FAILED,
         ErrorCode::UnsupportedType => StatusCode::UNSUPPORTED_MEDIA_TYPE,

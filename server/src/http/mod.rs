@@ -26,6 +26,7 @@ use crate::legacy::{accounts, files as originals, relay};
 use crate::library::routes as library;
 use crate::metrics::RequestLabels;
 use crate::pairing::routes as pairing;
+use crate::relay::routes as sealed;
 use crate::upkeep;
 use crate::uploads::routes as uploads;
 use extract::{Encryption, Peer};
@@ -90,6 +91,15 @@ pub fn router(app: &App) -> Router {
         .route("/api/v2/library/missing", post(library::missing))
         .route("/api/v2/library/sync", post(library::sync))
         .route("/api/v2/library/forget", post(library::forget))
+        .route("/api/v2/library/claims", post(library::tell_claims))
+        .route("/api/v2/library/moves", post(library::tell_moves))
+        .route("/api/v2/relay/have", post(sealed::have))
+        .route("/api/v2/relay/objects", post(sealed::put_objects).get(sealed::list_objects))
+        .route("/api/v2/relay/objects/{id}", put(sealed::put_object).get(sealed::get_object))
+        .route("/api/v2/relay/fetch", post(sealed::fetch))
+        .route("/api/v2/relay/segments", post(sealed::post_segment).get(sealed::list_segments))
+        .route("/api/v2/relay/heads", get(sealed::heads))
+        .route("/api/v2/relay/keyring", put(sealed::put_keyring).get(sealed::get_keyring))
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method)
         .layer(axum::middleware::from_fn_with_state(app.clone(), edge))

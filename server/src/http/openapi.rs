@@ -11,6 +11,7 @@ use utoipa::{Modify, OpenApi};
 use crate::accounts::routes as sessions;
 use crate::library::routes as library;
 use crate::pairing::routes as pairing;
+use crate::relay::routes as relay;
 use crate::uploads::routes as uploads;
 
 #[derive(OpenApi)]
@@ -37,11 +38,24 @@ use crate::uploads::routes as uploads;
         library::missing,
         library::sync,
         library::forget,
+        library::tell_claims,
+        library::tell_moves,
         library::list_assets,
         library::get_asset,
         library::get_original,
         library::list_changes,
         library::receipts,
+        relay::have,
+        relay::put_object,
+        relay::put_objects,
+        relay::get_object,
+        relay::list_objects,
+        relay::fetch,
+        relay::post_segment,
+        relay::heads,
+        relay::list_segments,
+        relay::put_keyring,
+        relay::get_keyring,
         tus::tus_options,
         tus::tus_create,
         tus::tus_head,

@@ -96,7 +96,7 @@ pub async fn get_chunk(
     let chunk_id = relay::parse_chunk_id(&id)
         .ok_or_else(|| Error::bad_request("a chunk id is a SHA-256 in hex"))?;
     plans::require_readable(&app, device.account).await?;
-    let (file, size_bytes, modified_ms) =
+    let relay::Opened { file, size_bytes, modified_ms } =
         relay::open_chunk(&app, device.account, &chunk_id).await?;
     let media_type = "application/octet-stream".to_owned();
     answer(

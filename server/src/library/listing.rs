@@ -6,16 +6,37 @@ use photosync_protocol::v2::{AssetPage, AssetRow, Change, ChangeKind, Changes};
 use uuid::Uuid;
 
 use super::queries::{self, Asset, pages};
-use super::rules::{Cursor, merge_claims};
+use super::rules::{Cursor, Said, merge_claims};
 use super::{Original, open};
 use crate::boot::App;
 use crate::db::{DbResult, Tx};
 use crate::error::{Error, Result};
 
+/// A page ends early when the copies of its rows take so much: 4 MiB. One row may go beyond.
+const MAX_PAGE_COPIES_BYTES: usize = 4 * 1024 * 1024;
+
+/// Whose places a listing tells, where it has said one.
+#[derive(Debug, Clone)]
+pub struct Viewer {
+    /// The device that asks.
+    pub asking: String,
+    /// The one it asks for instead, by id or name.
+    pub instead: Option<String>,
+}
+
+impl Viewer {
+    fn find(&self, tx: &mut dyn Tx, account: Uuid) -> Result<String> {
+        let Some(wanted) = &self.instead else { return Ok(self.asking.clone()) };
+        pages::find_teller(tx, account, wanted, &self.asking)?
+            .ok_or_else(|| Error::not_found("there is no device of this id or name"))
+    }
+}
+
 /// Held assets after a cursor, in order of arrival; `limit` is at most a step of the database.
 pub async fn list_assets(
     app: &App,
     account: Uuid,
+    viewer: Viewer,
     after: Option<&str>,
     limit: i64,
 ) -> Result<AssetPage> {
@@ -25,14 +46,23 @@ pub async fn list_assets(
     };
     app.db
         .read(move |tx| -> Result<AssetPage> {
+            let viewer = viewer.find(tx, account)?;
             let (total, _) = queries::find_totals(tx, account)?;
             let mut rows = pages::list_held(tx, account, after_seq, limit + 1)?;
-            let more = rows.len() as i64 > limit;
+            let mut more = rows.len() as i64 > limit;
             rows.truncate(usize::try_from(limit).unwrap_or(0));
-            let next = rows.last().filter(|_| more).map(|last| last.seq.to_string());
-            let assets =
-                rows.into_iter().map(|asset| row_of(tx, asset)).collect::<DbResult<Vec<_>>>()?;
-            Ok(AssetPage { assets, total, next })
+            let (mut assets, mut last_seq, mut copies_bytes) = (Vec::new(), 0, 0);
+            for asset in rows {
+                if copies_bytes > MAX_PAGE_COPIES_BYTES {
+                    more = true;
+                    break;
+                }
+                last_seq = asset.seq;
+                let row = row_of(tx, asset, &viewer)?;
+                copies_bytes += row.claims.copies_bytes();
+                assets.push(row);
+            }
+            Ok(AssetPage { assets, total, next: more.then(|| last_seq.to_string()) })
         })
         .await
 }
@@ -45,13 +75,18 @@ fn no_asset() -> Error {
     Error::not_found("there is no such file")
 }
 
-/// One held asset.
-pub async fn get_asset(app: &App, account: Uuid, asset_id: &str) -> Result<AssetRow> {
+/// One held asset, as [`list_assets`] tells it.
+pub async fn get_asset(
+    app: &App,
+    account: Uuid,
+    viewer: String,
+    asset_id: &str,
+) -> Result<AssetRow> {
     let id = asset_id.to_owned();
     app.db
         .read(move |tx| -> Result<AssetRow> {
             let asset = queries::find_by_id(tx, account, &id)?.filter(|asset| asset.listed);
-            Ok(row_of(tx, asset.ok_or_else(no_asset)?)?)
+            Ok(row_of(tx, asset.ok_or_else(no_asset)?, &viewer)?)
         })
         .await
 }
@@ -63,12 +98,16 @@ pub async fn open_by_id(app: &App, account: Uuid, asset_id: &str) -> Result<Orig
     open(app, found.filter(|asset| asset.listed).ok_or_else(no_asset)?).await
 }
 
-fn row_of(tx: &mut dyn Tx, asset: Asset) -> DbResult<AssetRow> {
-    let said = pages::list_claims(tx, &asset.asset_id)?;
+fn row_of(tx: &mut dyn Tx, asset: Asset, viewer: &str) -> DbResult<AssetRow> {
+    let rows = pages::list_claims(tx, &asset.asset_id, viewer)?;
     // Written by this server; what an older one wrote and nobody can read any more says nothing.
-    let claims = said.iter().filter_map(|json| serde_json::from_str::<Claims>(json).ok());
+    let read = |(device_id, json): (String, String)| {
+        let claims = serde_json::from_str::<Claims>(&json).ok()?;
+        Some(Said { device_id, claims })
+    };
+    let said: Vec<Said> = rows.into_iter().filter_map(read).collect();
     Ok(AssetRow {
-        claims: merge_claims(claims),
+        claims: merge_claims(&said, viewer),
         id: asset.asset_id,
         digest: Digest(asset.digest),
         size_bytes: u64::try_from(asset.size_bytes).unwrap_or(0),

@@ -2,6 +2,7 @@
 //!
 //! Held = whole, not in the trash, not quarantined. Listings show held assets and nothing else.
 
+pub mod claims;
 pub mod cursors;
 pub mod listing;
 pub mod queries;

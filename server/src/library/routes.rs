@@ -8,13 +8,18 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use photosync_protocol::digest::Digest;
 use photosync_protocol::error::ErrorCode;
+use photosync_protocol::names::decode_wire_text;
+use photosync_protocol::v2::claims::{BadClaim, Claims};
+use photosync_protocol::v2::places::{
+    DigestClaims, MAX_TOLD, MAX_TOLD_BYTES, MovesRequest, TellAnswer, TellRequest,
+};
 use photosync_protocol::v2::settled::{
     DIGESTS_TYPE, MAX_NEGENTROPY_BYTES, NEGENTROPY_TYPE, Presence, ReceiptsRequest, Tally,
 };
 use photosync_protocol::v2::{AssetPage, AssetRow, Changes, MAX_DIGESTS, MAX_PAGE_ROWS, Safety};
 use uuid::Uuid;
 
-use super::{STEP_ROWS, listing, receipts, settled};
+use super::{STEP_ROWS, claims, listing, receipts, settled};
 use crate::accounts::native::{Member, Uploader};
 use crate::boot::App;
 use crate::error::{Error, Result};
@@ -124,7 +129,58 @@ pub async fn forget(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// `GET /api/v2/library/assets?after=&limit=`: held assets in order of arrival.
+/// `POST /api/v2/library/claims`: what the device says about files that are here already.
+#[utoipa::path(
+    post, path = "/api/v2/library/claims", tag = "Library",
+    summary = "Tell where files lie that are held already",
+    security(("access" = []), ("upload_only" = [])),
+    request_body = TellRequest,
+    responses((status = 200, body = TellAnswer, description = "In the order of the request.")),
+)]
+pub async fn tell_claims(
+    State(app): State<App>,
+    uploader: Uploader,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<TellAnswer>> {
+    let asked: TellRequest = read_json(&app, &headers, body, MAX_TOLD_BYTES).await?;
+    if asked.claims.len() > MAX_TOLD {
+        let message = "a request tells of at most 1,000 files";
+        return Err(Error::new(ErrorCode::TooLarge, message).with("maxClaims", MAX_TOLD));
+    }
+    let check = |DigestClaims { digest, claims }| {
+        Ok(DigestClaims { digest, claims: Claims::checked(claims)? })
+    };
+    let told: std::result::Result<Vec<DigestClaims>, BadClaim> =
+        asked.claims.into_iter().map(check).collect();
+    let told = told.map_err(|error| Error::bad_request(error.to_string()))?;
+    Ok(Json(TellAnswer { told: claims::tell(&app, &uploader, told).await? }))
+}
+
+/// `POST /api/v2/library/moves`: files that this device moved.
+#[utoipa::path(
+    post, path = "/api/v2/library/moves", tag = "Library",
+    summary = "Files that lie in another place by now",
+    security(("access" = [])),
+    request_body = MovesRequest,
+    responses((status = 204, description = "Places that were left are gone where the new one is known.")),
+)]
+pub async fn tell_moves(
+    State(app): State<App>,
+    member: Member,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<StatusCode> {
+    let asked: MovesRequest = read_json(&app, &headers, body, MAX_TOLD_BYTES).await?;
+    if asked.moves.len() > MAX_TOLD {
+        let message = "a request tells of at most 1,000 files";
+        return Err(Error::new(ErrorCode::TooLarge, message).with("maxMoves", MAX_TOLD));
+    }
+    claims::leave(&app, &member, asked.moves).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `GET /api/v2/library/assets?after=&limit=&device=`: held assets in order of arrival.
 #[utoipa::path(
     get, path = "/api/v2/library/assets", tag = "Library",
     summary = "List what is held, in order of arrival",
@@ -132,6 +188,11 @@ pub async fn forget(
     params(
         ("after" = Option<String>, Query, description = "`next` of the page before."),
         ("limit" = Option<u32>, Query, description = "Rows of a page, at most 1,000."),
+        (
+            "device" = Option<String>,
+            Query,
+            description = "Id or name of the device whose places are told, where it said one; else the asking one's.",
+        ),
     ),
     responses((status = 200, body = AssetPage, description = "A page.")),
 )]
@@ -141,7 +202,10 @@ pub async fn list_assets(
     RawQuery(query): RawQuery,
 ) -> Result<Json<AssetPage>> {
     let (after, limit) = read_page(query.as_deref(), "after")?;
-    listing::list_assets(&app, member.account, after.as_deref(), limit).await.map(Json)
+    let instead =
+        find_value(query.as_deref(), "device").map(|name| decode_wire_text(name.as_bytes()));
+    let viewer = listing::Viewer { asking: member.device_id, instead };
+    listing::list_assets(&app, member.account, viewer, after.as_deref(), limit).await.map(Json)
 }
 
 /// `GET /api/v2/library/assets/{id}`
@@ -157,7 +221,7 @@ pub async fn get_asset(
     member: Member,
     Path(id): Path<String>,
 ) -> Result<Json<AssetRow>> {
-    listing::get_asset(&app, member.account, &id).await.map(Json)
+    listing::get_asset(&app, member.account, member.device_id, &id).await.map(Json)
 }
 
 /// `GET` or `HEAD /api/v2/library/assets/{id}/original`
@@ -285,12 +349,7 @@ fn stream_receipts(app: App, account: Uuid, digests: Vec<Digest>) -> Body {
 
 /// The cursor, if one was sent, and the number of rows: at most [`MAX_PAGE_ROWS`], which is also the default.
 fn read_page(query: Option<&str>, cursor: &str) -> Result<(Option<String>, i64)> {
-    let find = |wanted: &str| {
-        let pairs = query.unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
-        let mut found = pairs.filter(|(key, value)| *key == wanted && !value.is_empty());
-        found.next().map(|(_, value)| value.to_owned())
-    };
-    let limit = match find("limit") {
+    let limit = match find_value(query, "limit") {
         None => MAX_PAGE_ROWS,
         Some(text) => text
             .parse::<i64>()
@@ -298,7 +357,14 @@ fn read_page(query: Option<&str>, cursor: &str) -> Result<(Option<String>, i64)>
             .filter(|limit| *limit > 0)
             .ok_or_else(|| Error::bad_request("limit must be a number from 1 on"))?,
     };
-    Ok((find(cursor), limit.min(MAX_PAGE_ROWS)))
+    Ok((find_value(query, cursor), limit.min(MAX_PAGE_ROWS)))
+}
+
+/// The first value of a key that is not empty.
+fn find_value(query: Option<&str>, wanted: &str) -> Option<String> {
+    let pairs = query.unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
+    let mut found = pairs.filter(|(key, value)| *key == wanted && !value.is_empty());
+    found.next().map(|(_, value)| value.to_owned())
 }
 
 /// A body of raw digests, at most [`MAX_DIGESTS`] of them.

@@ -1,22 +1,70 @@
 //! Pure decisions of the library: whose claim counts, and where a feed of changes goes on.
 
-use photosync_protocol::v2::claims::Claims;
+use photosync_protocol::v2::claims::{Claims, PATH_PREFIX, Pair, PairSource};
 
-/// What devices say about one photo, put together: the first device to say a thing wins, and nothing is invented.
-pub fn merge_claims(claims: impl IntoIterator<Item = Claims>) -> Claims {
+/// What one device says about a photo.
+#[derive(Debug, Clone)]
+pub struct Said {
+    /// Who says so.
+    pub device_id: String,
+    /// What.
+    pub claims: Claims,
+}
+
+/// What devices say about one photo, put together for one of them. The first device to say a thing wins, and nothing is
+/// invented. A pair that a photo library knows goes before one that was guessed.
+///
+/// Where it lies is told by one device alone, with all its copies: by `viewer`, if that one said a place, so that a
+/// computer gets its own folders back; otherwise by the first that told a path, because a person arranged those folders
+/// and a phone's are the camera's. Places of other devices are not copies: they would double the library of everybody
+/// who backs up a phone and a computer.
+pub fn merge_claims(said: &[Said], viewer: &str) -> Claims {
     let mut merged = Claims::default();
-    for said in claims {
-        merged.captured = merged.captured.or(said.captured);
-        merged.device_asset_id = merged.device_asset_id.or(said.device_asset_id);
-        merged.folder = merged.folder.or(said.folder);
-        merged.favourite = merged.favourite.or(said.favourite);
+    for Said { claims, .. } in said {
+        merged.captured = merged.captured.or_else(|| claims.captured.clone());
+        merged.favourite = merged.favourite.or(claims.favourite);
         if merged.albums.is_empty() {
-            merged.albums = said.albums;
+            merged.albums.clone_from(&claims.albums);
         }
-        merged.pair = merged.pair.or(said.pair);
-        merged.modified_ms = merged.modified_ms.or(said.modified_ms);
+        merged.pair = better_pair(merged.pair, claims.pair.as_ref());
+    }
+    let own = said
+        .iter()
+        .find(|said| said.device_id == viewer && says_place(&said.claims))
+        .or_else(|| said.iter().find(|said| is_path(&said.claims)));
+    if let Some(Said { claims, .. }) = own {
+        merged.device_asset_id.clone_from(&claims.device_asset_id);
+        merged.folder.clone_from(&claims.folder);
+        merged.copies.clone_from(&claims.copies);
+        merged.modified_ms = claims.modified_ms;
+    }
+    for Said { claims, .. } in said {
+        if own.is_none() {
+            if merged.device_asset_id.is_none() && claims.device_asset_id.is_some() {
+                merged.device_asset_id.clone_from(&claims.device_asset_id);
+                merged.copies.clone_from(&claims.copies);
+            }
+            merged.folder = merged.folder.or_else(|| claims.folder.clone());
+        }
+        merged.modified_ms = merged.modified_ms.or(claims.modified_ms);
     }
     merged
+}
+
+fn says_place(claims: &Claims) -> bool {
+    claims.device_asset_id.is_some() || claims.folder.is_some()
+}
+
+fn is_path(claims: &Claims) -> bool {
+    claims.device_asset_id.as_deref().is_some_and(|id| id.starts_with(PATH_PREFIX))
+}
+
+fn better_pair(known: Option<Pair>, said: Option<&Pair>) -> Option<Pair> {
+    let is_known = |pair: &Pair| pair.source == PairSource::Library;
+    match (known, said) {
+        (Some(known), Some(said)) if !is_known(&known) && is_known(said) => Some(said.clone()),
+        (known, said) => known.or_else(|| said.cloned()),
+    }
 }
 
 /// Where a feed of changes goes on: after the asset `asset_id` that changed in `version`.
@@ -57,23 +105,88 @@ impl Cursor {
 mod tests {
     use super::*;
 
+    use photosync_protocol::v2::claims::PairRole;
+    use photosync_protocol::v2::places::Place;
+
+    fn said(device_id: &str, claims: Claims) -> Said {
+        Said { device_id: device_id.to_owned(), claims }
+    }
+
+    fn at(path: &str, copies: &[&str]) -> Claims {
+        let place = |path: &&str| Place {
+            device_asset_id: Some((*path).to_owned()),
+            folder: path.rsplit_once('/').map(|(folder, _)| folder.to_owned()),
+            modified_ms: Some(3),
+        };
+        let Place { device_asset_id, folder, modified_ms } = place(&path);
+        let copies = copies.iter().map(place).collect();
+        Claims { device_asset_id, folder, modified_ms, copies, ..Claims::default() }
+    }
+
+    fn id_of(claims: &Claims) -> &str {
+        claims.device_asset_id.as_deref().unwrap_or_default()
+    }
+
     #[test]
     fn the_first_device_to_say_a_thing_wins_and_others_add_what_it_left_out() {
-        let phone =
-            Claims { favourite: Some(false), folder: Some("DCIM".into()), ..Claims::default() };
-        let laptop = Claims {
-            favourite: Some(true),
-            albums: vec!["Summer".into()],
-            modified_ms: Some(5),
-            ..Claims::default()
-        };
-        let merged = merge_claims([phone.clone(), laptop.clone()]);
+        let phone = said(
+            "phone",
+            Claims { favourite: Some(false), folder: Some("DCIM".into()), ..Claims::default() },
+        );
+        let laptop = said(
+            "laptop",
+            Claims {
+                favourite: Some(true),
+                albums: vec!["Summer".into()],
+                modified_ms: Some(5),
+                ..Claims::default()
+            },
+        );
+        let merged = merge_claims(&[phone.clone(), laptop.clone()], "");
         assert_eq!(merged.favourite, Some(false));
         assert_eq!(merged.folder.as_deref(), Some("DCIM"));
         assert_eq!(merged.albums, ["Summer"]);
         assert_eq!(merged.modified_ms, Some(5));
-        assert_eq!(merge_claims([laptop, phone]).favourite, Some(true));
-        assert_eq!(merge_claims([]), Claims::default());
+        assert_eq!(merge_claims(&[laptop, phone], "laptop").favourite, Some(true));
+        assert_eq!(merge_claims(&[], "phone"), Claims::default());
+    }
+
+    #[test]
+    fn a_device_gets_its_own_places_back_and_another_gets_those_of_the_first_that_told_paths() {
+        let phone = said("phone", at("A1/L0/001", &[]));
+        let attic = said("attic", at("path:old/a.jpg", &["path:old/copy.jpg"]));
+        let laptop = said("laptop", at("path:new/a.jpg", &["path:new/b.jpg", "path:new/c.jpg"]));
+        let all = [phone.clone(), attic, laptop];
+        let seen_by = |viewer| merge_claims(&all, viewer);
+        assert_eq!(id_of(&seen_by("laptop")), "path:new/a.jpg");
+        assert_eq!(seen_by("laptop").copies.len(), 2);
+        assert_eq!(seen_by("laptop").folder.as_deref(), Some("path:new"));
+        assert_eq!(id_of(&seen_by("phone")), "A1/L0/001");
+        for newcomer in ["", "tablet"] {
+            assert_eq!(id_of(&seen_by(newcomer)), "path:old/a.jpg");
+            assert_eq!(seen_by(newcomer).copies.len(), 1, "only those of the same device");
+        }
+        assert_eq!(id_of(&merge_claims(&[phone], "laptop")), "A1/L0/001");
+        // A path in the folder that was backed up has no folder, and gets none of another device.
+        let root = said("desk", at("path:a.jpg", &[]));
+        let camera = said("phone", Claims { folder: Some("DCIM".into()), ..at("A1/L0/001", &[]) });
+        let merged = merge_claims(&[camera, root], "");
+        assert_eq!((id_of(&merged), merged.folder.as_deref()), ("path:a.jpg", None));
+    }
+
+    #[test]
+    fn a_pair_that_a_photo_library_knows_goes_before_a_guess() {
+        let pair = |id: &str, source| {
+            let pair = Pair { id: id.into(), role: PairRole::Still, source };
+            Claims { pair: Some(pair), ..Claims::default() }
+        };
+        let guess = said("desk", pair("guess", PairSource::Name));
+        let known = said("phone", pair("known", PairSource::Library));
+        let other = said("tablet", pair("other", PairSource::Library));
+        let id = |said: &[Said]| merge_claims(said, "").pair.unwrap().id;
+        assert_eq!(id(&[guess.clone(), known.clone(), other.clone()]), "known");
+        assert_eq!(id(&[other, known, guess.clone()]), "other");
+        assert_eq!(id(&[guess]), "guess");
     }
 
     #[test]

@@ -347,7 +347,10 @@ impl Stand {
     }
 
     async fn held(&self) -> BTreeSet<Digest> {
-        let page = listing::list_assets(&self.app, self.account(), None, 1000).await.unwrap();
+        let page = {
+            let viewer = listing::Viewer { asking: "phone".into(), instead: None };
+            listing::list_assets(&self.app, self.account(), viewer, None, 1000).await.unwrap()
+        };
         page.assets.into_iter().map(|row| row.digest).collect()
     }
 }

@@ -1,10 +1,21 @@
 //! The relay: a blind store of sealed chunks and sealed manifests. It can read none of them, and nothing here may
 //! name a function that could.
 //!
-//! A chunk's id is the SHA-256 of its sealed bytes, verified on every write; a manifest's first writer wins.
+//! An object's id is the SHA-256 of its sealed bytes, verified on every write and every read. Version 1 knows chunks,
+//! and manifests under names of their own, whose first writer wins. Version 2 keeps everything as objects
+//! ([`objects`]) and puts them in order by chains of segments ([`chains`]).
 
+mod chains;
+pub mod damage;
+mod frames;
+pub mod journal;
+pub mod objects;
 pub mod plans;
 pub mod queries;
+pub mod routes;
+mod rules;
+#[cfg(test)]
+mod tests;
 
 use std::fs::File;
 
@@ -17,7 +28,11 @@ use crate::auth::random_id;
 use crate::blobs::{CommitOutcome, Key, Stage, Staged, hash_file};
 use crate::boot::App;
 use crate::clock::iso_utc;
+use crate::db::Tx;
 use crate::error::{Error, Result};
+use plans::Gate;
+use queries::objects::{self as objects_sql, NewObject};
+pub use rules::kind_of;
 
 /// Longest manifest id kept, in characters.
 const MAX_MANIFEST_ID_CHARS: usize = 128;
@@ -71,51 +86,121 @@ pub async fn store_chunk(
             Error::bad_request("the chunk's bytes do not have its id").with("received", chunk_id)
         );
     }
-    let app = app.clone();
-    let task = tokio::spawn(async move {
-        let _stripe = app.stripes.lock(account, &staged.digest).await;
-        let size_bytes = i64::try_from(staged.size_bytes).unwrap_or(i64::MAX);
-        let id = chunk_id.clone();
-        let known = app.db.read(move |tx| queries::find_chunk(tx, account, &id)).await?;
-        if known.is_none() {
-            plans::require_uploadable(&app, account, size_bytes).await?;
-        }
-        store_chunk_here(&app, account, chunk_id, staged).await
-    });
-    task.await.map_err(|source| Error::internal("store a chunk").caused_by(source))?
+    let gate = Some(Gate::now(app));
+    keep(app, Arrived { account, staged, kind: None, collectable: false, gate }).await?;
+    Ok(chunk_id)
 }
 
 /// Keeps a chunk that an old server held already, whatever the plan: what was paid for once is never left behind.
 pub async fn import_chunk(app: &App, account: Uuid, staged: Staged) -> Result<String> {
-    let _stripe = app.stripes.lock(account, &staged.digest).await;
-    store_chunk_here(app, account, hex::encode(staged.digest), staged).await
-}
-
-/// The caller holds the stripe of the bytes.
-async fn store_chunk_here(
-    app: &App,
-    account: Uuid,
-    chunk_id: String,
-    staged: Staged,
-) -> Result<String> {
-    let size_bytes = i64::try_from(staged.size_bytes).unwrap_or(i64::MAX);
-    let key = Key::chunk(account, &chunk_id);
-    // `commit_new` reads bytes that are there already and compares them with their hash.
-    if let CommitOutcome::Taken(staged) = app.relay_chunks.commit_new(staged, &key).await? {
-        tracing::error!(%account, chunk = %chunk_id, "a damaged chunk was replaced by the bytes that were sent again");
-        app.relay_chunks.heal(staged, &key).await?;
-    }
-    let (id, now_ms) = (chunk_id.clone(), app.clock.now_ms());
-    app.db.write(move |tx| queries::store_chunk(tx, account, &id, size_bytes, now_ms)).await?;
+    let chunk_id = hex::encode(staged.digest);
+    keep(app, Arrived { account, staged, kind: None, collectable: false, gate: None }).await?;
     Ok(chunk_id)
 }
 
-/// Opens a chunk. One whose file is gone or has another length is an error, never wrong bytes.
-pub async fn open_chunk(app: &App, account: Uuid, chunk_id: &str) -> Result<(File, u64, i64)> {
-    let missing = || Error::not_found("there is no such chunk");
+/// Whole sealed bytes, and all the relay may know of them.
+struct Arrived {
+    account: Uuid,
+    staged: Staged,
+    /// The letter of the clear head; `None` for version 1.
+    kind: Option<char>,
+    /// Whether it may be collected if no segment ever names it.
+    collectable: bool,
+    /// Whether the account may store it; `None` asks nobody.
+    gate: Option<Gate>,
+}
+
+/// The one road by which sealed bytes are kept under their hash, durably: bytes, name, row, in this order. True if they
+/// were there already; a damaged file is replaced by these good bytes. Runs in a task of its own: a client that goes
+/// away now changes nothing any more.
+async fn keep(app: &App, arrived: Arrived) -> Result<bool> {
+    let app = app.clone();
+    let task = tokio::spawn(async move { keep_here(&app, arrived).await });
+    task.await.map_err(|source| Error::internal("store a sealed object").caused_by(source))?
+}
+
+async fn keep_here(app: &App, arrived: Arrived) -> Result<bool> {
+    let Arrived { account, staged, kind, collectable, gate } = arrived;
+    let _stripe = app.stripes.lock(account, &staged.digest).await;
+    let chunk_id = hex::encode(staged.digest);
+    let size_bytes = i64::try_from(staged.size_bytes).unwrap_or(i64::MAX);
+    if let Some(gate) = gate.clone().filter(|_| app.config.plans.enabled) {
+        // Most refusals are found here, before a file gets its name; the transaction below decides.
+        let id = chunk_id.clone();
+        let ask = move |tx: &mut dyn Tx| match objects_sql::find_object(tx, account, &id)? {
+            Some(_) => Ok(()),
+            None => gate.require(tx, account, size_bytes),
+        };
+        app.db.read::<(), Error, _>(ask).await?;
+    }
+    let key = Key::chunk(account, &chunk_id);
+    // `commit_new` reads bytes that are there already and compares them with their hash.
+    let outcome = app.relay_chunks.commit_new(staged, &key).await?;
+    let (is_new_file, was_whole) = match outcome {
+        CommitOutcome::Stored => (true, false),
+        CommitOutcome::AlreadyStored => (false, true),
+        CommitOutcome::Taken(staged) => {
+            tracing::error!(%account, chunk = %chunk_id, "a damaged chunk was replaced by the bytes that were sent again");
+            app.relay_chunks.heal(staged, &key).await?;
+            (false, false)
+        }
+    };
+    let stored_at_ms = app.clock.now_ms();
+    let new = NewObject { account, chunk_id, size_bytes, kind, collectable, stored_at_ms };
+    let stored = app
+        .db
+        .write(move |tx| -> Result<bool> {
+            let known = objects_sql::find_object(tx, account, &new.chunk_id)?;
+            if let (None, Some(gate)) = (&known, &gate) {
+                gate.require(tx, account, size_bytes)?;
+            }
+            objects_sql::store(tx, &new)?;
+            Ok(known.is_some_and(|known| !known.is_damaged))
+        })
+        .await;
+    match stored {
+        Ok(known) => Ok(known && was_whole),
+        Err(error) => {
+            // A refusal means that the row is certainly not there: give a file of ours up too. After a failure
+            // nobody knows, and a row without bytes would be worse than bytes without a row.
+            if is_new_file && is_refusal(&error) {
+                let _ = app.relay_chunks.remove(&key).await;
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Whether an error of the writing transaction says that nothing was written.
+fn is_refusal(error: &Error) -> bool {
+    matches!(
+        error.code,
+        ErrorCode::QuotaExceeded
+            | ErrorCode::SubscriptionExpired
+            | ErrorCode::TrialExpired
+            | ErrorCode::SubscriptionRequired
+            | ErrorCode::SubscriptionDeleted
+            | ErrorCode::StorageFull
+    )
+}
+
+/// An object whose bytes were just compared with its id.
+pub struct Opened {
+    /// The open file.
+    pub file: File,
+    /// Its length.
+    pub size_bytes: u64,
+    /// When it was written, in Unix milliseconds.
+    pub modified_ms: i64,
+}
+
+/// Opens an object. One whose file is gone or has other bytes is [`ErrorCode::Damaged`], never wrong bytes, and is not
+/// held any more.
+pub async fn open(app: &App, account: Uuid, chunk_id: &str) -> Result<Opened> {
+    let missing = || Error::not_found("there is no such object");
     let id = chunk_id.to_owned();
-    let size_bytes =
-        app.db.read(move |tx| queries::find_chunk(tx, account, &id)).await?.ok_or_else(missing)?;
+    let object = app.db.read(move |tx| objects_sql::find_object(tx, account, &id)).await?;
+    let object = object.ok_or_else(missing)?;
     let key = Key::chunk(account, chunk_id);
     let opened = app.relay_chunks.open(&key).await?;
     // Old phones give up a whole restore over one wrong chunk, and the id says what is right: chunks are small, so
@@ -124,18 +209,27 @@ pub async fn open_chunk(app: &App, account: Uuid, chunk_id: &str) -> Result<(Fil
     let hashed = tokio::task::spawn_blocking(move || hash_file(&path)).await;
     let is_whole = matches!(hashed, Ok(Ok((digest, _))) if hex::encode(digest) == chunk_id);
     match opened {
-        Some((file, found)) if is_whole && i64::try_from(found) == Ok(size_bytes) => {
+        Some((file, found)) if is_whole && i64::try_from(found) == Ok(object.size_bytes) => {
             let modified = file.metadata().and_then(|metadata| metadata.modified()).ok();
             let modified_ms = modified
                 .and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok())
                 .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(0));
-            Ok((file, found, modified_ms))
+            Ok(Opened { file, size_bytes: found, modified_ms })
         }
         _ => {
-            tracing::error!(%account, chunk = chunk_id, "a chunk is missing or damaged on disk");
-            Err(missing())
+            damage::note(app, account, chunk_id).await?;
+            let message = "the stored object is missing or damaged; it is asked for again";
+            Err(Error::new(ErrorCode::Damaged, message))
         }
     }
+}
+
+/// Opens a chunk for an old client, which knows only that there is one or not.
+pub async fn open_chunk(app: &App, account: Uuid, chunk_id: &str) -> Result<Opened> {
+    open(app, account, chunk_id).await.map_err(|error| match error.code {
+        ErrorCode::NotFound | ErrorCode::Damaged => Error::not_found("there is no such chunk"),
+        _ => error,
+    })
 }
 
 /// Keeps a sealed manifest; false if its id was there already (the first writer wins).
@@ -236,6 +330,10 @@ pub async fn purge(app: &App, account: Uuid) -> Result<(i64, i64)> {
     let now_ms = app.clock.now_ms();
     let (chunks, manifests) =
         app.db.write(move |tx| queries::trash_all(tx, account, now_ms)).await?;
+    if let Err(error) = journal::note_emptied(app, account).await {
+        // Only a `rebuild` would miss it, and bring chains back that had been given up.
+        tracing::error!(%account, %error, causes = error.cause_chain(), "emptying the relay was not noted beside the objects");
+    }
     let days = app.config.trash_days;
     tracing::warn!(%account, chunks, manifests, days, "a device emptied its relay space; `trash restore` brings it back until the trash period is over");
     Ok((chunks, manifests))
@@ -269,18 +367,4 @@ pub async fn set_device_state(
         (app.aliases.of(legacy_uuid), state.to_string(), app.clock.now_ms());
     app.db.write(move |tx| queries::set_device_state(tx, account, &device, &text, now_ms)).await?;
     Ok(now_ms)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ids_from_the_wire_can_never_be_paths() {
-        assert_eq!(sanitise_manifest_id("../../a b/ü_-9"), "ab_-9");
-        assert_eq!(sanitise_manifest_id(&"x".repeat(500)).len(), 128);
-        assert_eq!(parse_chunk_id(&"A".repeat(64)), Some("a".repeat(64)));
-        assert_eq!(parse_chunk_id(&"g".repeat(64)), None);
-        assert_eq!(parse_chunk_id("../x"), None);
-    }
 }

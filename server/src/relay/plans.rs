@@ -10,6 +10,8 @@ use uuid::Uuid;
 use super::queries::{self, Plan};
 use crate::boot::App;
 use crate::clock::DAY_MS;
+use crate::config::Plans;
+use crate::db::Tx;
 use crate::error::{Error, Result};
 
 /// Bytes in the GB of a plan.
@@ -135,46 +137,71 @@ fn deleted(subscription: &Subscription) -> Result<()> {
     }
 }
 
-/// Whether an account may upload `incoming_bytes` more.
+/// Whether an account may upload `incoming_bytes` more, as it looks before they are received.
 pub async fn require_uploadable(app: &App, account: Uuid, incoming_bytes: i64) -> Result<()> {
     if !app.config.plans.enabled {
         return Ok(());
     }
-    let subscription = subscription(app, account).await?;
-    deleted(&subscription)?;
+    let gate = Gate::now(app);
+    app.db.read(move |tx| gate.require(tx, account, incoming_bytes)).await
+}
+
+/// What decides about uploads inside a transaction: there it holds for everybody else's uploads too, and a crash
+/// leaves no reservation behind.
+#[derive(Debug, Clone)]
+pub struct Gate {
+    plans: Plans,
+    now_ms: i64,
+}
+
+impl Gate {
+    /// One for a transaction that follows.
+    pub fn now(app: &App) -> Self {
+        Self { plans: app.config.plans.clone(), now_ms: app.clock.now_ms() }
+    }
+
+    /// Whether an account may have `incoming_bytes` more than it has.
+    pub fn require(&self, tx: &mut dyn Tx, account: Uuid, incoming_bytes: i64) -> Result<()> {
+        if !self.plans.enabled {
+            return Ok(());
+        }
+        let plan = queries::find_plan(tx, account)?.unwrap_or_default();
+        let subscription = state_of(&plan, self.now_ms, self.plans.grace_days);
+        require_active(&subscription, self.now_ms)?;
+        let Some(plan_gb) = subscription.plan_gb else { return Ok(()) };
+        let (used_bytes, _) = queries::find_usage(tx, account)?;
+        let plan_bytes = plan_gb.saturating_mul(GB);
+        if used_bytes.saturating_add(incoming_bytes) <= plan_bytes {
+            return Ok(());
+        }
+        let quota_bytes = plan_bytes.saturating_add(self.plans.margin_bytes);
+        Err(Error::new(ErrorCode::QuotaExceeded, "the plan is full; nothing was stored")
+            .with("usedBytes", used_bytes)
+            .with("quotaBytes", quota_bytes)
+            .with("remainingBytes", (quota_bytes - used_bytes).max(0)))
+    }
+}
+
+/// Whether uploading is part of a subscription. Pure.
+fn require_active(subscription: &Subscription, now_ms: i64) -> Result<()> {
+    deleted(subscription)?;
     match subscription.status.as_str() {
-        "active" | "trial" => {}
+        "active" | "trial" => Ok(()),
         "grace" | "grace_expired" => {
-            let left =
-                subscription.grace_until.map_or(0, |until| (until - app.clock.now_ms()).max(0));
-            return Err(Error::new(
-                ErrorCode::SubscriptionExpired,
-                "the plan has expired: reading still works",
-            )
-            .with("expiresAt", subscription.expires_at)
-            .with("graceUntil", subscription.grace_until)
-            .with("deleteInDays", (left + DAY_MS - 1) / DAY_MS));
+            let left = subscription.grace_until.map_or(0, |until| (until - now_ms).max(0));
+            let message = "the plan has expired: reading still works";
+            Err(Error::new(ErrorCode::SubscriptionExpired, message)
+                .with("expiresAt", subscription.expires_at)
+                .with("graceUntil", subscription.grace_until)
+                .with("deleteInDays", (left + DAY_MS - 1) / DAY_MS))
         }
         "trial_expired" => {
-            return Err(Error::new(
-                ErrorCode::TrialExpired,
-                "the trial is over: reading still works",
-            )
-            .with("trialUntil", subscription.trial_until));
+            let message = "the trial is over: reading still works";
+            Err(Error::new(ErrorCode::TrialExpired, message)
+                .with("trialUntil", subscription.trial_until))
         }
-        _ => return Err(Error::new(ErrorCode::SubscriptionRequired, "uploading needs a plan")),
+        _ => Err(Error::new(ErrorCode::SubscriptionRequired, "uploading needs a plan")),
     }
-    let Some(plan_gb) = subscription.plan_gb else { return Ok(()) };
-    let (used_bytes, _) = app.db.read(move |tx| queries::find_usage(tx, account)).await?;
-    let plan_bytes = plan_gb.saturating_mul(GB);
-    if used_bytes.saturating_add(incoming_bytes) <= plan_bytes {
-        return Ok(());
-    }
-    let quota_bytes = plan_bytes.saturating_add(app.config.plans.margin_bytes);
-    Err(Error::new(ErrorCode::QuotaExceeded, "the plan is full; nothing was stored")
-        .with("usedBytes", used_bytes)
-        .with("quotaBytes", quota_bytes)
-        .with("remainingBytes", (quota_bytes - used_bytes).max(0)))
 }
 
 /// What the subscription service says of one customer.

@@ -1,56 +1,13 @@
-//! The SQL of the relay: sealed chunks, sealed manifests, device states and plans.
+//! The SQL of the relay: sealed manifests of version 1, device states and plans; emptying and restoring all of it.
+
+pub mod chains;
+pub mod objects;
 
 use uuid::Uuid;
 
 use crate::auth::aliases::Alias;
 use crate::db::{DbResult, Tx, find};
 use crate::params;
-
-/// Size of a chunk outside the trash.
-pub fn find_chunk(tx: &mut dyn Tx, account: Uuid, chunk_id: &str) -> DbResult<Option<i64>> {
-    let row = find(
-        tx,
-        "SELECT size_bytes FROM relay_chunks
-         WHERE account_uuid = ?1 AND chunk_id = ?2 AND trashed_at_ms IS NULL",
-        params![account, chunk_id],
-    )?;
-    row.map(|row| row.integer(0)).transpose()
-}
-
-/// Adds a chunk, or brings it back from the trash; one that is there already is not counted twice.
-pub fn store_chunk(
-    tx: &mut dyn Tx,
-    account: Uuid,
-    chunk_id: &str,
-    size_bytes: i64,
-    now_ms: i64,
-) -> DbResult<()> {
-    if find_chunk(tx, account, chunk_id)?.is_some() {
-        return Ok(());
-    }
-    tx.execute(
-        "INSERT INTO relay_chunks (account_uuid, chunk_id, size_bytes, stored_at_ms)
-         VALUES (?1, ?2, ?3, ?4)
-         ON CONFLICT (account_uuid, chunk_id) DO UPDATE SET trashed_at_ms = NULL, stored_at_ms = excluded.stored_at_ms",
-        params![account, chunk_id, size_bytes, now_ms],
-    )?;
-    tx.execute(
-        "UPDATE accounts SET relay_bytes = relay_bytes + ?2 WHERE account_uuid = ?1",
-        params![account, size_bytes],
-    )?;
-    Ok(())
-}
-
-/// Whether a chunk is in the trash.
-pub fn is_chunk_trashed(tx: &mut dyn Tx, account: Uuid, chunk_id: &str) -> DbResult<bool> {
-    let row = find(
-        tx,
-        "SELECT 1 FROM relay_chunks
-         WHERE account_uuid = ?1 AND chunk_id = ?2 AND trashed_at_ms IS NOT NULL",
-        params![account, chunk_id],
-    )?;
-    Ok(row.is_some())
-}
 
 /// When a manifest outside the trash was stored.
 pub fn find_manifest(tx: &mut dyn Tx, account: Uuid, manifest_id: &str) -> DbResult<Option<i64>> {
@@ -135,6 +92,7 @@ pub fn trash_all(tx: &mut dyn Tx, account: Uuid, now_ms: i64) -> DbResult<(i64, 
         "UPDATE relay_manifests SET trashed_at_ms = ?2 WHERE account_uuid = ?1 AND trashed_at_ms IS NULL",
         params![account, now_ms],
     )?;
+    chains::trash_all(tx, account, now_ms)?;
     tx.execute(
         "UPDATE accounts SET relay_bytes = 0, relay_manifests = 0 WHERE account_uuid = ?1",
         params![account],
@@ -142,16 +100,19 @@ pub fn trash_all(tx: &mut dyn Tx, account: Uuid, now_ms: i64) -> DbResult<(i64, 
     Ok((chunks, manifests))
 }
 
-/// Brings everything back that went to the trash since `since_ms`; returns how many objects.
+/// Brings everything back that went to the trash since `since_ms`; returns how many objects. What a person wants back is
+/// never collected afterwards.
 pub fn restore_trashed(tx: &mut dyn Tx, account: Uuid, since_ms: i64) -> DbResult<i64> {
     let chunks = tx.execute(
-        "UPDATE relay_chunks SET trashed_at_ms = NULL WHERE account_uuid = ?1 AND trashed_at_ms >= ?2",
+        "UPDATE relay_chunks SET trashed_at_ms = NULL, collectable = 0
+         WHERE account_uuid = ?1 AND trashed_at_ms >= ?2",
         params![account, since_ms],
     )?;
     let manifests = tx.execute(
         "UPDATE relay_manifests SET trashed_at_ms = NULL WHERE account_uuid = ?1 AND trashed_at_ms >= ?2",
         params![account, since_ms],
     )?;
+    chains::restore_trashed(tx, account, since_ms)?;
     tx.execute(
         "UPDATE accounts
          SET relay_bytes = (SELECT CAST(COALESCE(SUM(size_bytes), 0) AS BIGINT) FROM relay_chunks
@@ -164,15 +125,6 @@ pub fn restore_trashed(tx: &mut dyn Tx, account: Uuid, since_ms: i64) -> DbResul
     Ok(chunks + manifests)
 }
 
-/// Chunks whose trash period is over.
-pub fn list_expired_chunks(tx: &mut dyn Tx, before_ms: i64) -> DbResult<Vec<(Uuid, String)>> {
-    let rows = tx.query(
-        "SELECT account_uuid, chunk_id FROM relay_chunks WHERE trashed_at_ms < ?1 LIMIT 1000",
-        params![before_ms],
-    )?;
-    rows.iter().map(|row| Ok((row.uuid(0)?, row.text(1)?))).collect()
-}
-
 /// Manifests whose trash period is over.
 pub fn list_expired_manifests(tx: &mut dyn Tx, before_ms: i64) -> DbResult<Vec<(Uuid, String)>> {
     let rows = tx.query(
@@ -180,20 +132,6 @@ pub fn list_expired_manifests(tx: &mut dyn Tx, before_ms: i64) -> DbResult<Vec<(
         params![before_ms],
     )?;
     rows.iter().map(|row| Ok((row.uuid(0)?, row.text(1)?))).collect()
-}
-
-/// Forgets a chunk in the trash; false if it was brought back meanwhile.
-pub fn remove_expired_chunk(
-    tx: &mut dyn Tx,
-    account: Uuid,
-    chunk_id: &str,
-    before_ms: i64,
-) -> DbResult<bool> {
-    let removed = tx.execute(
-        "DELETE FROM relay_chunks WHERE account_uuid = ?1 AND chunk_id = ?2 AND trashed_at_ms < ?3",
-        params![account, chunk_id, before_ms],
-    )?;
-    Ok(removed > 0)
 }
 
 /// Forgets a manifest in the trash; false if it was brought back meanwhile.

@@ -20,6 +20,8 @@ use crate::library::queries::{self, Asset};
 pub struct Report {
     /// Assets looked at.
     pub assets: u64,
+    /// Sealed objects looked at.
+    pub sealed: u64,
     /// Files looked at.
     pub files: u64,
     /// One sentence each.
@@ -34,6 +36,7 @@ pub async fn check(app: &App, read_bytes: bool) -> Result<Report> {
     let mut report = Report::default();
     check_rows(app, read_bytes, &mut report).await?;
     check_folders(app, &mut report).await?;
+    super::sealed::check(app, read_bytes, &mut report).await?;
     Ok(report)
 }
 
@@ -84,12 +87,13 @@ async fn check_rows(app: &App, read_bytes: bool, report: &mut Report) -> Result<
     }
 }
 
-/// Where the file of an asset is, and how long; a trashed one may not have been moved yet.
+/// Where the file of an asset is, and how long; a trashed one may not have been moved yet. Its name may belong to a
+/// newer file once it was, so that the trash is looked into first.
 fn find_file(store: &LocalStore, asset: &Asset) -> Option<(Key, u64)> {
     let original = Key::original(asset.account_uuid, &asset.stored_name);
     let trashed = Key::trashed(asset.account_uuid, &asset.asset_id);
-    let places = if asset.trashed_at_ms.is_some() { 2 } else { 1 };
-    [original, trashed].into_iter().take(places).find_map(|key| {
+    let moved = asset.trashed_at_ms.is_some().then_some(trashed);
+    moved.into_iter().chain([original]).find_map(|key| {
         let size_bytes = store.find_size_here(&key).ok().flatten()?;
         Some((key, size_bytes))
     })

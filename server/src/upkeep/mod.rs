@@ -4,6 +4,7 @@
 pub mod adopt;
 pub mod check;
 pub mod rebuild;
+pub mod sealed;
 pub mod trash;
 pub mod verify;
 
@@ -29,9 +30,9 @@ pub async fn require_ready(app: &App) -> Result<()> {
 }
 
 /// Runs until it is dropped: adopts what an earlier run left, then keeps the trash. Beside it, files are read back
-/// when somebody asks for receipts.
+/// when somebody asks for receipts, and sealed objects in turn.
 pub async fn run(app: App) {
-    tokio::join!(verify::run(app.clone()), keep(app));
+    tokio::join!(verify::run(app.clone()), sealed::scrub(app.clone()), keep(app));
 }
 
 async fn keep(app: App) {
@@ -58,6 +59,15 @@ async fn keep(app: App) {
         }
         if let Err(error) = crate::library::settled::sweep(&app).await {
             tracing::error!(%error, causes = error.cause_chain(), "sweeping emptied sets failed; it is tried again");
+        }
+        match sealed::collect(&app).await {
+            Ok(0) => {}
+            Ok(collected) => {
+                tracing::info!(collected, "sealed objects that no backup uses went to the trash")
+            }
+            Err(error) => {
+                tracing::error!(%error, causes = error.cause_chain(), "collecting sealed objects failed; it is tried again");
+            }
         }
         let _ = tokio::time::timeout(EVERY, app.upkeep_wanted()).await;
     }

@@ -2,19 +2,21 @@
 //! passwords, devices, plans and trash dates do not, and the operator is told so.
 
 use std::collections::HashMap;
+use std::io::Read;
 use std::path::Path;
 
 use photosync_protocol::account::{account_uuid, parse_email};
 use uuid::Uuid;
 
-use super::adopt;
+use super::{adopt, sealed};
 use crate::accounts::owner_file;
 use crate::accounts::queries::Account;
 use crate::auth::random_bytes;
 use crate::blobs::{Key, LocalStore, hash_file};
 use crate::boot::App;
 use crate::error::{Error, Result};
-use crate::relay::{parse_chunk_id, queries as relay_queries};
+use crate::relay::queries::objects::NewObject;
+use crate::relay::{kind_of, parse_chunk_id, queries as relay_queries};
 
 /// What came back.
 #[derive(Debug, Default)]
@@ -118,16 +120,18 @@ async fn rebuild_relay(app: &App, account: Uuid, left: &mut Vec<String>) -> Resu
         match hashed.map_err(std::io::Error::other).and_then(|result| result) {
             Ok((digest, size_bytes)) if hex::encode(digest) == chunk_id => {
                 let size_bytes = i64::try_from(size_bytes).unwrap_or(i64::MAX);
-                app.db
-                    .write(move |tx| {
-                        relay_queries::store_chunk(tx, account, &chunk_id, size_bytes, now_ms)
-                    })
-                    .await?;
+                let (kind, stored_at_ms) = (read_kind(app, account, &chunk_id).await?, now_ms);
+                // What used it is not known any more.
+                let collectable = false;
+                let new =
+                    NewObject { account, chunk_id, size_bytes, kind, collectable, stored_at_ms };
+                app.db.write(move |tx| relay_queries::objects::store(tx, &new)).await?;
                 found += 1;
             }
             _ => left.push(format!("the relay chunk {chunk_id} of {account} is damaged")),
         }
     }
+    left.append(&mut sealed::rebuild_order(app, account).await?);
     for file in list_names(&app.relay, account, "manifests", 1)? {
         let Some(manifest_id) = file.strip_suffix(".json").map(str::to_owned) else { continue };
         let size_bytes =
@@ -141,6 +145,20 @@ async fn rebuild_relay(app: &App, account: Uuid, left: &mut Vec<String>) -> Resu
         found += 1;
     }
     Ok(found)
+}
+
+/// The letter of an object's clear head; `None` for one of version 1.
+async fn read_kind(app: &App, account: Uuid, chunk_id: &str) -> Result<Option<char>> {
+    const HEAD_BYTES: u64 = 8;
+    let opened = app.relay_chunks.open(&Key::chunk(account, chunk_id)).await?;
+    let Some((file, _)) = opened else { return Ok(None) };
+    let read = tokio::task::spawn_blocking(move || {
+        let mut head = Vec::new();
+        file.take(HEAD_BYTES).read_to_end(&mut head).map(|_| head)
+    });
+    let read = read.await.map_err(std::io::Error::other).and_then(|head| head);
+    let head = read.map_err(|source| Error::internal("read a sealed object").caused_by(source))?;
+    Ok(kind_of(&head))
 }
 
 /// File names below a folder of the account, `depth` levels down. None if there is no such folder.

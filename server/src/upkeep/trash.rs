@@ -107,8 +107,10 @@ async fn expire(app: &App, asset: Asset) -> Result<()> {
 }
 
 async fn expire_relay(app: &App, over_ms: i64) -> Result<()> {
+    app.db.write(move |tx| relay_queries::chains::remove_expired(tx, over_ms)).await?;
     loop {
-        let chunks = app.db.read(move |tx| relay_queries::list_expired_chunks(tx, over_ms)).await?;
+        let chunks =
+            app.db.read(move |tx| relay_queries::objects::list_expired(tx, over_ms)).await?;
         let manifests =
             app.db.read(move |tx| relay_queries::list_expired_manifests(tx, over_ms)).await?;
         if chunks.is_empty() && manifests.is_empty() {
@@ -121,7 +123,7 @@ async fn expire_relay(app: &App, over_ms: i64) -> Result<()> {
             let id = chunk_id.clone();
             let gone = app
                 .db
-                .write(move |tx| relay_queries::remove_expired_chunk(tx, account, &id, over_ms))
+                .write(move |tx| relay_queries::objects::remove_expired(tx, account, &id, over_ms))
                 .await?;
             if gone {
                 app.relay_chunks.remove(&Key::chunk(account, &chunk_id)).await?;
@@ -282,6 +284,22 @@ mod tests {
         assert_eq!(files(&app, account), (newer, vec![]));
         let report = crate::upkeep::check::check(&app, true).await.unwrap();
         assert_eq!((report.disagreements, report.spares), (vec![], vec![]));
+    }
+
+    #[tokio::test]
+    async fn a_newer_file_under_the_name_of_one_in_the_trash_is_not_taken_for_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (app, account) = server(dir.path()).await;
+        upload(&app, account, "a.jpg", b"the older").await;
+        assert_eq!(crate::library::purge(&app, account).await.unwrap(), 1);
+        tidy(&app).await.unwrap();
+        assert_eq!(upload(&app, account, "a.jpg", b"newer, and of another length").await, "a.jpg");
+        let report = crate::upkeep::check::check(&app, true).await.unwrap();
+        assert_eq!((report.disagreements, report.spares), (vec![], vec![]));
+        assert_eq!(restore(&app, account, 0).await.unwrap(), 1);
+        let both =
+            vec![file("a (2).jpg", b"the older"), file("a.jpg", b"newer, and of another length")];
+        assert_eq!(files(&app, account), (both, vec![]));
     }
 
     #[tokio::test]

@@ -105,7 +105,7 @@ fn is_loss(error: &io::Error) -> bool {
 
 /// Digest and length of a file as the disk has it. Runs on a thread of its own, so that its low priority is no other
 /// work's.
-async fn read_back(path: PathBuf) -> io::Result<([u8; 32], u64)> {
+pub(super) async fn read_back(path: PathBuf) -> io::Result<([u8; 32], u64)> {
     let (answer, result) = oneshot::channel();
     let work = move || {
         yield_to_others();

@@ -13,10 +13,11 @@ use uuid::Uuid;
 
 use super::reservations::NameGuard;
 use crate::auth::random_id;
-use crate::blobs::{CommitOutcome, Key, NAMES_FILE, Staged, sync_dir};
+use crate::blobs::{CommitOutcome, Key, NAMES_FILE, Staged, append_durably};
 use crate::boot::App;
 use crate::db::{DbResult, Tx};
 use crate::error::{Error, Result};
+use crate::library::claims;
 use crate::library::queries::{self, Asset, NewAsset, settled};
 
 /// Whole bytes that want to become an asset.
@@ -46,12 +47,9 @@ impl Origin {
     /// Notes, in the transaction that makes or finds the asset, what this device says about it, and that the device
     /// has nothing more to do for it.
     fn note(&self, tx: &mut dyn Tx, asset_id: &str, digest: [u8; 32], now_ms: i64) -> Result<()> {
-        if self.claims != Claims::default() {
-            let claims = serde_json::to_string(&self.claims)
-                .map_err(|source| Error::internal("write down a claim").caused_by(source))?;
-            let device = self.device_id.as_deref().unwrap_or_default();
-            queries::store_claims(tx, asset_id, device, &claims, now_ms)?;
-        }
+        let device = self.device_id.as_deref().unwrap_or_default();
+        // A place too many is no reason to refuse bytes; `claims` is the route that tells of it.
+        let _ = claims::add(tx, asset_id, device, self.claims.clone(), now_ms)?;
         // A purge or the discovery of damage may have come between finding the asset and here.
         if let Some(device) = &self.device_id
             && queries::is_listed(tx, asset_id)?
@@ -396,19 +394,7 @@ pub async fn keep_lost_name(app: &App, asset: &NewAsset) -> Result<()> {
     }
     let path = app.originals.account_folder(asset.account_uuid).join(NAMES_FILE);
     let line = serde_json::json!({"stored": asset.stored_name, "name": asset.name}).to_string();
-    // A line torn by a crash must not swallow this one: blank lines mean nothing.
-    let line = format!("\n{line}\n");
-    let append = move || -> std::io::Result<()> {
-        let mut options = std::fs::File::options();
-        options.create(true).append(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let is_new = !path.exists();
-        let mut file = options.open(&path)?;
-        std::io::Write::write_all(&mut file, line.as_bytes())?;
-        file.sync_data()?;
-        if is_new { path.parent().map_or(Ok(()), sync_dir) } else { Ok(()) }
-    };
+    let append = move || append_durably(&path, &line);
     let failed = |source| crate::blobs::BlobError::new("note the name of", "an upload", source);
     tokio::task::spawn_blocking(append)
         .await

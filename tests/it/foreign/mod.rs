@@ -9,6 +9,7 @@ mod clients;
 mod cuts;
 mod differential;
 mod program;
+mod reader;
 mod scripts;
 
 pub(crate) use program::{Program, TusServer};

@@ -225,15 +225,30 @@ const SCRIPTS: &[(&str, &[&str])] = &[
     ("methods that are none", &["PUT @1", "POST Upload-Length=5", "PUT @1"]),
 ];
 
+/// Where a difference shows.
+#[derive(Debug)]
+pub(super) enum Place {
+    /// In every answer to this method, in all sequences.
+    Every(&'static str),
+    /// In the answer to one line of one sequence, counted from 0.
+    Line(&'static str, usize),
+}
+
+impl Place {
+    pub(super) fn is(&self, script: &str, line: usize, method: &str) -> bool {
+        match self {
+            Place::Every(wanted) => *wanted == method,
+            Place::Line(wanted, number) => (*wanted, *number) == (script, line),
+        }
+    }
+}
+
 /// A difference that is wanted.
 pub(super) struct Difference {
-    /// Name of the sequence; empty for all.
-    pub(super) script: &'static str,
-    /// Method of the request; empty for all.
-    pub(super) method: &'static str,
+    pub(super) place: Place,
     /// `status`, or the name of a header.
     pub(super) what: &'static str,
-    /// What this server says: nothing if empty, anything if `*`.
+    /// What this server says: nothing if empty.
     pub(super) here: &'static str,
     /// What `@tus/server` says, likewise.
     pub(super) there: &'static str,
@@ -243,20 +258,34 @@ pub(super) struct Difference {
 
 const fn differs(
     script: &'static str,
+    line: usize,
+    what: &'static str,
+    here: &'static str,
+    there: &'static str,
+    why: &'static str,
+) -> Difference {
+    Difference { place: Place::Line(script, line), what, here, there, why }
+}
+
+const fn always(
     method: &'static str,
     what: &'static str,
     here: &'static str,
     there: &'static str,
     why: &'static str,
 ) -> Difference {
-    Difference { script, method, what, here, there, why }
+    Difference { place: Place::Every(method), what, here, there, why }
 }
 
 const OFFSET_AT_ONCE: &str = "the answer to a creation says where to go on: a repeated one finds bytes that are here already";
 const EXPIRES_ALWAYS: &str =
     "a finished upload is known for seven days, and an unfinished one says when it ends when asked";
 const NO_EMPTY_FILES: &str = "a photo of no bytes is refused, not kept";
-const CHECKSUMS: &str = "the checksum extension is spoken here only";
+const CHECKSUMS: &str =
+    "the checksum extension is spoken here only: 460 or 400, and no byte of the piece is kept";
+const OUR_EXTENSIONS: &str = "creation,creation-with-upload,creation-defer-length,expiration,checksum,termination,concatenation";
+const THEIR_EXTENSIONS: &str =
+    "creation,creation-with-upload,creation-defer-length,termination,expiration";
 const MORE_EXTENSIONS: &str = "checksum and concatenation are spoken here too";
 const RIGHT_STATUS: &str = "the specification, or HTTP, has a status of its own for this case";
 const OVERRIDE: &str = "X-HTTP-Method-Override is part of tus 1.0.0 and works here";
@@ -268,36 +297,49 @@ const OTHER_VERSION: &str = "412 with the versions spoken, as tus 1.0.0 demands"
 
 /// Every difference there is, with its reason. One that does not show any more fails the test.
 pub(super) const DIFFERENCES: &[Difference] = &[
-    differs("", "POST", "Upload-Offset", "0", "", OFFSET_AT_ONCE),
-    differs("", "POST", "Upload-Expires", "there", "", EXPIRES_ALWAYS),
-    differs("", "PATCH", "Upload-Expires", "there", "", EXPIRES_ALWAYS),
-    differs("", "HEAD", "Upload-Expires", "there", "", EXPIRES_ALWAYS),
-    differs("an empty file", "", "*", "*", "*", NO_EMPTY_FILES),
-    differs("a POST that stands for a PATCH", "POST", "status", "204", "400", OVERRIDE),
-    differs("a POST that stands for a PATCH", "POST", "Upload-Offset", "5", "", OVERRIDE),
-    differs("a POST that stands for a PATCH", "HEAD", "Upload-Offset", "5", "0", OVERRIDE),
-    differs("a length for an upload that has one", "PATCH", "*", "*", "*", REPEATED_LENGTH),
-    differs(
-        "a length for an upload that has one",
-        "HEAD",
-        "Upload-Offset",
-        "5",
-        "0",
-        REPEATED_LENGTH,
-    ),
-    differs("another media type", "PATCH", "status", "415", "400", RIGHT_STATUS),
-    differs("no media type", "PATCH", "status", "415", "403", RIGHT_STATUS),
-    differs("no offset", "PATCH", "status", "400", "403", RIGHT_STATUS),
-    differs("methods that are none", "PUT", "status", "405", "404", RIGHT_STATUS),
-    differs("another version", "POST", "status", "412", "400", OTHER_VERSION),
-    differs("another version", "POST", "Tus-Version", "1.0.0", "", OTHER_VERSION),
-    differs("another version later", "", "status", "412", "400", OTHER_VERSION),
-    differs("another version later", "", "Tus-Version", "1.0.0", "", OTHER_VERSION),
-    differs("checksum wrong", "", "*", "*", "*", CHECKSUMS),
-    differs("checksum wrong and then right", "PATCH", "*", "*", "*", CHECKSUMS),
-    differs("checksum of an unknown algorithm", "", "*", "*", "*", CHECKSUMS),
-    differs("without a version", "POST", "Tus-Version", "1.0.0", "", OTHER_VERSION),
-    differs("", "OPTIONS", "Tus-Checksum-Algorithm", "sha1,sha256", "", CHECKSUMS),
-    differs("", "OPTIONS", "Tus-Extension", "*", "*", MORE_EXTENSIONS),
-    differs("more after the end", "PATCH", "status", "409", "413", PAST_THE_END),
+    always("POST", "Upload-Offset", "0", "", OFFSET_AT_ONCE),
+    always("POST", "Upload-Expires", "there", "", EXPIRES_ALWAYS),
+    always("PATCH", "Upload-Expires", "there", "", EXPIRES_ALWAYS),
+    always("HEAD", "Upload-Expires", "there", "", EXPIRES_ALWAYS),
+    always("OPTIONS", "Tus-Checksum-Algorithm", "sha1,sha256", "", CHECKSUMS),
+    always("OPTIONS", "Tus-Extension", OUR_EXTENSIONS, THEIR_EXTENSIONS, MORE_EXTENSIONS),
+    differs("an empty file", 0, "status", "400", "201", NO_EMPTY_FILES),
+    differs("an empty file", 0, "Location", "", "there", NO_EMPTY_FILES),
+    differs("an empty file", 1, "status", "404", "200", NO_EMPTY_FILES),
+    differs("an empty file", 1, "Upload-Offset", "", "0", NO_EMPTY_FILES),
+    differs("an empty file", 1, "Upload-Length", "", "0", NO_EMPTY_FILES),
+    differs("an empty file", 1, "Upload-Metadata", "", "filename YS5qcGc=", NO_EMPTY_FILES),
+    differs("an empty file", 1, "Cache-Control", "", "no-store", NO_EMPTY_FILES),
+    differs("more after the end", 2, "status", "409", "413", PAST_THE_END),
+    differs("no offset", 1, "status", "400", "403", RIGHT_STATUS),
+    differs("no media type", 1, "status", "415", "403", RIGHT_STATUS),
+    differs("another media type", 1, "status", "415", "400", RIGHT_STATUS),
+    differs("a length for an upload that has one", 1, "status", "204", "400", REPEATED_LENGTH),
+    differs("a length for an upload that has one", 1, "Upload-Offset", "5", "", REPEATED_LENGTH),
+    differs("a length for an upload that has one", 2, "Upload-Offset", "5", "0", REPEATED_LENGTH),
+    differs("without a version", 0, "Tus-Version", "1.0.0", "", OTHER_VERSION),
+    differs("another version", 0, "status", "412", "400", OTHER_VERSION),
+    differs("another version", 0, "Tus-Version", "1.0.0", "", OTHER_VERSION),
+    differs("another version later", 1, "status", "412", "400", OTHER_VERSION),
+    differs("another version later", 1, "Tus-Version", "1.0.0", "", OTHER_VERSION),
+    differs("another version later", 2, "status", "412", "400", OTHER_VERSION),
+    differs("another version later", 2, "Tus-Version", "1.0.0", "", OTHER_VERSION),
+    differs("a POST that stands for a PATCH", 1, "status", "204", "400", OVERRIDE),
+    differs("a POST that stands for a PATCH", 1, "Upload-Offset", "5", "", OVERRIDE),
+    differs("a POST that stands for a PATCH", 2, "Upload-Offset", "5", "0", OVERRIDE),
+    differs("methods that are none", 0, "status", "405", "404", RIGHT_STATUS),
+    differs("methods that are none", 2, "status", "405", "404", RIGHT_STATUS),
+    differs("checksum wrong", 1, "status", "460", "204", CHECKSUMS),
+    differs("checksum wrong", 1, "Upload-Offset", "", "5", CHECKSUMS),
+    differs("checksum wrong", 1, "Upload-Expires", "", "there", CHECKSUMS),
+    differs("checksum wrong", 2, "Upload-Offset", "0", "5", CHECKSUMS),
+    differs("checksum wrong and then right", 1, "status", "460", "204", CHECKSUMS),
+    differs("checksum wrong and then right", 1, "Upload-Offset", "", "5", CHECKSUMS),
+    differs("checksum wrong and then right", 1, "Upload-Expires", "", "there", CHECKSUMS),
+    differs("checksum wrong and then right", 2, "status", "204", "409", CHECKSUMS),
+    differs("checksum wrong and then right", 2, "Upload-Offset", "5", "", CHECKSUMS),
+    differs("checksum of an unknown algorithm", 1, "status", "400", "204", CHECKSUMS),
+    differs("checksum of an unknown algorithm", 1, "Upload-Offset", "", "5", CHECKSUMS),
+    differs("checksum of an unknown algorithm", 1, "Upload-Expires", "", "there", CHECKSUMS),
+    differs("checksum of an unknown algorithm", 2, "Upload-Offset", "0", "5", CHECKSUMS),
 ];

@@ -5,8 +5,12 @@
 //! The rules of the model: what a device backed up is held for ever, whatever a device deletes later; a backup that
 //! was cut off may have stored some of the device's photos and nothing else; a finished one has settled all of them,
 //! sends no photo twice, and the next question is answered with "nothing changed".
+//!
+//! The devices here speak a wire of their own; in [`product`] they run the product's client.
 
+mod app;
 mod device;
+mod product;
 mod shrink;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -41,16 +41,16 @@ fn tally_of(files: &[&[u8]]) -> Value {
 }
 
 impl Native {
-    fn post_bytes(&self, path: &str, kind: &str, bytes: &[u8]) -> Answer {
+    pub(super) fn post_bytes(&self, path: &str, kind: &str, bytes: &[u8]) -> Answer {
         let request = self.request("POST", path).header("Content-Type", kind);
         self.send(request.body(Body::Bytes(bytes)))
     }
 
-    fn post_json(&self, path: &str, json: &serde_json::Value) -> Answer {
+    pub(super) fn post_json(&self, path: &str, json: &serde_json::Value) -> Answer {
         self.post_bytes(path, "application/json", json.to_string().as_bytes())
     }
 
-    fn get(&self, path: &str) -> Answer {
+    pub(super) fn get(&self, path: &str) -> Answer {
         self.send(self.request("GET", path))
     }
 
@@ -69,7 +69,7 @@ impl Native {
     }
 
     /// Sends a file that is new.
-    fn keep(&self, name: &str, bytes: &[u8]) {
+    pub(super) fn keep(&self, name: &str, bytes: &[u8]) {
         let answer = self.put(name, &[], bytes);
         assert_eq!(answer.status(), 201, "{}", answer.text());
     }

@@ -1,11 +1,13 @@
 //! The native wire, `/api/v2`: what a client that speaks it can rely on.
 
+mod claims;
 mod devices;
 mod discovery;
 mod identity;
 mod library;
 mod pairing;
 mod raw;
+mod relay;
 mod sessions;
 mod tus;
 
@@ -44,6 +46,11 @@ impl Native {
             device_id: text_of(answer, "device_id"),
             fingerprint: text_of(answer, "fingerprint"),
         }
+    }
+
+    /// The same device after the server was started again.
+    pub(crate) fn at(&self, address: SocketAddr) -> Self {
+        Native { address, ..self.clone() }
     }
 
     pub(crate) fn request<'a>(&self, method: &'a str, path: &str) -> Request<'a> {

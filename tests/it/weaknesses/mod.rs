@@ -2,5 +2,5 @@
 //! that stays true here.
 
 mod loss;
-mod robustness;
+pub(crate) mod robustness;
 mod security;

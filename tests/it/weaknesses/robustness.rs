@@ -19,7 +19,7 @@ use crate::stand::{
 const MIB: u64 = 1024 * 1024;
 
 /// A line of `/proc/<pid>/status`, in bytes.
-fn memory_bytes(pid: u32, line: &str) -> u64 {
+pub(crate) fn memory_bytes(pid: u32, line: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("a running process");
     let found = status.lines().find_map(|text| text.strip_prefix(line)).expect("a line");
     let kibibytes = found.trim_start_matches(':').trim().trim_end_matches(" kB");

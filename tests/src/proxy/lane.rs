@@ -18,6 +18,7 @@ pub(super) struct Lane {
     release_at: Option<Instant>,
     stalled_until: Option<Instant>,
     passed: u64,
+    taken: u64,
     lost: u64,
     swallowing: bool,
     source_ended: bool,
@@ -36,6 +37,7 @@ impl Lane {
             release_at: None,
             stalled_until: None,
             passed: 0,
+            taken: 0,
             lost: 0,
             swallowing: false,
             source_ended: false,
@@ -46,6 +48,11 @@ impl Lane {
     /// Bytes that reached the other side.
     pub(super) fn passed(&self) -> u64 {
         self.passed
+    }
+
+    /// Bytes read from the source, passed on or not.
+    pub(super) fn taken(&self) -> u64 {
+        self.taken
     }
 
     /// Bytes that were thrown away.
@@ -130,6 +137,7 @@ impl Lane {
             Err(error) => return Err(error),
         };
         self.piece.truncate(count);
+        self.taken += count as u64;
         (self.given, self.inspected) = (0, 0);
         if count == 0 {
             self.source_ended = true;

@@ -91,6 +91,15 @@ fn a_cut_on_the_way_up_passes_exactly_its_bytes() {
 }
 
 #[test]
+fn what_left_the_client_and_never_arrived_is_counted() {
+    let proxy = proxy(Plan::cut_up(1000, Cut::Reset));
+    // Less than the proxy takes at once, and than its socket holds: all of it leaves.
+    assert!(exchange(&proxy, numbered(5000)).1.is_err());
+    let passed = wait_for_end(&proxy);
+    assert_eq!((passed.up_bytes, passed.left_client_bytes), (1000, 5000));
+}
+
+#[test]
 fn a_cut_on_the_way_down_passes_exactly_its_bytes_and_can_be_a_regular_end() {
     for at in [0, 1, 70_000] {
         let proxy = proxy(Plan::cut_down(at, Cut::Close));

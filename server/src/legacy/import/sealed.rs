@@ -106,8 +106,8 @@ async fn import_chunk(app: &App, account: Uuid, file: Found) -> Result<Outcome> 
     let (known, trashed) = app
         .db
         .read(move |tx| -> Result<(bool, bool)> {
-            let known = queries::find_chunk(tx, account, &id)?.is_some();
-            Ok((known, queries::is_chunk_trashed(tx, account, &id)?))
+            let known = queries::objects::find_object(tx, account, &id)?.is_some();
+            Ok((known, queries::objects::is_trashed(tx, account, &id)?))
         })
         .await?;
     if trashed {

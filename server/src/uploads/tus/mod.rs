@@ -144,8 +144,7 @@ async fn owned<T: Send + 'static>(
 
 fn new_upload(app: &App, uploader: &Uploader, creation: &Creation) -> Result<Upload> {
     let described = &creation.described;
-    let claims_json = serde_json::to_string(&described.claims)
-        .map_err(|source| Error::internal("write down a claim").caused_by(source))?;
+    let claims_json = claims_text(&described.claims)?;
     let name = match &described.name {
         Some(name) => name.clone(),
         None if creation.is_partial => String::new(),
@@ -265,15 +264,42 @@ async fn find_same(
     let is_free = |row: &Upload| {
         row.device_id == upload.device_id || !app.tus.is_receiving(&row.upload_id, now_ms - BUSY_MS)
     };
-    let Some(begun) = same.into_iter().find(|row| row.asset_id.is_none() && is_free(row)) else {
+    let Some(begun) = same.iter().find(|row| row.asset_id.is_none() && is_free(row)) else {
         return Ok(None);
     };
+    if begun.device_id == upload.device_id {
+        add_claims(app, begun, origin_of(upload).claims).await?;
+    }
     match look(app, account, &begun.upload_id).await {
         Ok(progress) => Ok(Some(progress)),
         // It ended in this very moment: a new one is right.
         Err(error) if matches!(error.code, ErrorCode::NotFound | ErrorCode::Gone) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// Adds what the device that began an upload says when it begins it again: the same file may lie elsewhere by now.
+async fn add_claims(app: &App, begun: &Upload, said: Claims) -> Result<()> {
+    let mut claims = origin_of(begun).claims;
+    // A place too many is no reason to refuse bytes.
+    let _ = claims.add(said.clone());
+    if claims == origin_of(begun).claims {
+        return Ok(());
+    }
+    let (account, id) = (begun.account_uuid, begun.upload_id.clone());
+    app.db
+        .write(move |tx| -> Result<()> {
+            let Some(now) = queries::find_upload(tx, account, &id)? else { return Ok(()) };
+            let mut claims = origin_of(&now).claims;
+            let _ = claims.add(said.clone());
+            Ok(queries::set_claims(tx, &id, &claims_text(&claims)?)?)
+        })
+        .await
+}
+
+fn claims_text(claims: &Claims) -> Result<String> {
+    serde_json::to_string(claims)
+        .map_err(|source| Error::internal("write down a claim").caused_by(source))
 }
 
 /// How far an upload is. A request that still receives for it ends; an upload whose bytes are all here is completed

@@ -112,6 +112,15 @@ pub fn list_same(
     rows.iter().map(upload).collect()
 }
 
+/// Writes what the device says about an upload's file.
+pub fn set_claims(tx: &mut dyn Tx, id: &str, claims_json: &str) -> DbResult<()> {
+    tx.execute(
+        "UPDATE tus_uploads SET claims_json = ?2 WHERE upload_id = ?1 AND asset_id IS NULL",
+        params![id, claims_json],
+    )?;
+    Ok(())
+}
+
 /// Gives an upload the length that was deferred; false if it has one already.
 pub fn set_length(tx: &mut dyn Tx, id: &str, length_bytes: i64) -> DbResult<bool> {
     let changed = tx.execute(

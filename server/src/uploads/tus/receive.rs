@@ -241,7 +241,8 @@ pub fn make_durable(
 }
 
 async fn sync_once(app: &App, id: &str, entry: &Entry, handle: ResumableHandle, length_bytes: u64) {
-    let synced = tokio::task::spawn_blocking(move || handle.sync()).await;
+    let sync = move || handle.sync().map(|()| handle.release(length_bytes));
+    let synced = tokio::task::spawn_blocking(sync).await;
     if let Ok(Err(error)) = &synced {
         // What the disk dropped is never written again by itself: these bytes are asked for once more.
         entry.note_damage();

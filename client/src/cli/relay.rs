@@ -1,0 +1,275 @@
+//! `relay`: sealed backups that nobody else can read.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::{Args, Subcommand};
+use photosync_client::error::{Error, Kind, Result};
+use photosync_client::relay::keys::{self, kit, write_kit};
+use photosync_client::relay::{self, Relay as Opened, Store};
+use photosync_client::report::Event;
+use photosync_client::restore;
+use photosync_protocol::crypto::Cost;
+use photosync_protocol::format::keys::{DEFAULT_COST, LEAST_COST, MOST_COST};
+use photosync_protocol::process::Exit;
+use zeroize::Zeroizing;
+
+use super::Context;
+use super::account::read_secret;
+use super::arguments::{Backup, Restore};
+use super::files::rules;
+use super::show::{files, line_to_stdout, number};
+
+/// `relay`
+#[derive(Debug, Args)]
+pub struct Relay {
+    /// Folder with the sealed objects: a disk of yours, or one that somebody keeps for you
+    #[arg(long, value_name = "DIR", visible_alias = "from-dir")]
+    pub dir: PathBuf,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do with it.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Begin: choose a password, and write down the 24 words that replace it
+    Init {
+        #[command(flatten)]
+        memory: Memory,
+        /// Write the sheet with the 24 words to this file, to print it
+        #[arg(long, value_name = "FILE")]
+        kit: Option<PathBuf>,
+    },
+    /// Give this computer the keys, by the password
+    Unlock,
+    /// Seal files and folders and keep them there; repeat it as often as you like
+    Backup(Backup),
+    /// Bring everything back into a folder; nothing there is overwritten
+    Restore(Restore),
+    /// Look whether everything is still there
+    Verify {
+        /// Also read and open every piece
+        #[arg(long)]
+        read: bool,
+    },
+    /// Show what this computer knows of it
+    Status,
+    /// Give this computer the keys, by the 24 words, and set a new password
+    Recover {
+        #[command(flatten)]
+        memory: Memory,
+    },
+    /// Change the password; no photo is touched
+    Passwd {
+        #[command(flatten)]
+        memory: Memory,
+    },
+    /// After a computer was lost: seal everything from now on with keys that it does not have
+    Rotate,
+}
+
+/// What guessing the password costs.
+#[derive(Debug, Args)]
+pub struct Memory {
+    /// Memory that one try of a password takes, in MiB; more is safer and needs as much at every unlocking
+    #[arg(long = "password-memory", value_name = "MIB", default_value_t = DEFAULT_COST.memory_kib / 1024,
+          value_parser = clap::value_parser!(u32).range(i64::from(LEAST_COST.memory_kib / 1024)..=i64::from(MOST_COST.memory_kib / 1024)))]
+    pub memory: u32,
+}
+
+impl Memory {
+    fn cost(&self) -> Cost {
+        Cost { memory_kib: self.memory * 1024, ..DEFAULT_COST }
+    }
+}
+
+/// Does it.
+pub async fn relay(context: &Context, relay: Relay) -> Result<Exit> {
+    let store = Arc::new(Store::folder(&relay.dir));
+    let profile = &context.profile;
+    match relay.command {
+        Command::Init { memory, kit } => return init(context, &store, &memory, kit).await,
+        Command::Unlock => {
+            keys::unlock(&store, profile, ask("Password: ", "password")?).await?;
+            say(
+                context,
+                "unlocked",
+                format!("This computer now has the keys to {}.", store.shown()),
+            );
+            return Ok(Exit::Success);
+        }
+        Command::Recover { memory } => {
+            let words = ask("The 24 words: ", "24 words")?;
+            let password = ask_new()?;
+            keys::recover(&store, profile, &words, password, memory.cost()).await?;
+            let text = "This computer now has the keys, and the new password opens them elsewhere.";
+            say(context, "recovered", text.to_owned());
+            return Ok(Exit::Success);
+        }
+        _ => {}
+    }
+    let mut opened =
+        Opened::open(store, profile, context.report.clone(), context.stop.clone()).await?;
+    match relay.command {
+        Command::Backup(backup) => {
+            let options = relay::backup::Options {
+                rules: rules(&backup.rules)?,
+                paths: backup.paths,
+                parallel: backup.transfer.parallel.into(),
+                limit: backup.transfer.limit_rate,
+            };
+            let summary = relay::backup::run(&mut opened, &options).await?;
+            Ok(if summary.complete { Exit::Success } else { Exit::Incomplete })
+        }
+        Command::Restore(to) => {
+            if to.device.is_some() {
+                let text = "a sealed backup is restored whole, without --device";
+                return Err(Error::new(Kind::Usage, text));
+            }
+            let options = restore::Options {
+                device: None,
+                folder: to.dir,
+                parallel: to.transfer.parallel.into(),
+                limit: to.transfer.limit_rate,
+            };
+            let summary = relay::restore(&mut opened, &options).await?;
+            Ok(if summary.failed_files == 0 { Exit::Success } else { Exit::Incomplete })
+        }
+        Command::Verify { read } => verify(context, &mut opened, read).await,
+        Command::Status => status(context, &opened),
+        Command::Passwd { memory } => {
+            let (old, new) = (ask("Old password: ", "old password")?, ask_new()?);
+            opened.change_password(old, new, memory.cost(), profile).await?;
+            say(
+                context,
+                "password_changed",
+                "The password was changed. The 24 words stay the same.".to_owned(),
+            );
+            Ok(Exit::Success)
+        }
+        Command::Rotate => {
+            let epoch = opened.rotate(ask("Password: ", "password")?, profile).await?;
+            let text = format!(
+                "From now on everything is sealed with new keys (epoch {epoch}).\n\
+                 On each of your other computers type photosync relay unlock."
+            );
+            say(context, "rotated", text);
+            Ok(Exit::Success)
+        }
+        Command::Init { .. } | Command::Unlock | Command::Recover { .. } => Ok(Exit::Success),
+    }
+}
+
+async fn init(
+    context: &Context,
+    store: &Store,
+    memory: &Memory,
+    file: Option<PathBuf>,
+) -> Result<Exit> {
+    if let Some(file) = file.as_ref().filter(|file| file.exists()) {
+        let text = format!("{} is there already", file.display());
+        return Err(Error::new(Kind::Usage, text)
+            .coded("exists")
+            .hint("name another file with --kit"));
+    }
+    let begun = keys::begin(store, &context.profile, ask_new()?, memory.cost()).await?;
+    let sheet = kit(&store.shown(), &begun.words);
+    if let Some(file) = &file {
+        write_kit(file, &sheet)?;
+    }
+    if context.is_json {
+        let line = serde_json::json!({"event": "relay_begun", "place": store.shown(), "words": begun.words.as_str(), "kit": file});
+        line_to_stdout(&line.to_string());
+        return Ok(Exit::Success);
+    }
+    match file {
+        Some(file) => line_to_stdout(&format!(
+            "Begun in {}.\nThe 24 words are in {}. Print it, put it where you keep your passport, and delete the file.",
+            store.shown(),
+            file.display()
+        )),
+        None => line_to_stdout(&format!(
+            "{}\nThese words are not shown again. Write them down now.",
+            sheet.as_str()
+        )),
+    }
+    Ok(Exit::Success)
+}
+
+async fn verify(context: &Context, opened: &mut Opened, read: bool) -> Result<Exit> {
+    let found = relay::verify(opened, read).await?;
+    if context.is_json {
+        let mut line = serde_json::json!(found);
+        line["event"] = "relay_verified".into();
+        line_to_stdout(&line.to_string());
+    } else {
+        let how = if read { "read and opened" } else { "there" };
+        let whole = found.files - found.lost_files;
+        context.report.event(&Event::Note {
+            text: format!(
+                "{} of {} whole: all their pieces are {how}",
+                number(whole),
+                files(found.files)
+            ),
+        });
+        if found.lost_files > 0 {
+            let text = "Back up again: what this computer still has is sealed anew.".to_owned();
+            context.report.event(&Event::Note { text });
+        }
+    }
+    Ok(if found.lost_files == 0 { Exit::Success } else { Exit::Incomplete })
+}
+
+fn status(context: &Context, opened: &Opened) -> Result<Exit> {
+    let space = &opened.space;
+    let (segments, _) = space.segments()?;
+    let counted = segments.iter().filter(|mirrored| mirrored.counts);
+    let photos: u64 = counted.map(|mirrored| mirrored.segment.entries.len() as u64).sum();
+    let (epoch, computers) = (space.keys.current().0, space.chains.heads().len());
+    if context.is_json {
+        let line = serde_json::json!({
+            "event": "relay_status", "place": opened.store.shown(), "files": photos, "segments": segments.len(),
+            "computers": computers, "epoch": epoch, "keyring": space.keyring_sequence,
+        });
+        line_to_stdout(&line.to_string());
+        return Ok(Exit::Success);
+    }
+    let row = |name: &str, value: &str| line_to_stdout(&format!("{name:<14}{value}"));
+    row("Place", &opened.store.shown());
+    row("Known there", &files(photos));
+    row("Computers", &number(computers as u64));
+    row("Keys", &format!("epoch {epoch}, keyring {}", space.keyring_sequence));
+    Ok(Exit::Success)
+}
+
+fn say(context: &Context, event: &str, text: String) {
+    if context.is_json {
+        line_to_stdout(&serde_json::json!({"event": event}).to_string());
+    } else {
+        context.report.event(&Event::Note { text });
+    }
+}
+
+fn ask(prompt: &str, what: &str) -> Result<Zeroizing<String>> {
+    read_secret(prompt, what).map(Zeroizing::new)
+}
+
+/// A new password: twice on a terminal, where a mistyped one would be noticed when it is too late.
+fn ask_new() -> Result<Zeroizing<String>> {
+    let password =
+        ask("New password for the sealed backup (not the one you sign in with): ", "new password")?;
+    if password.chars().count() < MIN_PASSWORD_CHARS {
+        let text = format!("the password is shorter than {MIN_PASSWORD_CHARS} characters");
+        return Err(Error::new(Kind::Usage, text)
+            .hint("four random words are easy to remember and hard to guess"));
+    }
+    if std::io::stdin().is_terminal() && ask("Again: ", "new password")? != password {
+        return Err(Error::new(Kind::Usage, "the two passwords are not the same"));
+    }
+    Ok(password)
+}
+
+/// Whoever has the sealed objects may guess as long as they like.
+const MIN_PASSWORD_CHARS: usize = 10;

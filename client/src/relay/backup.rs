@@ -1,0 +1,429 @@
+//! Backing up into a relay: what is new is sealed on every core, sent in batches, and then made part of the index.
+//!
+//! A file counts as safe when the segment that lists it is there, and that is written when everything it lists is.
+//! A run may end at any point; sealed pieces that are there already are not sent again.
+
+use std::collections::{HashSet, VecDeque};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use photosync_protocol::digest::Digest;
+use photosync_protocol::format::chunk::Sealer;
+use photosync_protocol::format::keys::DeviceKeys;
+use photosync_protocol::format::segment::{Entry, FULL_BYTES, MAX_INLINE_CHUNKS, Segment};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::sealing::{Sealed, seal_file};
+use super::store::{Object, Store};
+use super::{Relay, refused};
+use crate::backup::{Sidecars, blocking};
+use crate::cache::{Cache, Pending};
+use crate::connection::now_ms;
+use crate::error::{Error, Kind as ErrorKind, Result};
+use crate::meter::Meter;
+use crate::report::{BackupSummary, Event, Report};
+use crate::scan::{self, Found, Root, Rules};
+
+/// Sealed bytes of one batch: what is sent at once.
+const BATCH_BYTES: usize = 8 << 20;
+/// Objects of one batch.
+const BATCH_OBJECTS: usize = 500;
+/// Sealed objects that wait for a batch: with chunks of 4 MiB this bounds the memory.
+const WAITING: usize = 4;
+/// Files in one segment, unless they fill it before.
+const COMMIT_FILES: usize = 2000;
+/// A segment is written at least this often, so that little is sealed again after an interruption.
+const COMMIT_EVERY: Duration = Duration::from_secs(60);
+
+/// What to back up, and how.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Files and folders.
+    pub paths: Vec<PathBuf>,
+    /// What is not looked at.
+    pub rules: Rules,
+    /// Batches on their way at once.
+    pub parallel: usize,
+    /// Bytes a second.
+    pub limit: Option<u64>,
+}
+
+/// From the sealing threads.
+enum Made {
+    Object(Object),
+    File(Box<Sealed>),
+    Failed(Found, Error),
+}
+
+/// Shared by the threads that read and seal.
+struct Work {
+    keys: DeviceKeys,
+    roots: Vec<Root>,
+    sidecars: Sidecars,
+    queue: Mutex<VecDeque<Pending>>,
+    stop: CancellationToken,
+}
+
+/// A file as it was read.
+struct Read {
+    file: Found,
+    digest: Digest,
+    read_at_ns: i64,
+}
+
+/// A file whose objects are on their way.
+struct Waiting {
+    sealed: Read,
+    entry: Entry,
+    /// Chunks of a manifest that the segment only names.
+    chunks: Vec<Digest>,
+}
+
+struct Run<'a> {
+    relay: &'a mut Relay,
+    cache: Arc<Cache>,
+    meter: Arc<Meter>,
+    summary: BackupSummary,
+    parallel: usize,
+    batch: Vec<Object>,
+    batch_bytes: usize,
+    sending: JoinSet<Result<()>>,
+    sent: HashSet<Digest>,
+    /// Manifests that the index lists already.
+    listed: HashSet<Digest>,
+    waiting: Vec<Waiting>,
+    waiting_bytes: usize,
+    committed: Instant,
+}
+
+/// Backs up once. The summary is reported also when the run ends early, before the error is answered.
+pub async fn run(relay: &mut Relay, options: &Options) -> Result<BackupSummary> {
+    let meter = Arc::new(Meter::new(options.limit));
+    let (report, ticking) = (relay.report.clone(), meter.clone());
+    let ticking = tokio::spawn(async move {
+        let mut ticks = tokio::time::interval(Duration::from_millis(100));
+        loop {
+            ticks.tick().await;
+            report.event(&Event::Progress(ticking.progress()));
+        }
+    });
+    let cache_file = relay.space.cache_file();
+    let cache = blocking(move || Cache::open(&cache_file).map(Arc::new)).await?;
+    let mut run = Run {
+        cache,
+        meter,
+        summary: BackupSummary::default(),
+        parallel: options.parallel.max(1),
+        batch: Vec::new(),
+        batch_bytes: 0,
+        sending: JoinSet::new(),
+        sent: HashSet::new(),
+        listed: HashSet::new(),
+        waiting: Vec::new(),
+        waiting_bytes: 0,
+        committed: Instant::now(),
+        relay,
+    };
+    let ended = run.work(options).await;
+    ticking.abort();
+    let mut summary = run.summary;
+    summary.elapsed_ms = run.meter.elapsed_ms();
+    summary.sent_bytes = run.meter.wire_bytes();
+    summary.complete = ended.is_ok() && summary.failed_files == 0;
+    let report = &run.relay.report;
+    report.event(&Event::Progress(run.meter.progress()));
+    report.event(&Event::BackupDone(summary.clone()));
+    ended.map(|()| summary)
+}
+
+impl Run<'_> {
+    async fn work(&mut self, options: &Options) -> Result<()> {
+        self.relay.require_newest_keyring().await?;
+        self.relay.learn().await?;
+        self.cache.belong_to(&self.relay.space.writer.to_string())?;
+        let (pending, roots) = self.look(options).await?;
+        if pending.is_empty() {
+            return Ok(());
+        }
+        let (manifests, _) = self.relay.manifests().await?;
+        self.listed = manifests.into_keys().collect();
+        self.meter.expect(
+            pending.len() as u64,
+            pending.iter().map(|pending| pending.file.size_bytes).sum(),
+        );
+        let work = Arc::new(Work {
+            keys: self.relay.space.keys.clone(),
+            roots,
+            sidecars: Sidecars::default(),
+            queue: Mutex::new(pending.into()),
+            stop: self.relay.stop.clone(),
+        });
+        let (give, mut made) = mpsc::channel(WAITING);
+        let threads = std::thread::available_parallelism().map_or(2, |count| count.get().min(4));
+        let mut sealing = JoinSet::new();
+        for _ in 0..threads {
+            let (work, give) = (work.clone(), give.clone());
+            sealing.spawn_blocking(move || work.seal_all(&give));
+        }
+        drop(give);
+        while let Some(made) = made.recv().await {
+            self.take(made).await?;
+        }
+        while let Some(sealed) = sealing.join_next().await {
+            sealed.map_err(|cause| {
+                Error::unexpected(format!("sealing ended unexpectedly: {cause}"))
+            })??;
+        }
+        self.commit().await
+    }
+
+    /// Looks through the folders; answers what no segment lists yet, newest first.
+    async fn look(&mut self, options: &Options) -> Result<(Vec<Pending>, Vec<Root>)> {
+        let (paths, rules, cache) =
+            (options.paths.clone(), options.rules.clone(), self.cache.clone());
+        let (report, stop) = (self.relay.report.clone(), self.relay.stop.clone());
+        let looked = blocking(move || look(&paths, &rules, &cache, report.as_ref(), &stop)).await?;
+        for (path, error) in &looked.unreadable {
+            fail(self.relay.report.as_ref(), &mut self.summary, path, error);
+        }
+        let summary = &mut self.summary;
+        (summary.files, summary.bytes) = (looked.files, looked.bytes);
+        (summary.skipped_files, summary.empty_files) = (looked.skipped, looked.empty);
+        Ok((looked.pending, looked.roots))
+    }
+
+    async fn take(&mut self, made: Made) -> Result<()> {
+        match made {
+            Made::Object(object) => {
+                if self.sent.insert(object.1) {
+                    self.batch_bytes += object.2.len();
+                    self.batch.push(object);
+                }
+                if self.batch_bytes >= BATCH_BYTES || self.batch.len() >= BATCH_OBJECTS {
+                    self.send_batch().await?;
+                }
+            }
+            Made::File(sealed) => {
+                self.meter.finish(sealed.file.size_bytes);
+                let Sealed { file, read_at_ns, id, manifest } = *sealed;
+                let sealed = Read { file, digest: manifest.digest, read_at_ns };
+                let count = manifest.chunks.len();
+                let is_inline = count <= MAX_INLINE_CHUNKS;
+                let chunks = if is_inline { Vec::new() } else { manifest.chunks.clone() };
+                // Ids are 64 letters and three of JSON, the rest is names and claims.
+                self.waiting_bytes += 512 + if is_inline { count * 67 } else { 0 };
+                let entry = Entry { id, manifest: is_inline.then_some(manifest) };
+                self.waiting.push(Waiting { sealed, entry, chunks });
+                let is_full =
+                    self.waiting.len() >= COMMIT_FILES || self.waiting_bytes >= FULL_BYTES;
+                if is_full || self.committed.elapsed() >= COMMIT_EVERY {
+                    self.commit().await?;
+                }
+            }
+            Made::Failed(file, error) => {
+                self.cache.forget_file(&file.path)?;
+                fail(self.relay.report.as_ref(), &mut self.summary, &file.path, &error);
+            }
+        }
+        Ok(())
+    }
+
+    async fn send_batch(&mut self) -> Result<()> {
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        let batch = std::mem::take(&mut self.batch);
+        self.batch_bytes = 0;
+        while self.sending.len() >= self.parallel {
+            self.join_one().await?;
+        }
+        let (store, meter) = (self.relay.store.clone(), self.meter.clone());
+        self.sending.spawn(send(store, meter, batch));
+        Ok(())
+    }
+
+    async fn join_one(&mut self) -> Result<()> {
+        match self.sending.join_next().await {
+            None => Ok(()),
+            Some(sent) => sent.map_err(|cause| {
+                Error::unexpected(format!("sending ended unexpectedly: {cause}"))
+            })?,
+        }
+    }
+
+    /// Waits until everything is there, then lists it.
+    async fn commit(&mut self) -> Result<()> {
+        self.send_batch().await?;
+        while !self.sending.is_empty() {
+            self.join_one().await?;
+        }
+        self.committed = Instant::now();
+        self.waiting_bytes = 0;
+        if self.waiting.is_empty() {
+            return Ok(());
+        }
+        let waiting = std::mem::take(&mut self.waiting);
+        let (listed, waiting): (Vec<_>, Vec<_>) =
+            waiting.into_iter().partition(|one| self.listed.contains(&one.entry.id));
+        for one in &listed {
+            self.done(&one.sealed, "held")?;
+            self.summary.held_files += 1;
+        }
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        let chunks: Vec<Digest> =
+            waiting.iter().flat_map(|one| one.chunks.iter().copied()).collect();
+        let (entries, files): (Vec<Entry>, Vec<Read>) =
+            waiting.into_iter().map(|one| (one.entry, one.sealed)).unzip();
+        let live = Segment::live_ids(&entries, &chunks);
+        let space = &mut self.relay.space;
+        let head = space.chains.head(space.writer).copied();
+        let others = space.chains.heads().iter().filter(|head| head.writer != space.writer);
+        let segment = Segment {
+            writer: space.writer,
+            sequence: head.map_or(0, |head| head.sequence) + 1,
+            previous: head.map(|head| head.id),
+            written_at_ms: now_ms(),
+            seen: others.copied().collect(),
+            live: Segment::live_digest(&live),
+            entries,
+        };
+        let refused = |bad| refused("the index", bad);
+        let (id, object) = segment.seal(&space.keys).map_err(refused)?;
+        self.relay.store.append(id, object.clone(), &live).await?;
+        space.chains.extend(&segment, id).map_err(refused)?;
+        space.mirror(&id, &object)?;
+        space.save(&self.relay.store.name())?;
+        for file in &files {
+            self.done(file, "sent")?;
+            self.summary.sent_files += 1;
+        }
+        Ok(())
+    }
+
+    /// Only now is the digest believed: a file with the same bytes under another name, listed or not, has none yet and
+    /// is looked at by itself.
+    fn done(&self, read: &Read, how: &'static str) -> Result<()> {
+        let Read { file, digest, read_at_ns } = read;
+        self.cache.record(file, *digest, *read_at_ns)?;
+        self.cache.settle(&[*digest])?;
+        let path = file.path.to_string_lossy().into_owned();
+        self.relay.report.event(&Event::FileDone { path, how, bytes: file.size_bytes });
+        Ok(())
+    }
+}
+
+/// Sends what is not there yet.
+async fn send(store: Arc<Store>, meter: Arc<Meter>, mut batch: Vec<Object>) -> Result<()> {
+    let ids = batch.iter().map(|(kind, id, _)| (*kind, *id)).collect();
+    let missing: HashSet<_> = store.missing(ids).await?.into_iter().collect();
+    batch.retain(|(kind, id, _)| missing.contains(&(*kind, *id)));
+    meter.pass(batch.iter().map(|(.., bytes)| bytes.len() as u64).sum()).await;
+    store.put(batch).await
+}
+
+fn fail(report: &dyn Report, summary: &mut BackupSummary, path: &std::path::Path, error: &Error) {
+    summary.failed_files += 1;
+    report.event(&Event::FileFailed {
+        path: path.to_string_lossy().into_owned(),
+        code: error.code,
+        reason: error.message.clone(),
+    });
+}
+
+impl Work {
+    /// Seals files until none is left. Blocks.
+    fn seal_all(&self, give: &mpsc::Sender<Made>) -> Result<()> {
+        let mut sealer = Sealer::default();
+        let gone = || Error::interrupted();
+        loop {
+            let next = self.queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+            let Some(pending) = next else { return Ok(()) };
+            let made = match self.seal_one(&mut sealer, &pending, give) {
+                Ok(sealed) => Made::File(Box::new(sealed)),
+                Err(error) if error.kind == ErrorKind::File => Made::Failed(pending.file, error),
+                Err(error) => return Err(error),
+            };
+            // Nobody listens any more after an error that ends the run.
+            give.blocking_send(made).map_err(|_| gone())?;
+        }
+    }
+
+    fn seal_one(
+        &self,
+        sealer: &mut Sealer,
+        pending: &Pending,
+        give: &mpsc::Sender<Made>,
+    ) -> Result<Sealed> {
+        let mut give =
+            |object| give.blocking_send(Made::Object(object)).map_err(|_| Error::interrupted());
+        let file = &pending.file;
+        let claims = self.sidecars.claims(&self.roots, file);
+        for _ in 0..2 {
+            match seal_file(sealer, &self.keys, file, claims.clone(), &self.stop, &mut give) {
+                Err(error) if error.code == "changing" => {}
+                other => return other,
+            }
+        }
+        Err(crate::backup::changing(&file.path))
+    }
+}
+
+struct Looked {
+    pending: Vec<Pending>,
+    roots: Vec<Root>,
+    unreadable: Vec<(PathBuf, Error)>,
+    files: u64,
+    bytes: u64,
+    skipped: u64,
+    empty: u64,
+}
+
+fn look(
+    paths: &[PathBuf],
+    rules: &Rules,
+    cache: &Cache,
+    report: &dyn Report,
+    stop: &CancellationToken,
+) -> Result<Looked> {
+    let roots = scan::roots(paths)?;
+    let mut looked = Looked {
+        pending: Vec::new(),
+        unreadable: Vec::new(),
+        files: 0,
+        bytes: 0,
+        skipped: 0,
+        empty: 0,
+        roots: Vec::new(),
+    };
+    for root in &roots {
+        let (files, bytes) = (looked.files, looked.bytes);
+        let mut seen = |more: u64, length: u64| {
+            report.event(&Event::Scanning { files: files + more, bytes: bytes + length });
+        };
+        let walk = scan::walk(root, rules, stop, &mut seen)?;
+        looked.files += walk.files.len() as u64;
+        looked.bytes += walk.files.iter().map(|file| file.size_bytes).sum::<u64>();
+        looked.skipped += walk.skipped;
+        looked.empty += walk.empty;
+        let unread: Vec<PathBuf> = walk.unreadable.iter().map(|(path, _)| path.clone()).collect();
+        let (pending, _) = cache.merge(root, walk.files, &unread)?;
+        looked.pending.extend(pending);
+        looked.unreadable.extend(walk.unreadable);
+    }
+    report.event(&Event::Scanned {
+        files: looked.files,
+        bytes: looked.bytes,
+        skipped: looked.skipped,
+        empty: looked.empty,
+    });
+    looked.pending.sort_unstable_by(|a, b| {
+        b.file.mtime_ns.cmp(&a.file.mtime_ns).then_with(|| a.file.path.cmp(&b.file.path))
+    });
+    looked.roots = roots;
+    Ok(looked)
+}

@@ -1,0 +1,224 @@
+//! A folder of sealed objects: a disk in a drawer, or what a relay keeps. Each object is a file named by its id.
+//!
+//! Objects of one kind lie together, so that an index of 100,000 photos is found without reading 200,000 files; a
+//! reader takes them from anywhere below the folder.
+
+use std::collections::HashMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use photosync_protocol::digest::Digest;
+use photosync_protocol::format::object::{Kind, peek};
+
+use super::io;
+use crate::error::Result;
+
+/// An object that is not finished has this before its id.
+const PARTIAL: &str = ".partial-";
+
+/// A folder of objects.
+pub struct Folder {
+    path: PathBuf,
+    /// Objects that lie elsewhere below the folder than this program puts them. Looked for once.
+    elsewhere: Mutex<Option<HashMap<Digest, PathBuf>>>,
+}
+
+fn kind_folder(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Chunk => "chunks",
+        Kind::Manifest => "manifests",
+        Kind::Segment => "segments",
+        Kind::Keyring => "keyrings",
+    }
+}
+
+impl Folder {
+    /// The objects below a folder. It need not be there yet.
+    pub fn new(path: PathBuf) -> Self {
+        Self { path, elsewhere: Mutex::default() }
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn place(&self, kind: Kind, id: &Digest) -> PathBuf {
+        let id = id.to_string();
+        let folder = self.path.join(kind_folder(kind));
+        match kind {
+            Kind::Chunk | Kind::Manifest => folder.join(&id[..2]).join(id),
+            Kind::Segment | Kind::Keyring => folder.join(id),
+        }
+    }
+
+    /// Whether an object is there. Blocks.
+    pub fn has(&self, kind: Kind, id: &Digest) -> bool {
+        fs::metadata(self.place(kind, id)).is_ok_and(|metadata| metadata.is_file())
+    }
+
+    /// Keeps objects: all are durable when it returns. Blocks.
+    pub fn put(&self, objects: &[(Kind, Digest, Vec<u8>)]) -> Result<()> {
+        let mut folders = Vec::new();
+        for (kind, id, bytes) in objects {
+            let path = self.place(*kind, id);
+            if self.has(*kind, id) {
+                continue;
+            }
+            let folder = path.parent().unwrap_or(&self.path).to_owned();
+            if !folder.is_dir() {
+                io("make the folder", &folder, fs::create_dir_all(&folder))?;
+                folders.extend(folder.ancestors().skip(1).take(2).map(Path::to_owned));
+            }
+            let partial = folder.join(format!("{PARTIAL}{id}"));
+            let written = || -> std::io::Result<()> {
+                let mut file =
+                    OpenOptions::new().create(true).truncate(true).write(true).open(&partial)?;
+                file.write_all(bytes)?;
+                file.sync_all()?;
+                fs::rename(&partial, &path)
+            };
+            io(
+                "write",
+                &path,
+                written().inspect_err(|_| {
+                    let _ = fs::remove_file(&partial);
+                }),
+            )?;
+            folders.push(folder);
+        }
+        folders.sort_unstable();
+        folders.dedup();
+        folders.iter().try_for_each(|folder| sync_folder(folder))
+    }
+
+    /// Reads an object; `None` if it is not there. What was read is not looked at. Blocks.
+    pub fn get(&self, kind: Kind, id: &Digest) -> Result<Option<Vec<u8>>> {
+        let path = self.place(kind, id);
+        match fs::read(&path) {
+            Ok(bytes) => return Ok(Some(bytes)),
+            Err(cause) if cause.kind() == ErrorKind::NotFound => {}
+            Err(cause) => return io("read", &path, Err(cause)),
+        }
+        match self.find_elsewhere(id)? {
+            Some(path) => io("read", &path, fs::read(&path)).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Ids of all objects of a kind, wherever they lie. Blocks.
+    pub fn list(&self, kind: Kind) -> Result<Vec<Digest>> {
+        let mut ids = Vec::new();
+        walk(&self.path.join(kind_folder(kind)), &mut |id, _| ids.push(id))?;
+        let elsewhere = self.elsewhere()?;
+        for (id, path) in &elsewhere {
+            let mut start = [0; 8];
+            let read = File::open(path)
+                .and_then(|mut file| std::io::Read::read_exact(&mut file, &mut start));
+            if read.is_ok() && peek(&start) == Ok(kind) {
+                ids.push(*id);
+            }
+        }
+        ids.sort_unstable();
+        ids.dedup();
+        Ok(ids)
+    }
+
+    fn find_elsewhere(&self, id: &Digest) -> Result<Option<PathBuf>> {
+        Ok(self.elsewhere()?.get(id).cloned())
+    }
+
+    /// Objects outside the four folders.
+    fn elsewhere(&self) -> Result<HashMap<Digest, PathBuf>> {
+        let mut known = self.elsewhere.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known.as_ref() {
+            return Ok(known.clone());
+        }
+        let mut found = HashMap::new();
+        let entries = match fs::read_dir(&self.path) {
+            Ok(entries) => entries,
+            Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(found),
+            Err(cause) => return io("look into", &self.path, Err(cause)),
+        };
+        for entry in entries {
+            let path = io("look into", &self.path, entry)?.path();
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if matches!(name, "chunks" | "manifests" | "segments" | "keyrings") {
+                continue;
+            }
+            if path.is_dir() {
+                walk(&path, &mut |id, path| drop(found.insert(id, path)))?;
+            } else if let Some(id) = Digest::from_hex(name) {
+                found.insert(id, path);
+            }
+        }
+        *known = Some(found.clone());
+        Ok(found)
+    }
+}
+
+/// Every file below a folder that is named like an object. A folder that is not there has none.
+fn walk(folder: &Path, found: &mut dyn FnMut(Digest, PathBuf)) -> Result<()> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(cause) => return io("look into", folder, Err(cause)),
+    };
+    for entry in entries {
+        let entry = io("look into", folder, entry)?;
+        let path = entry.path();
+        // A link would lead out of the folder.
+        let kind = io("look at", &path, entry.file_type())?;
+        if kind.is_dir() {
+            walk(&path, found)?;
+        } else if kind.is_file() {
+            let id = path.file_name().and_then(|name| name.to_str()).and_then(Digest::from_hex);
+            if let Some(id) = id {
+                found(id, path);
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(unix)]
+fn sync_folder(folder: &Path) -> Result<()> {
+    io("write", folder, File::open(folder).and_then(|folder| folder.sync_all()))
+}
+
+#[cfg(not(unix))]
+fn sync_folder(_: &Path) -> Result<()> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(byte: u8) -> (Kind, Digest, Vec<u8>) {
+        (Kind::Chunk, Digest([byte; 32]), [&b"PSYNC2C\n"[..], &[byte; 9]].concat())
+    }
+
+    #[test]
+    fn an_object_is_found_where_it_was_put_and_wherever_a_person_moved_it() {
+        let disk = tempfile::tempdir().unwrap();
+        let folder = Folder::new(disk.path().join("relay"));
+        assert_eq!(folder.list(Kind::Chunk).unwrap(), []);
+        folder.put(&[object(1), object(2), object(1)]).unwrap();
+        let bytes = object(1).2;
+        assert_eq!(folder.get(Kind::Chunk, &Digest([1; 32])).unwrap(), Some(bytes.clone()));
+        assert_eq!(folder.get(Kind::Chunk, &Digest([3; 32])).unwrap(), None);
+        assert_eq!(folder.list(Kind::Chunk).unwrap(), [Digest([1; 32]), Digest([2; 32])]);
+
+        let flat = disk.path().join("flat");
+        fs::create_dir(&flat).unwrap();
+        fs::rename(folder.place(Kind::Chunk, &Digest([1; 32])), flat.join("01".repeat(32)))
+            .unwrap();
+        let moved = Folder::new(flat);
+        assert_eq!(moved.get(Kind::Chunk, &Digest([1; 32])).unwrap(), Some(bytes));
+        assert_eq!(moved.list(Kind::Chunk).unwrap(), [Digest([1; 32])]);
+        assert_eq!(moved.list(Kind::Manifest).unwrap(), []);
+    }
+}

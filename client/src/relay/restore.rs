@@ -1,0 +1,315 @@
+//! Restoring from a relay: with a server or from a bare folder, with an index or without.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use photosync_protocol::digest::Digest;
+use photosync_protocol::format::chunk;
+use photosync_protocol::format::keys::DeviceKeys;
+use photosync_protocol::format::manifest::Manifest;
+use photosync_protocol::format::object::{Kind, id_of};
+use photosync_protocol::v2::AssetRow;
+use sha2::Digest as _;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::Mutex;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::store::Store;
+use super::{Relay, io, refused};
+use crate::backup::blocking;
+use crate::error::{Error, Kind as ErrorKind, Result};
+use crate::meter::Meter;
+use crate::report::{Event, RestoreSummary};
+use crate::restore::placing::Target;
+use crate::restore::planning::Plan;
+use crate::restore::{Options, placing};
+
+/// One file to restore.
+struct Planned {
+    row: AssetRow,
+    target: Target,
+    manifest: Manifest,
+}
+
+/// What one file's task needs.
+struct Work {
+    plan: Arc<Plan>,
+    store: Arc<Store>,
+    keys: DeviceKeys,
+    folder: PathBuf,
+    meter: Meter,
+    /// Held while a name is chosen and taken.
+    naming: Mutex<()>,
+    stop: CancellationToken,
+}
+
+/// Restores everything. The summary is reported also when the run ends early, before the error is answered.
+pub async fn restore(relay: &mut Relay, options: &Options) -> Result<RestoreSummary> {
+    let folder = options.folder.clone();
+    let folder = blocking(move || {
+        let made = std::fs::create_dir_all(&folder).and_then(|()| std::fs::canonicalize(&folder));
+        io("make the folder", &folder, made)
+    })
+    .await?;
+    let (manifests, mut summary) = relay.everything().await?;
+    let (plan, files) = plan(manifests);
+    let work = Arc::new(Work {
+        plan: Arc::new(plan),
+        store: relay.store.clone(),
+        keys: relay.space.keys.clone(),
+        folder,
+        meter: Meter::new(options.limit),
+        naming: Mutex::default(),
+        stop: relay.stop.clone(),
+    });
+    work.meter.expect(work.plan.files, work.plan.bytes);
+    summary.files += work.plan.files;
+    let (ticking, report) = (work.clone(), relay.report.clone());
+    let ticking = tokio::spawn(async move {
+        let mut ticks = tokio::time::interval(Duration::from_millis(100));
+        loop {
+            ticks.tick().await;
+            report.event(&Event::Progress(ticking.meter.progress()));
+        }
+    });
+    let ended = run(relay, &work, files, options.parallel.max(1), &mut summary).await;
+    ticking.abort();
+    summary.elapsed_ms = work.meter.elapsed_ms();
+    summary.received_bytes = work.meter.wire_bytes();
+    relay.report.event(&Event::Progress(work.meter.progress()));
+    relay.report.event(&Event::RestoreDone(summary.clone()));
+    ended.map(|()| summary)
+}
+
+/// Where each file goes. The same file sealed in two epochs is one.
+fn plan(manifests: Vec<(Digest, Manifest)>) -> (Plan, Vec<Planned>) {
+    let planned = |(id, manifest): (Digest, Manifest)| {
+        let row = row_of(id, &manifest);
+        let targets = placing::targets(&row);
+        let one = move |target| Planned { row: row.clone(), target, manifest: manifest.clone() };
+        targets.into_iter().map(one).collect::<Vec<_>>()
+    };
+    let mut files: Vec<Planned> = manifests.into_iter().flat_map(planned).collect();
+    files.sort_by(|a, b| {
+        (&a.target.path, a.row.digest, &a.row.id).cmp(&(&b.target.path, b.row.digest, &b.row.id))
+    });
+    files.dedup_by(|a, b| a.target.path == b.target.path && a.row.digest == b.row.digest);
+    let mut plan = Plan::default();
+    files.iter().for_each(|file| plan.add(&file.row));
+    (plan, files)
+}
+
+impl Relay {
+    /// Every manifest there is. One that cannot be opened, or not be found, is reported and counted as failed; where the
+    /// index has holes, manifests are looked for one by one.
+    async fn everything(&mut self) -> Result<(Vec<(Digest, Manifest)>, RestoreSummary)> {
+        let mut summary = RestoreSummary::default();
+        let (mut manifests, damaged) = match self.learn().await {
+            Ok(()) => self.manifests().await?,
+            // What the index no longer lists may be there all the same.
+            Err(error) if matches!(error.code, "damaged" | "rolled_back") => {
+                self.note(format!("the index is damaged ({error}); looking for photos one by one"));
+                (HashMap::new(), Vec::new())
+            }
+            Err(error) => return Err(error),
+        };
+        let is_whole = !manifests.is_empty() && damaged.is_empty();
+        for (id, bad) in damaged {
+            self.failed(&format!("photo {id}"), &refused("its manifest", bad), &mut summary);
+        }
+        // A bare folder may hold manifests that no segment lists any more. What a stolen device listed stays out.
+        if !is_whole || matches!(*self.store, Store::Folder(_)) {
+            let disowned = self.space.disowned()?;
+            for id in self.store.list(Kind::Manifest).await? {
+                if manifests.contains_key(&id) || disowned.contains(&id) {
+                    continue;
+                }
+                match self.manifest(id).await? {
+                    Ok(manifest) => drop(manifests.insert(id, manifest)),
+                    Err(bad) => {
+                        let error = refused("its manifest", bad);
+                        self.failed(&format!("photo {id}"), &error, &mut summary);
+                    }
+                }
+            }
+        }
+        Ok((manifests.into_iter().collect(), summary))
+    }
+
+    fn note(&self, text: String) {
+        self.report.event(&Event::Note { text });
+    }
+
+    fn failed(&self, path: &str, error: &Error, summary: &mut RestoreSummary) {
+        summary.files += 1;
+        summary.failed_files += 1;
+        let (path, reason) = (path.to_owned(), error.message.clone());
+        self.report.event(&Event::FileFailed { path, code: error.code, reason });
+    }
+}
+
+async fn run(
+    relay: &Relay,
+    work: &Arc<Work>,
+    files: Vec<Planned>,
+    parallel: usize,
+    summary: &mut RestoreSummary,
+) -> Result<()> {
+    let mut waiting = files.into_iter();
+    let mut restoring: JoinSet<(Planned, Result<&'static str>)> = JoinSet::new();
+    loop {
+        while restoring.len() < parallel {
+            let Some(file) = waiting.next() else { break };
+            let work = work.clone();
+            restoring.spawn(async move {
+                let restored = work.restore_one(&file).await;
+                (file, restored)
+            });
+        }
+        let Some(joined) = restoring.join_next().await else { return Ok(()) };
+        let (file, restored) = joined
+            .map_err(|cause| Error::unexpected(format!("restoring ended unexpectedly: {cause}")))?;
+        let (path, bytes) = (file.target.path.to_string_lossy().into_owned(), file.row.size_bytes);
+        match restored {
+            Ok(how) => {
+                work.meter.finish(bytes);
+                match how {
+                    "present" => summary.present_files += 1,
+                    _ => summary.restored_files += 1,
+                }
+                relay.report.event(&Event::FileDone { path, how, bytes });
+            }
+            Err(error) if error.kind == ErrorKind::File => {
+                summary.failed_files += 1;
+                let (code, reason) = (error.code, error.message);
+                relay.report.event(&Event::FileFailed { path, code, reason });
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// As the library lists it, so that files are named by the same rules.
+fn row_of(id: Digest, manifest: &Manifest) -> AssetRow {
+    AssetRow {
+        id: id.to_string(),
+        digest: manifest.digest,
+        size_bytes: manifest.size_bytes,
+        name: manifest.name.clone(),
+        media_type: String::new(),
+        arrived_at_ms: 0,
+        verified_at_ms: None,
+        claims: manifest.claims.clone(),
+    }
+}
+
+impl Work {
+    /// `present` if it was there, `restored` if it is there now.
+    async fn restore_one(&self, file: &Planned) -> Result<&'static str> {
+        let (plan, folder, stop) = (self.plan.clone(), self.folder.clone(), self.stop.clone());
+        let (row, target) = (file.row.clone(), file.target.clone());
+        let found = blocking(move || {
+            placing::find_present(plan.names(&folder, &target, &row.digest), &row, &stop)
+        });
+        if found.await?.is_some() {
+            return Ok("present");
+        }
+        let folder = self.folder.join(file.target.path.parent().unwrap_or(Path::new("")));
+        let made = tokio::fs::create_dir_all(&folder).await;
+        made.map_err(|cause| Error::file("make the folder", &folder, &cause).coded("unwritable"))?;
+        // Two names of the same bytes are received at once: each has a partial file of its own.
+        let partial = placing::partial_path(&folder, &id_of(file.row.id.as_bytes()));
+        if let Err(error) = self.receive(&file.manifest, &partial).await {
+            // What cannot be whole is not left lying about; after anything else the next run goes on from it.
+            if error.kind == ErrorKind::File {
+                let _ = tokio::fs::remove_file(&partial).await;
+            }
+            return Err(error);
+        }
+        let naming = self.naming.lock().await;
+        let (plan, folder) = (self.plan.clone(), self.folder.clone());
+        let (digest, target) = (file.row.digest, file.target.clone());
+        let placed = blocking(move || {
+            let names = plan.names(&folder, &target, &digest);
+            placing::place_first(&partial, names, target.modified_ms)
+        })
+        .await;
+        drop(naming);
+        placed.map(|_| "restored")
+    }
+
+    /// Makes `partial` hold exactly the original's bytes, going on where an earlier run stopped.
+    async fn receive(&self, manifest: &Manifest, partial: &Path) -> Result<()> {
+        let flight = self.meter.flight(&manifest.name);
+        let failed =
+            |cause: std::io::Error| Error::file("write", partial, &cause).coded("unwritable");
+        for is_last in [false, true] {
+            let mut hasher = sha2::Sha256::new();
+            let mut file = tokio::fs::OpenOptions::new()
+                .create(true)
+                .read(true)
+                .write(true)
+                .truncate(is_last)
+                .open(partial)
+                .await
+                .map_err(failed)?;
+            let whole =
+                hash_whole_chunks(&mut file, manifest, &mut hasher).await.map_err(failed)?;
+            for (index, id) in manifest.chunks.iter().enumerate().skip(whole) {
+                if self.stop.is_cancelled() {
+                    return Err(Error::interrupted());
+                }
+                let object = self.store.get(Kind::Chunk, *id).await?;
+                let missing = || Error::new(ErrorKind::File, format!("piece {id} is missing"));
+                let mut object = object.ok_or_else(|| missing().coded("missing"))?;
+                self.meter.pass(object.len() as u64).await;
+                let (id, keys, wanted) = (*id, self.keys.clone(), manifest.chunk_bytes(index));
+                let mut given = hasher;
+                let (opened, back) = blocking(move || {
+                    let named = |bad| refused(format!("piece {id}"), bad);
+                    let data = chunk::open(&mut object, &id, &keys).map_err(named)?;
+                    if data.len() as u64 != wanted {
+                        return Err(named(photosync_protocol::format::Bad::BadContents));
+                    }
+                    given.update(data);
+                    Ok((data.to_vec(), given))
+                })
+                .await?;
+                hasher = back;
+                file.write_all(&opened).await.map_err(failed)?;
+                flight.advance(opened.len() as u64);
+            }
+            file.flush().await.map_err(failed)?;
+            if Digest(hasher.finalize().into()) == manifest.digest {
+                return Ok(());
+            }
+            flight.move_to(0);
+        }
+        let text = format!("{} is not what it was when it was sealed", manifest.name);
+        Err(Error::new(ErrorKind::File, text).coded("damaged"))
+    }
+}
+
+/// Hashes the whole chunks that a partial file holds, cuts off the rest, and stands behind them.
+async fn hash_whole_chunks(
+    file: &mut tokio::fs::File,
+    manifest: &Manifest,
+    hasher: &mut sha2::Sha256,
+) -> std::io::Result<usize> {
+    let length = file.metadata().await?.len().min(manifest.size_bytes);
+    let whole = length / chunk::CHUNK_BYTES as u64;
+    let bytes = whole * chunk::CHUNK_BYTES as u64;
+    let mut piece = vec![0; 256 * 1024];
+    let mut left = bytes;
+    while left > 0 {
+        let most = piece.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        file.read_exact(&mut piece[..most]).await?;
+        hasher.update(&piece[..most]);
+        left -= most as u64;
+    }
+    file.set_len(bytes).await?;
+    Ok(usize::try_from(whole).unwrap_or(usize::MAX))
+}

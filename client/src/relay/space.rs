@@ -1,0 +1,220 @@
+//! What this device keeps of a relay: the keys of the epochs, its own name as a writer, and the newest segment of every
+//! chain it saw. Beside it a copy of every segment, sealed as it came.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::PathBuf;
+
+use photosync_protocol::crypto::{self, Key};
+use photosync_protocol::digest::Digest;
+use photosync_protocol::format::keyring::{Epoch, Keyring};
+use photosync_protocol::format::keys::{DeviceKeys, Wrap};
+use photosync_protocol::format::object::id_of;
+use photosync_protocol::format::segment::{Chains, Segment, Writer};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::{io, refused};
+use crate::error::{Error, Result};
+use crate::profile::Profile;
+
+/// An unlocked relay, as this device knows it.
+pub struct Space {
+    profile: Profile,
+    folder: PathBuf,
+    /// Opens and seals.
+    pub keys: DeviceKeys,
+    /// This device's chain.
+    pub writer: Writer,
+    /// Number of the newest keyring it saw.
+    pub keyring_sequence: u64,
+    /// When epochs began.
+    pub epochs: Vec<Epoch>,
+    /// The newest segments it saw.
+    pub chains: Chains,
+}
+
+/// A segment as this device has it.
+pub struct Mirrored {
+    /// Its id.
+    pub id: Digest,
+    /// What it says.
+    pub segment: Segment,
+    /// Whether its entries count.
+    pub counts: bool,
+}
+
+/// As it lies on disk, readable by its owner alone.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    place: String,
+    writer: Writer,
+    keyring_sequence: u64,
+    epochs: Vec<Epoch>,
+    recovery_wrap: String,
+    /// The keys of the epochs, oldest first, in hexadecimal.
+    keys: Vec<Zeroizing<String>>,
+    chains: Chains,
+}
+
+impl Space {
+    /// The space of that place, if this device has keys to it. Blocks.
+    pub fn find(profile: &Profile, place: &str) -> Result<Option<Self>> {
+        let folder = folder_of(profile, place);
+        let path = folder.join("space.json");
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => Zeroizing::new(text),
+            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(cause) => return io("read", &path, Err(cause)),
+        };
+        let damaged = || {
+            Error::storage("read", &path, &"it is damaged")
+                .hint("move it away and type photosync relay unlock")
+        };
+        let stored: Stored = serde_json::from_str(&text).map_err(|_| damaged())?;
+        let key = |text: &Zeroizing<String>| {
+            let mut bytes = [0; crypto::KEY_BYTES];
+            hex::decode_to_slice(text.as_str(), &mut bytes).ok().map(|()| Key::new(bytes))
+        };
+        let keys: Option<Vec<Key>> = stored.keys.iter().map(key).collect();
+        let mut wrap: Wrap = [0; _];
+        hex::decode_to_slice(&stored.recovery_wrap, &mut wrap).map_err(|_| damaged())?;
+        let keys = keys.and_then(|keys| DeviceKeys::from_stored(keys, wrap)).ok_or_else(damaged)?;
+        Ok(Some(Self {
+            profile: profile.clone(),
+            folder,
+            keys,
+            writer: stored.writer,
+            keyring_sequence: stored.keyring_sequence,
+            epochs: stored.epochs,
+            chains: stored.chains,
+        }))
+    }
+
+    /// Keeps what an opened keyring says. A device that had keys already stays the same writer and forgets nothing of
+    /// what it saw. Blocks.
+    pub fn keep(profile: &Profile, place: &str, keyring: &Keyring) -> Result<Self> {
+        let wrong = |bad| refused("the keyring", bad);
+        let keys = keyring.device_keys().map_err(wrong)?;
+        let known = Self::find(profile, place)?;
+        let (writer, chains) = match known {
+            Some(known) if known.keyring_sequence > keyring.sequence => {
+                return Err(wrong(photosync_protocol::format::Bad::RolledBack));
+            }
+            // The first epoch's key is that of the same master key, or this is another space.
+            Some(known) if known.keys.of(1) == keys.of(1) => (known.writer, known.chains),
+            _ => (Writer(random()?), Chains::default()),
+        };
+        let space = Self {
+            profile: profile.clone(),
+            folder: folder_of(profile, place),
+            keys,
+            writer,
+            keyring_sequence: keyring.sequence,
+            epochs: keyring.contents.epochs.clone(),
+            chains,
+        };
+        space.save(place)?;
+        Ok(space)
+    }
+
+    /// Writes it down. Blocks.
+    pub fn save(&self, place: &str) -> Result<()> {
+        let keys = self.keys.epochs().map(|(_, keys)| hex::encode(keys.key().expose()));
+        let stored = Stored {
+            place: place.to_owned(),
+            writer: self.writer,
+            keyring_sequence: self.keyring_sequence,
+            epochs: self.epochs.clone(),
+            recovery_wrap: hex::encode(self.keys.recovery_wrap),
+            keys: keys.map(Zeroizing::new).collect(),
+            chains: self.chains.clone(),
+        };
+        let text = serde_json::to_string(&stored);
+        let text = Zeroizing::new(text.map_err(|cause| Error::unexpected(cause.to_string()))?);
+        let mirror = self.folder.join("segments");
+        self.profile.create()?;
+        io("make the folder", &mirror, fs::create_dir_all(&mirror))?;
+        self.profile.write(&self.folder.join("space.json"), text.as_bytes())
+    }
+
+    /// Which files were sealed already.
+    pub fn cache_file(&self) -> PathBuf {
+        self.folder.join("cache.db")
+    }
+
+    /// Keeps a copy of a segment. Blocks.
+    pub fn mirror(&self, id: &Digest, object: &[u8]) -> Result<()> {
+        self.profile.write(&self.folder.join("segments").join(id.to_string()), object)
+    }
+
+    /// Every segment of every known chain, and the ids of those that are damaged here and have to be fetched again.
+    /// Blocks.
+    pub fn segments(&self) -> Result<(Vec<Mirrored>, Vec<Digest>)> {
+        let (mut found, mut lost) = (Vec::new(), Vec::new());
+        for head in self.chains.heads() {
+            let mut next = Some(head.id);
+            while let Some(id) = next {
+                let path = self.folder.join("segments").join(id.to_string());
+                let object = fs::read(&path).ok().filter(|object| id_of(object) == id);
+                let Some(object) = object else {
+                    lost.push(id);
+                    break;
+                };
+                let segment = Segment::open(&object, &id, &self.keys)
+                    .map_err(|bad| refused(format!("segment {id}"), bad))?;
+                next = segment.previous;
+                found.push(Mirrored { id, counts: self.counts(&segment, &object), segment });
+            }
+        }
+        Ok((found, lost))
+    }
+
+    /// Manifests that only segments list which do not count. Blocks.
+    pub fn disowned(&self) -> Result<HashSet<Digest>> {
+        let (segments, _) = self.segments()?;
+        let listed = |counts| {
+            let some = segments.iter().filter(move |one| one.counts == counts);
+            some.flat_map(|one| one.segment.entries.iter().map(|entry| entry.id))
+        };
+        let counted: HashSet<Digest> = listed(true).collect();
+        Ok(listed(false).filter(|id| !counted.contains(id)).collect())
+    }
+
+    /// Ids of the segments of all known chains. Opens none if nothing was interrupted. Blocks.
+    pub fn segment_ids(&self) -> Result<HashSet<Digest>> {
+        let mirror = self.folder.join("segments");
+        let entries = io("look into", &mirror, fs::read_dir(&mirror))?;
+        let name = |entry: std::io::Result<fs::DirEntry>| {
+            entry.ok().and_then(|entry| Digest::from_hex(entry.file_name().to_str()?))
+        };
+        let ids: HashSet<Digest> = entries.filter_map(name).collect();
+        let length: u64 = self.chains.heads().iter().map(|head| head.sequence).sum();
+        if ids.len() as u64 == length {
+            return Ok(ids);
+        }
+        // A run ended between a copy and the note of it.
+        let (segments, _) = self.segments()?;
+        Ok(segments.into_iter().map(|mirrored| mirrored.id).collect())
+    }
+
+    /// Whether a segment was written while its epoch was open: what a stolen device writes afterwards does not count.
+    fn counts(&self, segment: &Segment, object: &[u8]) -> bool {
+        let epoch = photosync_protocol::format::object::claimed_epoch(object).unwrap_or(0);
+        let Some(closing) = self.epochs.iter().find(|next| next.epoch == epoch + 1) else {
+            return true;
+        };
+        let head = closing.closed.iter().find(|head| head.writer == segment.writer);
+        head.is_some_and(|head| segment.sequence <= head.sequence)
+    }
+}
+
+fn folder_of(profile: &Profile, place: &str) -> PathBuf {
+    let name = id_of(place.as_bytes()).to_string();
+    profile.folder().join("relay").join(&name[..16])
+}
+
+/// Random bytes, or an error for people.
+pub fn random<const N: usize>() -> Result<[u8; N]> {
+    crypto::random().map_err(|cause| Error::unexpected(cause.to_string()))
+}

@@ -1,0 +1,105 @@
+//! Learning what others wrote: new segments are fetched, opened, and appended to the chains this device knows.
+
+use std::collections::HashMap;
+
+use photosync_protocol::digest::Digest;
+use photosync_protocol::format::Bad;
+use photosync_protocol::format::manifest::Manifest;
+use photosync_protocol::format::object::Kind;
+use photosync_protocol::format::segment::Segment;
+
+use super::{Relay, refused};
+use crate::backup::blocking;
+use crate::error::Result;
+
+impl Relay {
+    /// Takes in everything that is new. Refused if anything that was seen before is missing or different.
+    pub(super) async fn learn(&mut self) -> Result<()> {
+        let known = self.space.segment_ids()?;
+        let mut fresh = Vec::new();
+        for id in self.store.news(&self.space.chains).await? {
+            if !known.contains(&id) {
+                let (segment, object) = self.open_segment(id).await?;
+                fresh.push((id, segment, object));
+            }
+        }
+        if fresh.is_empty() {
+            return Ok(());
+        }
+        fresh.sort_by_key(|(_, segment, _)| (segment.writer, segment.sequence));
+        for (id, segment, object) in &fresh {
+            let named = |bad| refused(format!("segment {id}"), bad);
+            self.space.chains.extend(segment, *id).map_err(named)?;
+            self.space.mirror(id, object)?;
+        }
+        // Who wrote a segment knew these heads: a relay that hides them is found out.
+        for (id, segment, _) in &fresh {
+            let kept = segment.seen.iter().all(|seen| {
+                self.space
+                    .chains
+                    .head(seen.writer)
+                    .is_some_and(|head| head.sequence >= seen.sequence)
+            });
+            if !kept {
+                return Err(refused(format!("what segment {id} names"), Bad::RolledBack));
+            }
+        }
+        self.space.save(&self.store.name())
+    }
+
+    async fn open_segment(&self, id: Digest) -> Result<(Segment, Vec<u8>)> {
+        let named = |bad| refused(format!("segment {id}"), bad);
+        let object = self.store.get(Kind::Segment, id).await?;
+        let object = object.ok_or_else(|| named(Bad::RolledBack))?;
+        let segment = Segment::open(&object, &id, &self.space.keys).map_err(named)?;
+        Ok((segment, object))
+    }
+
+    /// Fetches a segment of a known chain again, and all before it that are missing here.
+    async fn fetch_segment(&self, id: Digest) -> Result<()> {
+        let mut next = Some(id);
+        while let Some(id) = next {
+            let (segment, object) = self.open_segment(id).await?;
+            self.space.mirror(&id, &object)?;
+            next = segment.previous;
+        }
+        Ok(())
+    }
+
+    /// Every manifest of every segment that counts, by id. Those a segment only names are fetched. Damaged ones are in
+    /// the second answer, with the reason.
+    pub(super) async fn manifests(
+        &self,
+    ) -> Result<(HashMap<Digest, Manifest>, Vec<(Digest, Bad)>)> {
+        let (mut segments, lost) = self.space.segments()?;
+        if !lost.is_empty() {
+            for id in lost {
+                self.fetch_segment(id).await?;
+            }
+            (segments, _) = self.space.segments()?;
+        }
+        let (mut found, mut damaged) = (HashMap::new(), Vec::new());
+        for mirrored in segments.into_iter().filter(|mirrored| mirrored.counts) {
+            for entry in mirrored.segment.entries {
+                match entry.manifest {
+                    Some(manifest) => drop(found.insert(entry.id, manifest)),
+                    None if found.contains_key(&entry.id) => {}
+                    None => match self.manifest(entry.id).await? {
+                        Ok(manifest) => drop(found.insert(entry.id, manifest)),
+                        Err(bad) => damaged.push((entry.id, bad)),
+                    },
+                }
+            }
+        }
+        Ok((found, damaged))
+    }
+
+    /// Fetches and opens a manifest.
+    pub(super) async fn manifest(&self, id: Digest) -> Result<std::result::Result<Manifest, Bad>> {
+        let Some(object) = self.store.get(Kind::Manifest, id).await? else {
+            return Ok(Err(Bad::Truncated));
+        };
+        let keys = self.space.keys.clone();
+        blocking(move || Ok(Manifest::open(&object, &id, &keys))).await
+    }
+}
