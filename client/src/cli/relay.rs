@@ -24,9 +24,15 @@ use super::show::{files, line_to_stdout, number};
 /// `relay`
 #[derive(Debug, Args)]
 pub struct Relay {
-    /// Folder with the sealed objects: a disk of yours, or one that somebody keeps for you
-    #[arg(long, value_name = "DIR", visible_alias = "from-dir")]
-    pub dir: PathBuf,
+    /// Folder with the sealed objects, such as a disk of yours [default: the server this computer is signed in on]
+    #[arg(
+        id = "place",
+        long = "dir",
+        global = true,
+        value_name = "DIR",
+        visible_alias = "from-dir"
+    )]
+    pub dir: Option<PathBuf>,
     #[command(subcommand)]
     pub command: Command,
 }
@@ -87,7 +93,10 @@ impl Memory {
 
 /// Does it.
 pub async fn relay(context: &Context, relay: Relay) -> Result<Exit> {
-    let store = Arc::new(Store::folder(&relay.dir));
+    let store = Arc::new(match &relay.dir {
+        Some(dir) => Store::folder(dir),
+        None => Store::remote(context.connect()?).await?,
+    });
     let profile = &context.profile;
     match relay.command {
         Command::Init { memory, kit } => return init(context, &store, &memory, kit).await,
@@ -175,7 +184,7 @@ async fn init(
             .hint("name another file with --kit"));
     }
     let begun = keys::begin(store, &context.profile, ask_new()?, memory.cost()).await?;
-    let sheet = kit(&store.shown(), &begun.words);
+    let sheet = kit(store, &begun.words);
     if let Some(file) = &file {
         write_kit(file, &sheet)?;
     }

@@ -134,15 +134,19 @@ pub async fn run(relay: &mut Relay, options: &Options) -> Result<BackupSummary> 
     summary.sent_bytes = run.meter.wire_bytes();
     summary.complete = ended.is_ok() && summary.failed_files == 0;
     let report = &run.relay.report;
-    report.event(&Event::Progress(run.meter.progress()));
-    report.event(&Event::BackupDone(summary.clone()));
+    // A run that was refused before it looked at anything has nothing to sum up.
+    if ended.is_ok() || summary.files > 0 {
+        report.event(&Event::Progress(run.meter.progress()));
+        report.event(&Event::BackupDone(summary.clone()));
+    }
     ended.map(|()| summary)
 }
 
 impl Run<'_> {
     async fn work(&mut self, options: &Options) -> Result<()> {
-        self.relay.require_newest_keyring().await?;
-        self.relay.learn().await?;
+        let look = self.relay.store.look().await?;
+        self.relay.require_newest_keyring(&look).await?;
+        self.relay.learn_from(look).await?;
         self.cache.belong_to(&self.relay.space.writer.to_string())?;
         let (pending, roots) = self.look(options).await?;
         if pending.is_empty() {
@@ -294,7 +298,7 @@ impl Run<'_> {
         };
         let refused = |bad| refused("the index", bad);
         let (id, object) = segment.seal(&space.keys).map_err(refused)?;
-        self.relay.store.append(id, object.clone(), &live).await?;
+        self.relay.store.append(&segment, id, object.clone(), &live).await?;
         space.chains.extend(&segment, id).map_err(refused)?;
         space.mirror(&id, &object)?;
         space.save(&self.relay.store.name())?;

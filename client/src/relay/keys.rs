@@ -12,6 +12,7 @@ use photosync_protocol::format::object::{Kind, claimed_epoch, id_of, recovery_wr
 use zeroize::Zeroizing;
 
 use super::space::random;
+use super::store::Look;
 use super::{Relay, Space, Store, failed, refused};
 use crate::backup::blocking;
 use crate::cache::Cache;
@@ -165,17 +166,18 @@ impl Relay {
     }
 
     /// Notices that the keys were changed elsewhere, before anything is sealed with old ones.
-    pub(super) async fn require_newest_keyring(&self) -> Result<()> {
-        let (_, object) = newest(&self.store).await?;
-        let sequence = photosync_protocol::format::keyring::sequence_of(&object);
-        match sequence.map_err(|bad| refused("the keyring", bad))? {
-            sequence if sequence < self.space.keyring_sequence => {
-                Err(refused("the keyring", Bad::RolledBack))
+    pub(super) async fn require_newest_keyring(&self, look: &Look) -> Result<()> {
+        let known = self.space.keyring_sequence;
+        match look.keyring_sequence() {
+            Some(sequence) if sequence == known => Ok(()),
+            Some(sequence) if sequence > known => {
+                // A new password alone changes no key.
+                let (_, object) = newest(&self.store).await?;
+                let is_same = claimed_epoch(&object) == Ok(self.space.keys.current().0);
+                if is_same { Ok(()) } else { Err(refused("an old key", Bad::UnknownEpoch)) }
             }
-            _ if claimed_epoch(&object) != Ok(self.space.keys.current().0) => {
-                Err(refused("an old key", Bad::UnknownEpoch))
-            }
-            _ => Ok(()),
+            Some(_) => Err(refused("the keyring", Bad::RolledBack)),
+            None => newest(&self.store).await.map(|_| ()),
         }
     }
 }
@@ -221,7 +223,7 @@ async fn put(store: &Store, keyring: &Keyring, lock: Lock) -> Result<()> {
 }
 
 /// The sheet to print: everything somebody needs who has only it and the sealed objects.
-pub fn kit(place: &str, words: &str) -> Zeroizing<String> {
+pub fn kit(store: &Store, words: &str) -> Zeroizing<String> {
     let list: Vec<&str> = words.split(' ').collect();
     let rows = list.len().div_ceil(4);
     let mut text = String::from(
@@ -238,9 +240,12 @@ pub fn kit(place: &str, words: &str) -> Zeroizing<String> {
         text.truncate(text.trim_end().len());
         text.push('\n');
     }
-    text.push_str(&format!(
-        "\nThe sealed backup: {place}\n\nOn a new computer:\n  photosync relay --dir FOLDER recover\n"
-    ));
+    let before = match store {
+        Store::Folder(_) => "photosync relay --dir FOLDER recover",
+        Store::Remote(_) => "photosync login ADDRESS E-MAIL\n  photosync relay recover",
+    };
+    let place = store.shown();
+    text.push_str(&format!("\nThe sealed backup: {place}\n\nOn a new computer:\n  {before}\n"));
     Zeroizing::new(text)
 }
 

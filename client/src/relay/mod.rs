@@ -7,6 +7,7 @@
 pub mod backup;
 mod folder;
 pub mod keys;
+mod remote;
 mod restore;
 mod sealing;
 mod space;

@@ -1,18 +1,21 @@
-//! Where sealed objects lie.
+//! Where sealed objects lie: a folder, or a server.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use photosync_protocol::digest::Digest;
+use photosync_protocol::format::Bad;
 use photosync_protocol::format::keyring::sequence_of;
 use photosync_protocol::format::object::Kind;
-use photosync_protocol::format::segment::Chains;
-use std::path::Path;
+use photosync_protocol::format::segment::{Chains, Segment};
+use photosync_protocol::v2::relay::RelayHeads;
 
 use super::folder::Folder;
+use super::remote::Remote;
 use super::{absolute, refused};
 use crate::backup::blocking;
+use crate::connection::Connection;
 use crate::error::Result;
-use photosync_protocol::format::Bad;
 
 /// A sealed object with its name.
 pub type Object = (Kind, Digest, Vec<u8>);
@@ -21,6 +24,26 @@ pub type Object = (Kind, Digest, Vec<u8>);
 pub enum Store {
     /// A folder.
     Folder(Arc<Folder>),
+    /// A server.
+    Remote(Remote),
+}
+
+/// What a place says of itself: whether anything is new is known from it. Of a server it is one request.
+pub enum Look {
+    /// Ids of all segments, sorted, and the number of the newest keyring.
+    Folder(Vec<Digest>, Option<u64>),
+    /// As the server tells it.
+    Remote(RelayHeads),
+}
+
+impl Look {
+    /// Number of the newest keyring.
+    pub fn keyring_sequence(&self) -> Option<u64> {
+        match self {
+            Self::Folder(_, sequence) => *sequence,
+            Self::Remote(heads) => heads.keyring.as_ref().map(|keyring| keyring.sequence),
+        }
+    }
 }
 
 impl Store {
@@ -29,10 +52,16 @@ impl Store {
         Self::Folder(Arc::new(Folder::new(absolute(path))))
     }
 
+    /// The relay of whoever is signed in.
+    pub async fn remote(connection: Arc<Connection>) -> Result<Self> {
+        Remote::new(connection).await.map(Self::Remote)
+    }
+
     /// What this device files its keys under.
     pub fn name(&self) -> String {
         match self {
             Self::Folder(folder) => format!("folder:{}", folder.path().to_string_lossy()),
+            Self::Remote(remote) => remote.name(),
         }
     }
 
@@ -40,6 +69,7 @@ impl Store {
     pub fn shown(&self) -> String {
         match self {
             Self::Folder(folder) => folder.path().display().to_string(),
+            Self::Remote(remote) => remote.shown(),
         }
     }
 
@@ -53,6 +83,7 @@ impl Store {
                 })
                 .await
             }
+            Self::Remote(remote) => remote.missing(ids).await,
         }
     }
 
@@ -63,6 +94,7 @@ impl Store {
                 let folder = folder.clone();
                 blocking(move || folder.put(&objects)).await
             }
+            Self::Remote(remote) => remote.put(objects).await,
         }
     }
 
@@ -73,64 +105,89 @@ impl Store {
                 let folder = folder.clone();
                 blocking(move || folder.get(kind, &id)).await
             }
+            Self::Remote(remote) => remote.get(kind, &id).await,
         }
     }
 
-    /// Ids of all objects of a kind.
+    /// Ids of all objects of a kind, sorted.
     pub async fn list(&self, kind: Kind) -> Result<Vec<Digest>> {
         match self {
             Self::Folder(folder) => {
                 let folder = folder.clone();
                 blocking(move || folder.list(kind)).await
             }
+            Self::Remote(remote) => remote.list(kind).await,
+        }
+    }
+
+    /// Asks what there is.
+    pub async fn look(&self) -> Result<Look> {
+        match self {
+            Self::Folder(_) => {
+                let keyring = self.keyring().await?;
+                let sequence = keyring.and_then(|(_, object)| sequence_of(&object).ok());
+                Ok(Look::Folder(self.list(Kind::Segment).await?, sequence))
+            }
+            Self::Remote(remote) => remote.heads().await.map(Look::Remote),
         }
     }
 
     /// Segments that may be new to somebody who knows these chains, in any order. Refused if what is known is not there
     /// any more.
-    pub async fn news(&self, chains: &Chains) -> Result<Vec<Digest>> {
-        match self {
-            Self::Folder(_) => {
-                let there = self.list(Kind::Segment).await?;
-                let gone =
-                    chains.heads().iter().find(|head| there.binary_search(&head.id).is_err());
-                match gone {
+    pub async fn news(&self, look: Look, chains: &Chains) -> Result<Vec<Digest>> {
+        match (self, look) {
+            (Self::Remote(remote), Look::Remote(heads)) => remote.news(&heads, chains).await,
+            (_, Look::Folder(there, _)) => {
+                let is_gone = |id: &Digest| there.binary_search(id).is_err();
+                match chains.heads().iter().find(|head| is_gone(&head.id)) {
                     Some(_) => Err(refused(self.shown(), Bad::RolledBack)),
                     None => Ok(there),
                 }
             }
+            (Self::Folder(_), Look::Remote(_)) => Ok(Vec::new()),
         }
     }
 
     /// Adds a segment to its chain. `live` are the ids it makes live, sorted.
-    pub async fn append(&self, id: Digest, object: Vec<u8>, _live: &[Digest]) -> Result<()> {
+    pub async fn append(
+        &self,
+        segment: &Segment,
+        id: Digest,
+        object: Vec<u8>,
+        live: &[Digest],
+    ) -> Result<()> {
         match self {
             // In a folder nobody collects what is not live.
             Self::Folder(_) => self.put(vec![(Kind::Segment, id, object)]).await,
+            Self::Remote(remote) => {
+                remote.append(segment.writer, segment.sequence, &object, live).await
+            }
         }
     }
 
     /// The newest keyring.
     pub async fn keyring(&self) -> Result<Option<(Digest, Vec<u8>)>> {
-        match self {
-            Self::Folder(_) => {
-                let mut newest: Option<(u64, Digest, Vec<u8>)> = None;
-                for id in self.list(Kind::Keyring).await? {
-                    let Some(object) = self.get(Kind::Keyring, id).await? else { continue };
-                    let Ok(sequence) = sequence_of(&object) else { continue };
-                    if newest.as_ref().is_none_or(|(known, ..)| sequence > *known) {
-                        newest = Some((sequence, id, object));
-                    }
-                }
-                Ok(newest.map(|(_, id, object)| (id, object)))
+        let Self::Remote(remote) = self else { return self.newest_keyring().await };
+        remote.keyring().await
+    }
+
+    async fn newest_keyring(&self) -> Result<Option<(Digest, Vec<u8>)>> {
+        let mut newest: Option<(u64, Digest, Vec<u8>)> = None;
+        for id in self.list(Kind::Keyring).await? {
+            let Some(object) = self.get(Kind::Keyring, id).await? else { continue };
+            let Ok(sequence) = sequence_of(&object) else { continue };
+            if newest.as_ref().is_none_or(|(known, ..)| sequence > *known) {
+                newest = Some((sequence, id, object));
             }
         }
+        Ok(newest.map(|(_, id, object)| (id, object)))
     }
 
     /// Makes a keyring the newest one.
     pub async fn put_keyring(&self, id: Digest, object: Vec<u8>) -> Result<()> {
         match self {
             Self::Folder(_) => self.put(vec![(Kind::Keyring, id, object)]).await,
+            Self::Remote(remote) => remote.put_keyring(object).await,
         }
     }
 }

@@ -8,6 +8,7 @@ use photosync_protocol::format::manifest::Manifest;
 use photosync_protocol::format::object::Kind;
 use photosync_protocol::format::segment::Segment;
 
+use super::store::Look;
 use super::{Relay, refused};
 use crate::backup::blocking;
 use crate::error::Result;
@@ -15,9 +16,15 @@ use crate::error::Result;
 impl Relay {
     /// Takes in everything that is new. Refused if anything that was seen before is missing or different.
     pub(super) async fn learn(&mut self) -> Result<()> {
+        let look = self.store.look().await?;
+        self.learn_from(look).await
+    }
+
+    /// As [`Self::learn`], from what the place just said.
+    pub(super) async fn learn_from(&mut self, look: Look) -> Result<()> {
         let known = self.space.segment_ids()?;
         let mut fresh = Vec::new();
-        for id in self.store.news(&self.space.chains).await? {
+        for id in self.store.news(look, &self.space.chains).await? {
             if !known.contains(&id) {
                 let (segment, object) = self.open_segment(id).await?;
                 fresh.push((id, segment, object));

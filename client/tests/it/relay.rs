@@ -463,7 +463,7 @@ async fn an_interrupted_run_goes_on_and_lists_nothing_twice() {
 #[test]
 fn the_sheet_has_every_word_with_its_number() {
     let words: Vec<String> = (1..=24).map(|number| format!("word{number}x")).collect();
-    let sheet = kit("/media/disk", &words.join(" "));
+    let sheet = kit(&Store::folder(Path::new("/media/disk")), &words.join(" "));
     for (number, word) in words.iter().enumerate() {
         assert!(sheet.contains(&format!("{:>2}. {word}", number + 1)), "{}", sheet.as_str());
     }

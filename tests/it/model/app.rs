@@ -218,7 +218,12 @@ impl App {
     /// Brings the whole library into an empty folder; returns its files' bytes.
     pub(super) fn restore(&self) -> Result<(RestoreSummary, Vec<Vec<u8>>)> {
         let folder = self.home.path().join("restored");
-        let options = restore::Options { folder: folder.clone(), parallel: PARALLEL, limit: None };
+        let options = restore::Options {
+            folder: folder.clone(),
+            parallel: PARALLEL,
+            limit: None,
+            device: None,
+        };
         let summary = runtime()
             .block_on(async { restore::run(connected(&self.profile())?, &options).await })?;
         let files = crate::stand::files_below(&folder);
