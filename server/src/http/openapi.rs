@@ -92,7 +92,7 @@ impl Modify for Shared {
         components.add_security_scheme("access", bearer("An access token, for the whole library."));
         components.add_security_scheme(
             "upload_only",
-            bearer("An upload-only token `psu_…`: adding files and asking what is missing."),
+            bearer("An upload-only token `psu_…`: adding files, asking what is missing, telling where files lie."),
         );
         let refused = ResponseBuilder::new()
             .description("Refused or failed; `code` says why.")

@@ -28,8 +28,9 @@ use crate::http::body::too_large;
 const STEP: usize = 1000;
 /// Objects of a batch that are being made durable while the next ones arrive; each has at most 1 MiB in memory.
 const SEALS_AT_ONCE: usize = 16;
-/// Objects of a batch that get their names and rows at once: as many as one commit of the database takes.
-const KEEPS_AT_ONCE: usize = 256;
+/// Objects of a batch that get their names and rows at once. In order of ids they lie in few of the 256 folders, each of
+/// which is flushed once for all of them: more at once would arrive at the publishing thread out of order.
+const KEEPS_AT_ONCE: usize = 128;
 /// What stands for the length of an object that is missing or damaged.
 const ABSENT: u32 = u32::MAX;
 /// Objects read ahead of the client in a fetch; at most this many are in memory beside the one being sent.
@@ -144,14 +145,20 @@ async fn keep_all(
 ) -> Result<RelayStored> {
     staged.sort_unstable_by_key(|(_, staged)| staged.digest);
     let mut kept: Vec<Option<Kept>> = vec![None; staged.len()];
-    let keeps = staged.into_iter().map(|(index, staged)| {
-        let app = app.clone();
-        async move { store(&app, account, None, staged).await.map(|kept| (index, kept)) }
-    });
-    let mut keeps = stream::iter(keeps).buffer_unordered(KEEPS_AT_ONCE);
-    while let Some(done) = keeps.next().await {
-        let (index, done) = done?;
-        kept[index] = Some(done);
+    let mut staged = staged.into_iter();
+    loop {
+        let group = staged.by_ref().take(KEEPS_AT_ONCE).map(|(index, staged)| {
+            let app = &app;
+            async move { store(app, account, None, staged).await.map(|kept| (index, kept)) }
+        });
+        let done = futures_util::future::join_all(group).await;
+        if done.is_empty() {
+            break;
+        }
+        for done in done {
+            let (index, done) = done?;
+            kept[index] = Some(done);
+        }
     }
     let kept: Vec<Kept> = kept.into_iter().flatten().collect();
     let known = kept.iter().filter(|kept| kept.known).count();

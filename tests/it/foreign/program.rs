@@ -16,6 +16,12 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("foreign")
 }
 
+/// Node: that of the environment, installed there when the system's is too old.
+pub(super) fn node() -> PathBuf {
+    let own = folder().join("venv/bin/node");
+    if own.is_file() { own } else { PathBuf::from("node") }
+}
+
 /// Fails with the line to run when something is not installed.
 fn require(there: bool, what: &str) {
     assert!(there, "{what} is not installed; run this, then try again: scripts/need-foreign");
@@ -34,10 +40,7 @@ impl Program {
     /// Runs a script of `tests/foreign` with Node.
     pub(crate) fn node(script: &str, words: &[&str]) -> Program {
         require(folder().join("node_modules/tus-js-client").is_dir(), "tests/foreign/node_modules");
-        // Installed there when the system's is too old.
-        let own = folder().join("venv/bin/node");
-        let node = if own.is_file() { own } else { PathBuf::from("node") };
-        let mut command = Command::new(node);
+        let mut command = Command::new(node());
         command.arg(script).args(words);
         Self::spawn(command, "node")
     }

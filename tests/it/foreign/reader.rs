@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use photosync_protocol::crypto::{Key, NONCE_BYTES, SALT_BYTES};
@@ -20,6 +21,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::Program;
+use super::program::node;
 
 /// Longest time the reader may take for everything, on a busy machine too.
 const DONE_WITHIN: Duration = Duration::from_secs(240);
@@ -43,7 +45,7 @@ impl Reader {
         // Beside its packages, where Node looks for them; a folder of its own, because tests run side by side.
         fs::create_dir_all(folder().join("built")).expect("a folder for what is built");
         let built = TempDir::new_in(folder().join("built")).expect("a folder of its own");
-        let mut command = Command::new("node");
+        let mut command = Command::new(node());
         command.arg(compiler).arg("--project").arg(folder()).arg("--outDir").arg(built.path());
         let output = command.output().expect("Node");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
@@ -51,7 +53,7 @@ impl Reader {
     }
 
     fn run(&self, script: &str, words: &[&Path]) -> Program {
-        let mut command = Command::new("node");
+        let mut command = Command::new(node());
         command.arg(self.built.path().join(script)).args(words);
         Program::spawn(command, "node")
     }
@@ -215,35 +217,40 @@ impl Repository {
     }
 
     fn restore(&self) -> Outcome {
-        let scratch = tempfile::tempdir().expect("a temporary folder");
-        let words = scratch.path().join("words");
-        fs::write(&words, recovery().words().as_bytes()).expect("words on paper");
-        let target = scratch.path().join("restored");
-        let reader = Reader::build();
-        let mut program = reader.run("restore.js", &[self.objects.path(), &words, &target]);
-        let mut outcome = Outcome::default();
-        loop {
-            let line = program.next(DONE_WITHIN);
-            let text = |key: &str| line[key].as_str().map(str::to_owned);
-            if line.get("done").is_some() {
-                break;
-            } else if let (Some(name), Some(file)) = (text("restored"), text("file")) {
-                let written = fs::read(target.join(file)).expect("a restored file");
-                outcome.restored.insert(name, id_of(&written).to_string());
-            } else if let Some(name) = text("damaged") {
-                outcome.damaged.push((name, text("why").unwrap_or_default()));
-            } else {
-                outcome.complaints.push(line.to_string());
-            }
-        }
-        let files = fs::read_dir(&target).expect("the target").count();
-        assert_eq!(files, outcome.restored.len(), "nothing half written is left");
-        outcome
+        restore(self.objects.path(), &recovery().words())
     }
 
     fn digests(&self) -> BTreeMap<String, String> {
         self.files.iter().map(|(name, (digest, _))| (name.clone(), digest.clone())).collect()
     }
+}
+
+/// What the reader makes of a folder of objects and the words.
+fn restore(objects: &Path, words_on_paper: &str) -> Outcome {
+    let scratch = tempfile::tempdir().expect("a temporary folder");
+    let words = scratch.path().join("words");
+    fs::write(&words, words_on_paper).expect("words on paper");
+    let target = scratch.path().join("restored");
+    let reader = Reader::build();
+    let mut program = reader.run("restore.js", &[objects, &words, &target]);
+    let mut outcome = Outcome::default();
+    loop {
+        let line = program.next(DONE_WITHIN);
+        let text = |key: &str| line[key].as_str().map(str::to_owned);
+        if line.get("done").is_some() {
+            break;
+        } else if let (Some(name), Some(file)) = (text("restored"), text("file")) {
+            let written = fs::read(target.join(file)).expect("a restored file");
+            outcome.restored.insert(name, id_of(&written).to_string());
+        } else if let Some(name) = text("damaged") {
+            outcome.damaged.push((name, text("why").unwrap_or_default()));
+        } else {
+            outcome.complaints.push(line.to_string());
+        }
+    }
+    let files = fs::read_dir(&target).expect("the target").count();
+    assert_eq!(files, outcome.restored.len(), "nothing half written is left");
+    outcome
 }
 
 #[derive(Default)]
@@ -295,4 +302,81 @@ fn the_reader_names_the_one_file_whose_chunk_was_touched_and_the_chain_that_lost
         "{:?}",
         outcome.complaints
     );
+}
+
+#[test]
+fn what_a_stolen_device_writes_after_its_epoch_ended_is_not_restored() {
+    let mut repository = Repository::filled();
+    let expected = repository.digests();
+    repository.keys = DeviceKeys::unlock(&master(), 1, repository.keys.recovery_wrap);
+    let planted = repository.back_up("planted.jpg", b"never photographed");
+    let thief = Writer([9; 16]);
+    let head = repository.write_segment(thief, None, vec![planted], vec![]);
+
+    let outcome = repository.restore();
+    assert_eq!(outcome.restored, expected);
+    assert_eq!(outcome.damaged, []);
+    assert_eq!(outcome.complaints.len(), 1);
+    assert!(outcome.complaints[0].contains(&head.id.to_string()), "{:?}", outcome.complaints);
+}
+
+/// The built client with a profile of its own; `said` is one line on its standard input.
+fn photosync(profile: &Path, words: &[&str], said: &str) -> Value {
+    let here = std::env::current_exe().expect("this program");
+    let name = format!("photosync{}", std::env::consts::EXE_SUFFIX);
+    let mut folders = here.ancestors().skip(1).take(2);
+    let client = folders.find_map(|folder| Some(folder.join(&name)).filter(|path| path.is_file()));
+    let client =
+        client.expect("the client is not built; run this: cargo build -p photosync-client");
+    let mut child = Command::new(client)
+        .arg("--json")
+        .arg("--profile")
+        .arg(profile)
+        .args(words)
+        .env("PHOTOSYNC_UPDATE_CHECK", "off")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the client");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    stdin.write_all(said.as_bytes()).expect("a line for the client");
+    drop(stdin);
+    let output = child.wait_with_output().expect("the client");
+    assert!(output.status.success(), "{words:?}: {output:?}");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let last = text.lines().last().unwrap_or("null");
+    serde_json::from_str(last).unwrap_or_else(|_| panic!("{words:?} said {text:?}"))
+}
+
+#[test]
+fn what_the_client_sealed_is_restored_by_the_reader_from_the_words_it_printed() {
+    let disk = tempfile::tempdir().expect("a temporary folder");
+    let (profile, place) = (disk.path().join("profile"), disk.path().join("sealed"));
+    let photos = disk.path().join("photos");
+    fs::create_dir_all(photos.join("2024")).expect("a folder of photos");
+    let mut expected = BTreeMap::new();
+    // An empty file is no photo: the client passes it over.
+    for (name, length) in [("2024/📷 Zoë.jpg", 50_000), ("film.mp4", 2 * CHUNK_BYTES + 1)] {
+        let data = bytes(length as u64 + 7, length);
+        fs::write(photos.join(name), &data).expect("a photo");
+        let name = name.rsplit('/').next().expect("a name");
+        expected.insert(name.to_owned(), id_of(&data).to_string());
+    }
+    let place_text = place.to_str().expect("a plain path");
+    let relay = |words: &[&str], said: &str| {
+        photosync(&profile, &[&["relay", "--dir", place_text], words].concat(), said)
+    };
+    let begun = relay(&["init", "--password-memory", "64"], "four random words\n");
+    let words = begun["words"].as_str().expect("24 words").to_owned();
+    relay(&["backup", photos.to_str().expect("a plain path")], "");
+    relay(&["rotate"], "four random words\n");
+    let later = bytes(99, 1234);
+    fs::write(photos.join("later.heic"), &later).expect("a photo");
+    expected.insert("later.heic".into(), id_of(&later).to_string());
+    relay(&["backup", photos.to_str().expect("a plain path")], "");
+
+    let outcome = restore(&place, &words);
+    assert_eq!(outcome.restored, expected);
+    assert_eq!(outcome.damaged, []);
+    assert_eq!(outcome.complaints, Vec::<String>::new());
 }

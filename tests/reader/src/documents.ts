@@ -76,7 +76,19 @@ const pairing = (value: Json): Json => {
   const fields = fieldsOf(value);
   const role = text(fields.get("role"));
   if (!["still", "motion"].includes(role)) bad();
-  return made({ id: text(fields.get("id")), role });
+  const source = fields.has("source") ? text(fields.get("source")) : "library";
+  if (!["library", "name"].includes(source)) bad();
+  return made({ id: text(fields.get("id")), role, source: source === "library" ? undefined : source });
+};
+
+/** Another place of the same bytes. */
+const place = (value: Json): Json => {
+  const fields = fieldsOf(value);
+  return made({
+    device_asset_id: optional(fields.get("device_asset_id"), text),
+    folder: optional(fields.get("folder"), text),
+    modified_ms: optional(fields.get("modified_ms"), milliseconds),
+  });
 };
 
 /** A map of what is there. */
@@ -89,6 +101,7 @@ function claimsOf(value: Json | undefined): Record<string, Json> {
   const fields = fieldsOf(value);
   const truth = (claim: Json): Json => (typeof claim === "boolean" ? claim : bad());
   const albums = fields.has("albums") ? list(fields.get("albums"), text) : [];
+  const copies = fields.has("copies") ? list(fields.get("copies"), place) : [];
   const claims = made({
     captured: optional(fields.get("captured"), captured),
     device_asset_id: optional(fields.get("device_asset_id"), text),
@@ -97,6 +110,7 @@ function claimsOf(value: Json | undefined): Record<string, Json> {
     albums: albums.length === 0 ? undefined : albums,
     pair: optional(fields.get("pair"), pairing),
     modified_ms: optional(fields.get("modified_ms"), milliseconds),
+    copies: copies.length === 0 ? undefined : copies,
   });
   return Object.fromEntries(claims);
 }

@@ -60,16 +60,16 @@ class Store {
 }
 
 /** The master key: of the newest keyring that the words open or, without one, of any manifest or segment. */
-function unlock(store: Store, words: string): { master: Uint8Array; closed: Head[] } {
+function unlock(store: Store, words: string): { master: Uint8Array; epochs: format.Epoch[] } {
   const keyrings = [...store.open("K", (object, id) => format.openKeyringByWords(object, id, words)).values()];
   const newest = keyrings.sort((one, other) => (one.sequence < other.sequence ? 1 : -1))[0];
-  if (newest !== undefined) return { master: newest.master, closed: newest.epochs.flatMap((epoch) => epoch.closed) };
+  if (newest !== undefined) return newest;
   const key = format.wrappingKey(format.recoveryKey(words));
   const wraps = (letter: string) =>
     store.open(letter, (object) => format.unwrap(format.recoveryWrap(object), key)).values().next().value;
   const master = wraps("S") ?? wraps("M");
   if (master === undefined) throw new Refused("WrongSecret");
-  return { master, closed: [] };
+  return { master, epochs: [] };
 }
 
 /** Puts the chains together, and says what is missing of them. */
@@ -92,6 +92,20 @@ function checkChains(segments: Map<string, Segment>, closed: Head[]): void {
       say({ behind: head.writer, why: `segment ${head.sequence} was there once` });
     }
   }
+}
+
+/**
+ * The segments that count: what a stolen device writes with the keys of an epoch after its end does not. Without a
+ * keyring nobody knows when an epoch ended.
+ */
+function counting(segments: Map<string, Segment>, store: Store, epochs: format.Epoch[]): Map<string, Segment> {
+  return new Map([...segments].filter(([id, { writer, sequence }]) => {
+    const epoch = format.epochOf(store.read(id) ?? new Uint8Array(), "S");
+    const next = epochs.find((one) => one.epoch === epoch + 1);
+    const counts = next === undefined || next.closed.some((head) => head.writer === writer && sequence <= head.sequence);
+    if (!counts) say({ refused: id, why: "it was written after its epoch had ended" });
+    return counts;
+  }));
 }
 
 /** Whether a segment names the ids it says it makes live; not known while a manifest is missing. */
@@ -141,14 +155,19 @@ function safeName(manifest: Manifest, at: number): string {
 
 function main([objects = "", wordsFile = "", target = ""]: string[]): void {
   const store = new Store(objects);
-  const { master, closed } = unlock(store, readFileSync(wordsFile, "utf8"));
+  const { master, epochs } = unlock(store, readFileSync(wordsFile, "utf8"));
   // Who has the master key has every epoch, also one that the keyring at hand does not know yet.
   const device = { master, epochs: 2 ** 32 - 1 };
-  const segments = store.open("S", (object, id) => format.openSegment(object, id, device));
+  const opened = store.open("S", (object, id) => format.openSegment(object, id, device));
+  const segments = counting(opened, store, epochs);
+  // The manifests that a segment lists, and those that none lists any more; but not those of a thief.
   const manifests = store.open("M", (object, id) => format.openManifest(object, id, device));
-  checkChains(segments, closed);
+  const entriesOf = (some: Map<string, Segment>) => [...some.values()].flatMap((segment) => segment.entries);
+  const listed = new Set(entriesOf(segments).map((entry) => entry.id));
+  for (const { id } of entriesOf(opened)) if (!listed.has(id)) manifests.delete(id);
+  checkChains(segments, epochs.flatMap((epoch) => epoch.closed));
   for (const [id, segment] of segments) checkLive(id, segment, manifests);
-  for (const entry of [...segments.values()].flatMap((segment) => segment.entries)) {
+  for (const entry of entriesOf(segments)) {
     if (entry.manifest !== undefined) manifests.set(entry.id, entry.manifest);
     else if (!manifests.has(entry.id)) say({ refused: entry.id, why: "the manifest is missing" });
   }

@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 use super::{case, digest};
 use crate::cases::{Case, File, Input, refused};
 
+/// Numbers are below 2^53; a reader has to survive others too.
+const MOST: u64 = (1 << 53) - 1;
 const PHONE: Writer = Writer([1; 16]);
 const LAPTOP: Writer = Writer([2; 16]);
 
@@ -37,7 +39,8 @@ fn extensions() -> Vec<Case> {
     let bad = |name: &str, known: &[Head], next: Head, previous: Option<Digest>| {
         case(name, extend(known, next, previous), refused(Bad::RolledBack))
     };
-    let last = head(PHONE, u64::MAX);
+    let last = head(PHONE, MOST);
+    let overflowing = head(PHONE, u64::MAX);
     vec![
         taken("the first of all", &[], first, None, &[first]),
         taken("the next", &[first], second, Some(first.id), &[second]),
@@ -56,10 +59,10 @@ fn extensions() -> Vec<Case> {
             &[second, head(LAPTOP, 1)],
         ),
         taken(
-            "the largest number of all",
-            &[head(PHONE, u64::MAX - 1)],
+            "the largest number of all: 2^53 - 1",
+            &[head(PHONE, MOST - 1)],
             last,
-            Some(head(PHONE, u64::MAX - 1).id),
+            Some(head(PHONE, MOST - 1).id),
             &[last],
         ),
         bad("beginning dropped", &[], second, Some(first.id)),
@@ -86,8 +89,18 @@ fn extensions() -> Vec<Case> {
         ),
         bad("reordered: a predecessor of itself", &[second], third, Some(third.id)),
         bad("number 0", &[], head(PHONE, 0), None),
-        bad("number overflow: after the largest comes 0", &[last], head(PHONE, 0), Some(last.id)),
-        bad("number overflow: after the largest comes the largest", &[last], last, Some(last.id)),
+        bad(
+            "number overflow: after the largest comes 0",
+            &[overflowing],
+            head(PHONE, 0),
+            Some(overflowing.id),
+        ),
+        bad(
+            "number overflow: after the largest comes the largest",
+            &[overflowing],
+            overflowing,
+            Some(overflowing.id),
+        ),
     ]
 }
 

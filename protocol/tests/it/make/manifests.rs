@@ -54,7 +54,8 @@ fn good() -> Vec<Case> {
     let claims = concat!(
         r#"{"captured":{"local":"2024-07-01T12:30:00.5","offset_minutes":-210,"source":"library"},"#,
         r#""device_asset_id":"A/L0/001","folder":"DCIM/100","favourite":true,"albums":["Été","🏔"],"#,
-        r#""pair":{"id":"p1","role":"motion"},"modified_ms":-1}"#
+        r#""pair":{"id":"p1","role":"motion","source":"name"},"modified_ms":-1,"#,
+        r#""copies":[{"device_asset_id":"path:b/x","folder":"b","modified_ms":2},{}]}"#
     );
     let full = format!(
         r#"{{"digest":"{DIGEST}","size_bytes":1,"name":"x","claims":{claims},"chunks":["{CHUNK}"]}}"#

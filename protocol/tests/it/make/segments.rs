@@ -61,14 +61,14 @@ fn good() -> Vec<Case> {
         live(vec![])
     );
     let unknown = second.replace(r#","seen""#, r#","device":"Zoë's phone","seen""#);
-    let last = second.replace(r#""sequence":2"#, r#""sequence":18446744073709551615"#);
+    let last = second.replace(r#""sequence":2"#, r#""sequence":9007199254740991"#);
     let nothing_said = first.replace(r#","written_at_ms""#, r#","previous":null,"written_at_ms""#);
     vec![
         made("the first of a chain", &first, &first),
         made("the second, which names a manifest and has seen another chain", &second, &second),
         made("without entries", &empty, &empty),
         made("keys that this version does not know", &unknown, &second),
-        made("the largest number of all", &last, &last),
+        made("the largest number of all: 2^53 - 1", &last, &last),
         made("a predecessor of null is none", &nothing_said, &first),
         case(
             "in the current epoch",
