@@ -152,7 +152,7 @@ const PURE_PROTOCOL: Rule = Rule {
         "getrandom",
     ],
     forbidden_text: NO_TEXT,
-    exceptions: &[],
+    exceptions: &[("protocol/src/crypto/mod.rs", "the one door to random bytes")],
 };
 
 /// Statements begin with these, whatever their case; inside a text, only in capitals, as the style asks of SQL.
