@@ -1,6 +1,7 @@
 //! What one original is called, and which chunks it is made of, in order.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
 use super::keys::DeviceKeys;
 use super::object::{Kind, id_of, open_document, seal_document};
@@ -23,10 +24,24 @@ pub struct Manifest {
     /// What it is called.
     pub name: String,
     /// What the device said about it.
-    #[serde(default, skip_serializing_if = "is_silent")]
+    #[serde(default, skip_serializing_if = "is_silent", deserialize_with = "readable_claims")]
     pub claims: Claims,
     /// Ids of its chunks, in order. All hold [`chunk::CHUNK_BYTES`] but the last.
     pub chunks: Vec<Digest>,
+}
+
+/// The claims that can be read: what a newer writer says in a new way must not cost the photo.
+fn readable_claims<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Claims, D::Error> {
+    let Value::Object(said) = Value::deserialize(deserializer)? else {
+        return Ok(Claims::default());
+    };
+    let read = |key: &str, value: &Value| {
+        serde_json::from_value::<Claims>(Value::Object(
+            [(key.to_owned(), value.clone())].into_iter().collect(),
+        ))
+    };
+    let readable = said.into_iter().filter(|(key, value)| read(key, value).is_ok());
+    Ok(serde_json::from_value(Value::Object(readable.collect())).unwrap_or_default())
 }
 
 fn is_silent(claims: &Claims) -> bool {

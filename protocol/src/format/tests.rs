@@ -213,6 +213,17 @@ fn a_manifest_that_contradicts_itself_is_neither_written_nor_read() {
 }
 
 #[test]
+fn a_claim_that_a_newer_writer_makes_in_a_new_way_does_not_cost_the_photo() {
+    let mut json = serde_json::to_value(manifest("a.jpg")).unwrap();
+    json["claims"]["captured"] =
+        serde_json::json!({"local": "2024-01-01T00:00:00", "source": "satellite"});
+    json["claims"]["albums"] = serde_json::Value::Null;
+    json["claims"]["mood"] = "happy".into();
+    let object = object::seal_document(Kind::Manifest, json.to_string().as_bytes(), &keys());
+    assert_eq!(Manifest::open(&object, &id_of(&object), &keys()), Ok(manifest("a.jpg")));
+}
+
+#[test]
 fn a_chain_takes_only_its_next_segment() {
     let keys = keys();
     let (first_id, _) = segment(1, None).seal(&keys).unwrap();
