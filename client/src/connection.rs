@@ -2,60 +2,70 @@
 //!
 //! [`Connection::call`] repeats a request whose body is at hand until it is answered or [`MAX_TRIES`] are used up;
 //! [`Connection::attempt`] sends once, for bodies that are streams. Both stop at once when the run is interrupted.
+//! A server that is not found where it was is looked for elsewhere (see [`crate::elsewhere`]), and from then on talked to
+//! there.
 
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+mod failing;
 
-use photosync_protocol::error::{ErrorBody, ErrorCode, RetryClass};
+pub(crate) use failing::read_upload_limit;
+pub use failing::{Failure, wrong_server};
+use failing::{no_answer, refusal};
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant, SystemTime};
+
+use photosync_protocol::error::RetryClass;
 use photosync_protocol::v2::PREFIX;
 use photosync_protocol::v2::session::{Refresh, Session};
-use reqwest::{Client, Method, RequestBuilder, Response, ResponseBuilderExt, StatusCode};
+use reqwest::{
+    Client, Method, Request, RequestBuilder, Response, ResponseBuilderExt, StatusCode, Url,
+};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::address;
+use crate::backup::blocking;
 use crate::credentials::{Credentials, Trust};
-use crate::error::{Error, Kind, Result, chain, root_cause};
+use crate::elsewhere::{self, Wanted};
+use crate::endpoints::Known;
+use crate::error::{Error, Kind, Result, chain};
 use crate::pause::Pauses;
 use crate::profile::Profile;
 use crate::report::{Event, Report};
-use crate::trust::{KeyVerifier, grouped, tls_by_certificate, tls_by_key};
+use crate::trust::{KeyVerifier, tls_by_certificate, tls_by_key};
 
 /// Tries of one request before the server counts as unreachable: with the pauses between them about a minute.
 pub const MAX_TRIES: u32 = 8;
 /// A request whose body and answer are small is over by then.
 pub const SMALL_REQUEST: Duration = Duration::from_secs(60);
+/// A server that has not taken a connection by then is not there; the operating system asks four times in 8 s.
+const CONNECT: Duration = Duration::from_secs(8);
 /// An access token with less life than this is renewed before it is used.
 const RENEW_BEFORE_MS: i64 = 60_000;
-
-/// One try that failed.
-#[derive(Debug)]
-pub struct Failure {
-    /// What to say.
-    pub error: Error,
-    /// The server's answer, `None` if there was none.
-    pub status: Option<StatusCode>,
-    /// What may be done now.
-    pub retry: RetryClass,
-    /// How long the server asks to wait.
-    pub after: Option<Duration>,
-    /// Largest body the server (or a proxy) says it takes, in bytes.
-    pub max_body_bytes: Option<u64>,
-}
+/// A server that was not found anywhere is looked for again after a minute at the earliest.
+const SEARCH_AGAIN: Duration = Duration::from_secs(60);
 
 /// One server, and this device's session there.
 pub struct Connection {
-    base: String,
-    client: Client,
-    verifier: Option<Arc<KeyVerifier>>,
+    route: RwLock<Arc<Route>>,
     session: Option<Signed>,
     stop: CancellationToken,
     report: Arc<dyn Report>,
 }
 
+/// Where the server is, and how it is talked to there.
+struct Route {
+    base: String,
+    client: Client,
+    verifier: Option<Arc<KeyVerifier>>,
+}
+
 struct Signed {
     profile: Profile,
+    wanted: Wanted,
     credentials: Mutex<Credentials>,
+    /// When the server was last looked for in vain; held while it is looked for.
+    searched: Mutex<Option<Instant>>,
 }
 
 impl Connection {
@@ -68,33 +78,8 @@ impl Connection {
         report: Arc<dyn Report>,
         stop: CancellationToken,
     ) -> Result<Self> {
-        let parsed = address::read(url)?;
-        let mut builder = Client::builder()
-            .connect_timeout(Duration::from_secs(15))
-            .tcp_keepalive(Duration::from_secs(30))
-            .pool_idle_timeout(Duration::from_secs(60))
-            .redirect(reqwest::redirect::Policy::none())
-            .user_agent(concat!("photosync/", env!("CARGO_PKG_VERSION")));
-        if address::is_plainly_private(&parsed) {
-            builder = builder.no_proxy();
-        }
-        let mut verifier = None;
-        builder = match trust {
-            Trust::Key => {
-                let by_key = KeyVerifier::new(fingerprint);
-                verifier = Some(by_key.clone());
-                builder.tls_backend_preconfigured(tls_by_key(by_key)?)
-            }
-            // Plain HTTP needs no TLS, but a client cannot be made without one.
-            Trust::Certificate | Trust::Nothing => {
-                builder.tls_backend_preconfigured(tls_by_certificate()?)
-            }
-        };
-        let client = builder.build().map_err(|cause| {
-            Error::unexpected(format!("could not set HTTP up: {}", chain(&cause)))
-        })?;
-        let base = address::base_of(&parsed);
-        Ok(Self { base, client, verifier, session: None, stop, report })
+        let route = RwLock::new(Arc::new(Route::to(url, trust, fingerprint)?));
+        Ok(Self { route, session: None, stop, report })
     }
 
     /// To the server this profile is signed in on.
@@ -104,17 +89,27 @@ impl Connection {
         stop: CancellationToken,
     ) -> Result<Self> {
         let credentials = Credentials::get(profile)?;
-        let pin = Some(credentials.fingerprint.clone());
-        let mut connection =
-            Self::anonymous(&credentials.url, credentials.trust, pin, report, stop)?;
-        connection.session =
-            Some(Signed { profile: profile.clone(), credentials: Mutex::new(credentials) });
+        let wanted = Wanted::of(&credentials);
+        let preferred = Known::find(profile, &wanted.fingerprint).preferred;
+        let url = preferred.unwrap_or_else(|| wanted.typed.clone());
+        let pin = Some(wanted.fingerprint.clone());
+        let mut connection = Self::anonymous(&url, wanted.trust_at(&url), pin, report, stop)?;
+        connection.session = Some(Signed {
+            profile: profile.clone(),
+            wanted,
+            credentials: Mutex::new(credentials),
+            searched: Mutex::default(),
+        });
         Ok(connection)
     }
 
-    /// Base address of the server, without a slash at its end.
-    pub fn base(&self) -> &str {
-        &self.base
+    fn route(&self) -> Arc<Route> {
+        self.route.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Base address at which the server is talked to now, without a slash at its end.
+    pub fn base(&self) -> String {
+        self.route().base.clone()
     }
 
     /// Ends when the run is interrupted.
@@ -129,7 +124,7 @@ impl Connection {
 
     /// Fingerprint of the key the server last showed.
     pub fn seen_key(&self) -> Option<String> {
-        self.verifier.as_ref().and_then(|verifier| verifier.seen())
+        self.route().verifier.as_ref().and_then(|verifier| verifier.seen())
     }
 
     /// The credentials as they are now.
@@ -144,7 +139,8 @@ impl Connection {
     /// `/api/v2` counts: a server behind a proxy may not know its own address, and a token never leaves this base.
     pub fn request(&self, method: Method, route: &str) -> RequestBuilder {
         let route = route.find(PREFIX).map_or(route, |at| &route[at + PREFIX.len()..]);
-        self.client.request(method, format!("{}{PREFIX}{route}", self.base))
+        let to = self.route();
+        to.client.request(method, format!("{}{PREFIX}{route}", to.base))
     }
 
     /// Sends what `build` makes, again and again while that makes sense.
@@ -227,12 +223,69 @@ impl Connection {
             Some(token) => request.bearer_auth(token),
             None => request,
         };
-        let answer = self.unless_stopped(request.send()).await.map_err(Failure::of)?;
+        let (client, request) = request.build_split();
+        let request = request.map_err(|cause| {
+            let text = format!("could not make a request: {}", chain(&cause));
+            Failure::of(Error::unexpected(text))
+        })?;
+        let copy = request.try_clone();
+        let route = self.route();
+        let mut answer = self.unless_stopped(client.execute(request)).await.map_err(Failure::of)?;
+        if let Err(cause) = &answer
+            && cause.is_connect()
+        {
+            // Not one byte of the request was sent.
+            let failure = no_answer(&route.base, route.verifier.as_deref(), cause);
+            let is_found = self.look_elsewhere(&route).await.map_err(Failure::of)?;
+            let route = self.route();
+            match copy.and_then(|copy| route.retarget(copy)).filter(|_| is_found) {
+                Some(copy) => {
+                    let sending = route.client.execute(copy);
+                    answer = self.unless_stopped(sending).await.map_err(Failure::of)?;
+                }
+                // The body is a stream: whoever made it makes it again.
+                None if is_found => {
+                    return Err(Failure { retry: RetryClass::AfterPause, ..failure });
+                }
+                None => return Err(failure),
+            }
+        }
         match answer {
             Ok(answer) if answer.status().is_success() => Ok(answer),
-            Ok(answer) => Err(self.refusal(answer).await),
-            Err(cause) => Err(self.no_answer(&cause)),
+            Ok(answer) => Err(refusal(&self.base(), answer).await),
+            Err(cause) => {
+                let route = self.route();
+                Err(no_answer(&route.base, route.verifier.as_deref(), &cause))
+            }
         }
+    }
+
+    /// Looks for the server at its other addresses and goes on there. Answers whether it is talked to elsewhere than at
+    /// `lost` now. Of several tasks one looks; the others wait for it.
+    async fn look_elsewhere(&self, lost: &Route) -> Result<bool> {
+        let Some(signed) = &self.session else { return Ok(false) };
+        let mut searched = signed.searched.lock().await;
+        if self.route().base != lost.base {
+            return Ok(true);
+        }
+        if searched.is_some_and(|at| at.elapsed() < SEARCH_AGAIN) {
+            return Ok(false);
+        }
+        let search = elsewhere::find(&signed.profile, &signed.wanted, &lost.base);
+        let Some(found) = self.unless_stopped(search).await? else {
+            *searched = Some(Instant::now());
+            return Ok(false);
+        };
+        let pin = Some(signed.wanted.fingerprint.clone());
+        let route = Route::to(&found, signed.wanted.trust_at(&found), pin)?;
+        *self.route.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(route);
+        *searched = None;
+        let mut known = Known::find(&signed.profile, &signed.wanted.fingerprint);
+        known.preferred = Some(found.clone()).filter(|found| *found != signed.wanted.typed);
+        // Forgotten, it is found again next time.
+        let _ = known.store(&signed.profile);
+        self.report.event(&Event::Note { text: format!("reached at {found}") });
+        Ok(true)
     }
 
     /// A token with some life left; `None` on an anonymous connection.
@@ -257,12 +310,11 @@ impl Connection {
             return Ok(());
         }
         let profile = signed.profile.clone();
-        let (lock, stored) = tokio::task::spawn_blocking(move || {
+        let (lock, stored) = blocking(move || {
             let lock = profile.lock()?;
-            Ok::<_, Error>((lock, Credentials::get(&profile)?))
+            Ok((lock, Credentials::get(&profile)?))
         })
-        .await
-        .map_err(|cause| Error::unexpected(format!("could not renew the session: {cause}")))??;
+        .await?;
         if stored.access_token != stale {
             *credentials = stored;
             return Ok(());
@@ -271,10 +323,15 @@ impl Connection {
         if renewed.fingerprint != stored.fingerprint {
             return Err(wrong_server(&stored.fingerprint, &renewed.fingerprint));
         }
-        let renewed = Credentials::of(&stored.url, stored.trust, renewed, now_ms());
-        renewed.store(&signed.profile)?;
-        *credentials = renewed;
-        drop(lock);
+        let mut renewed = Credentials::of(&stored.url, stored.trust, renewed, now_ms());
+        renewed.key_store_entry = stored.key_store_entry;
+        let profile = signed.profile.clone();
+        *credentials = blocking(move || {
+            let _lock = lock;
+            renewed.store(&profile)?;
+            Ok(renewed)
+        })
+        .await?;
         Ok(())
     }
 
@@ -295,87 +352,46 @@ impl Connection {
             }
         }
     }
-
-    /// What an answer other than success means.
-    async fn refusal(&self, answer: Response) -> Failure {
-        let status = answer.status();
-        let header = |name: &str| answer.headers().get(name)?.to_str().ok().map(str::to_owned);
-        let after = header("retry-after").and_then(|text| text.trim().parse().ok());
-        let max_body_bytes = header("upload-limit").and_then(|text| read_upload_limit(&text));
-        let body = tokio::time::timeout(SMALL_REQUEST, answer.bytes()).await;
-        let body: Option<ErrorBody> = body
-            .ok()
-            .and_then(std::result::Result::ok)
-            .and_then(|b| serde_json::from_slice(&b).ok());
-        let known = |body: &ErrorBody| {
-            ErrorCode::ALL.iter().copied().find(|code| code.as_str() == body.code)
-        };
-        let code = body.as_ref().and_then(known);
-        let (kind, retry) = match code {
-            Some(code) => (kind_of(code), code.retry_class()),
-            None => kind_of_status(status),
-        };
-        let said = match &body {
-            Some(body) => body.error.trim_end_matches('.').to_owned(),
-            None => format!("the answer was {status}, and not one of a PhotoSync server"),
-        };
-        let mut error = Error::new(kind, said).coded(code.map_or("http", ErrorCode::as_str));
-        if let Some(body) =
-            body.filter(|body| !body.request_id.is_empty() && status.as_u16() >= 500)
-        {
-            error = error.hint(format!("the server's log has it under {}", body.request_id));
-        }
-        let after = after.map(Duration::from_secs);
-        Failure { error, status: Some(status), retry, after, max_body_bytes }
-    }
-
-    /// What no answer means.
-    fn no_answer(&self, cause: &reqwest::Error) -> Failure {
-        if let Some((verifier, seen)) =
-            self.verifier.as_ref().and_then(|v| v.refused().map(|seen| (v, seen)))
-        {
-            let wanted = verifier.wanted().unwrap_or_default();
-            return Failure::of(wrong_server(wanted, &seen));
-        }
-        let host = self.base.split("://").last().unwrap_or_default();
-        let text = if cause.is_connect() {
-            format!("could not connect to {host}: {}", root_cause(cause))
-        } else if cause.is_timeout() {
-            format!("{host} does not answer")
-        } else {
-            format!("the connection to {host} broke off: {}", root_cause(cause))
-        };
-        let error = Error::new(Kind::Unreachable, text)
-            .hint(format!("is the server running at {}? photosync doctor looks closer", self.base));
-        Failure { retry: RetryClass::AfterPause, ..Failure::of(error) }
-    }
 }
 
-impl Failure {
-    /// A failure after which no try makes sense.
-    pub fn of(error: Error) -> Self {
-        Self { error, status: None, retry: RetryClass::Never, after: None, max_body_bytes: None }
+impl Route {
+    fn to(url: &str, trust: Trust, fingerprint: Option<String>) -> Result<Self> {
+        let parsed = address::read(url)?;
+        let mut builder = Client::builder()
+            .connect_timeout(CONNECT)
+            .tcp_keepalive(Duration::from_secs(30))
+            .pool_idle_timeout(Duration::from_secs(60))
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent(concat!("photosync/", env!("CARGO_PKG_VERSION")));
+        if address::is_plainly_private(&parsed) {
+            builder = builder.no_proxy();
+        }
+        let mut verifier = None;
+        builder = match trust {
+            Trust::Key => {
+                let by_key = KeyVerifier::new(fingerprint);
+                verifier = Some(by_key.clone());
+                builder.tls_backend_preconfigured(tls_by_key(by_key)?)
+            }
+            // Plain HTTP needs no TLS, but a client cannot be made without one.
+            Trust::Certificate | Trust::Nothing => {
+                builder.tls_backend_preconfigured(tls_by_certificate()?)
+            }
+        };
+        let client = builder.build().map_err(|cause| {
+            Error::unexpected(format!("could not set HTTP up: {}", chain(&cause)))
+        })?;
+        let base = address::base_of(&parsed);
+        Ok(Self { base, client, verifier })
     }
 
-    /// An answer that began and did not end: as good as none.
-    pub fn broken(path: &str, cause: &reqwest::Error) -> Self {
-        let text = format!("the answer to {path} broke off: {}", chain(cause));
-        let error = Error::new(Kind::Unreachable, text);
-        Self { retry: RetryClass::AfterPause, ..Self::of(error) }
+    /// The same request to this address. `None` if it was not one of the API.
+    fn retarget(&self, mut request: Request) -> Option<Request> {
+        let before = request.url().as_str();
+        let route = before.find(PREFIX).and_then(|at| before.get(at..))?;
+        *request.url_mut() = Url::parse(&format!("{}{route}", self.base)).ok()?;
+        Some(request)
     }
-}
-
-/// The explanation for a different key.
-pub fn wrong_server(wanted: &str, seen: &str) -> Error {
-    let seen = if seen.is_empty() { "no identity key at all".into() } else { grouped(seen) };
-    let message = format!(
-        "this is not the server this device was paired with: its key is {seen}, not {}. Nothing was sent",
-        grouped(wanted)
-    );
-    Error::new(Kind::WrongServer, message).hint(
-        "if the server was set up anew, compare the key it prints at start and sign in again; if not, something \
-         stands between this computer and the server",
-    )
 }
 
 /// Reads a JSON answer. Not one means that something else than a PhotoSync server answered.
@@ -393,38 +409,4 @@ pub async fn read_json<T: serde::de::DeserializeOwned>(answer: Response) -> Resu
 pub fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-}
-
-/// `max-size=…` or `max-append-size=…` of an `Upload-Limit` field: the smaller one that bounds a request.
-pub(crate) fn read_upload_limit(text: &str) -> Option<u64> {
-    let limit = |part: &str| {
-        let (key, value) = part.trim().split_once('=')?;
-        matches!(key, "max-append-size" | "max-append").then(|| value.trim().parse().ok())?
-    };
-    text.split(',').filter_map(limit).min()
-}
-
-fn kind_of(code: ErrorCode) -> Kind {
-    use ErrorCode as C;
-    match code {
-        C::Unauthorised | C::Forbidden | C::OutOfScope | C::DeviceTaken => Kind::SignIn,
-        C::QuotaExceeded
-        | C::SubscriptionExpired
-        | C::TrialExpired
-        | C::SubscriptionRequired
-        | C::SubscriptionDeleted
-        | C::StorageFull
-        | C::StorageFailed => Kind::Refused,
-        C::TooManyRequests | C::Busy | C::Timeout | C::BodyIncomplete => Kind::Unreachable,
-        _ => Kind::File,
-    }
-}
-
-/// For answers of something between us and the server.
-fn kind_of_status(status: StatusCode) -> (Kind, RetryClass) {
-    match status.as_u16() {
-        401 | 403 => (Kind::SignIn, RetryClass::AfterSignIn),
-        408 | 429 | 500..=599 => (Kind::Unreachable, RetryClass::AfterPause),
-        _ => (Kind::File, RetryClass::Never),
-    }
 }

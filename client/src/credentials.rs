@@ -1,4 +1,8 @@
-//! Who this device is, where, and which key its server has: one file of 0600.
+//! Who this device is, where, and which key its server has: one file of 0600. Its tokens lie in the key store of the system
+//! when there is one, otherwise in the same file.
+//!
+//! Where they lie is decided at sign-in, and stays so until the next one. The one exception: when the store does not
+//! take a renewed token, the file does, for the old one is spent and the device would be signed out.
 
 use std::io::ErrorKind;
 
@@ -6,6 +10,7 @@ use photosync_protocol::v2::session::Session;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Kind, Result};
+use crate::keystore::{self, Failure};
 use crate::profile::Profile;
 
 /// How the server proves who it is.
@@ -41,6 +46,28 @@ pub struct Credentials {
     pub access_expires_at_ms: i64,
     /// For the next access token.
     pub refresh_token: String,
+    /// Name under which the key store of the system has the tokens; they lie in the file without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_store_entry: Option<String>,
+}
+
+/// What the key store keeps.
+#[derive(Serialize, Deserialize)]
+struct Secrets {
+    access_token: String,
+    access_expires_at_ms: i64,
+    refresh_token: String,
+}
+
+/// Where the tokens lie.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// In the key store of the system.
+    KeyStore,
+    /// In the file, because the profile was told so.
+    File,
+    /// In the file, because there is no key store: why.
+    FileInstead(String),
 }
 
 // Tokens must not reach a log by way of `{:?}`.
@@ -67,11 +94,55 @@ impl Credentials {
             access_token: session.access_token,
             access_expires_at_ms: now_ms.saturating_add(session.expires_in_s.saturating_mul(1000)),
             refresh_token: session.refresh_token,
+            key_store_entry: None,
         }
     }
 
-    /// Those of the profile, `None` if nobody is signed in.
+    /// Those of the profile, `None` if nobody is signed in. May wait for a person who unlocks the key store.
     pub fn find(profile: &Profile) -> Result<Option<Self>> {
+        let Some(known) = Self::find_public(profile)? else { return Ok(None) };
+        match known.key_store_entry.clone() {
+            None => Ok(Some(known)),
+            Some(entry) => known.unlock(profile, &entry).map(Some),
+        }
+    }
+
+    /// With the tokens of the key store.
+    fn unlock(self, profile: &Profile, entry: &str) -> Result<Self> {
+        let again = format!("photosync login {} {}", self.url, self.email);
+        let unusable = |why: &str| {
+            let text = format!(
+                "this device's credentials lie in the key store of the system, and that cannot be used: {why}"
+            );
+            Error::new(Kind::Storage, text).hint(format!(
+                "unlock it, as by signing in to the desktop; or, to keep them in a file: PHOTOSYNC_CLIENT_KEYSTORE=off {again}"
+            ))
+        };
+        if !profile.uses_key_store() {
+            return Err(unusable("PHOTOSYNC_CLIENT_KEYSTORE is off"));
+        }
+        let secrets = match keystore::get(entry) {
+            Ok(secrets) => secrets,
+            Err(Failure::Unusable(why)) => return Err(unusable(&why)),
+            Err(Failure::Absent) => {
+                let text = "the key store of the system has no credentials of this device any more";
+                return Err(Error::new(Kind::SignIn, text).hint(again));
+            }
+        };
+        let Ok(secrets) = serde_json::from_str::<Secrets>(&secrets) else {
+            return Err(unusable("what it holds is not what was put there"));
+        };
+        Ok(Self {
+            access_token: secrets.access_token,
+            access_expires_at_ms: secrets.access_expires_at_ms,
+            refresh_token: secrets.refresh_token,
+            ..self
+        })
+    }
+
+    /// Those of the profile, with empty tokens if they lie in the key store, which is not asked. `None` if nobody is
+    /// signed in.
+    pub fn find_public(profile: &Profile) -> Result<Option<Self>> {
         let path = profile.credentials_file();
         let text = match std::fs::read(&path) {
             Ok(text) => text,
@@ -92,15 +163,67 @@ impl Credentials {
         })
     }
 
-    /// Writes them for the next run.
-    pub fn store(&self, profile: &Profile) -> Result<()> {
-        let text = serde_json::to_vec_pretty(self)
-            .map_err(|cause| Error::unexpected(format!("could not write credentials: {cause}")))?;
-        profile.write(&profile.credentials_file(), &text)
+    /// Keeps those of a new session, and forgets the ones before.
+    pub fn store_new(&mut self, profile: &Profile) -> Result<Place> {
+        let before = Self::find_public(profile).ok().flatten().and_then(|old| old.key_store_entry);
+        let place = if profile.uses_key_store() {
+            // Two profiles of one account are two devices.
+            let entry = format!("{} {}", self.email, self.device_id);
+            self.key_store_entry = Some(entry);
+            self.store_or_say_why(profile)?.map_or(Place::KeyStore, Place::FileInstead)
+        } else {
+            self.store(profile)?;
+            Place::File
+        };
+        if let Some(before) = before.filter(|before| Some(before) != self.key_store_entry.as_ref())
+            && profile.uses_key_store()
+        {
+            // What is left of it opens nothing: the server gave this device new tokens.
+            let _ = keystore::remove(&before);
+        }
+        Ok(place)
+    }
+
+    /// Writes them for the next run, where they lay before.
+    pub fn store(&mut self, profile: &Profile) -> Result<()> {
+        self.store_or_say_why(profile).map(|_| ())
+    }
+
+    /// Answers why the key store was to take the tokens and did not; they are in the file then.
+    fn store_or_say_why(&mut self, profile: &Profile) -> Result<Option<String>> {
+        let mut why = None;
+        let mut public = self.clone();
+        if let Some(entry) = &self.key_store_entry {
+            let secrets = Secrets {
+                access_token: std::mem::take(&mut public.access_token),
+                access_expires_at_ms: self.access_expires_at_ms,
+                refresh_token: std::mem::take(&mut public.refresh_token),
+            };
+            // Compact: the Credential Manager of Windows takes 1,280 characters, and this is about 450.
+            let kept = serde_json::to_string(&secrets).map_err(unwritable)?;
+            match keystore::set(entry, kept) {
+                Ok(()) => {}
+                Err(failure) => {
+                    why = Some(match failure {
+                        Failure::Unusable(why) => why,
+                        Failure::Absent => "it takes nothing".to_owned(),
+                    });
+                    self.key_store_entry = None;
+                    public = self.clone();
+                }
+            }
+        }
+        profile.write(&profile.credentials_file(), &to_json(&public)?)?;
+        Ok(why)
     }
 
     /// Forgets them; done already is fine.
     pub fn remove(profile: &Profile) -> Result<()> {
+        let entry = Self::find_public(profile).ok().flatten().and_then(|old| old.key_store_entry);
+        if let Some(entry) = entry.filter(|_| profile.uses_key_store()) {
+            // Signing out at the server made them worthless already.
+            let _ = keystore::remove(&entry);
+        }
         let path = profile.credentials_file();
         match std::fs::remove_file(&path) {
             Err(cause) if cause.kind() != ErrorKind::NotFound => {
@@ -109,6 +232,16 @@ impl Credentials {
             _ => Ok(()),
         }
     }
+}
+
+fn to_json(value: &impl Serialize) -> Result<Vec<u8>> {
+    serde_json::to_vec_pretty(value).map_err(unwritable)
+}
+
+// The cause names a type, never a value.
+#[expect(clippy::needless_pass_by_value, reason = "`map_err` hands it over")]
+fn unwritable(cause: serde_json::Error) -> Error {
+    Error::unexpected(format!("could not write credentials: {cause}"))
 }
 
 #[cfg(test)]
@@ -123,7 +256,7 @@ mod tests {
         let profile = Profile::at(folder.path().join("new"));
         assert!(Credentials::find(&profile).unwrap().is_none());
         assert_eq!(Credentials::get(&profile).unwrap_err().kind, Kind::SignIn);
-        let credentials = Credentials {
+        let mut credentials = Credentials {
             url: "https://nas:3000".into(),
             trust: Trust::Key,
             fingerprint: "f".into(),
@@ -133,6 +266,7 @@ mod tests {
             access_token: "secret-access".into(),
             access_expires_at_ms: 5,
             refresh_token: "secret-refresh".into(),
+            key_store_entry: None,
         };
         credentials.store(&profile).unwrap();
         credentials.store(&profile).unwrap();
@@ -141,6 +275,17 @@ mod tests {
         assert_eq!(mode(profile.folder().to_owned()), 0o700);
         assert!(!format!("{credentials:?}").contains("secret"));
         assert_eq!(Credentials::get(&profile).unwrap(), credentials);
+        // Tokens in a store that must not be used: said, and not taken for signed out.
+        credentials.key_store_entry = Some("ada d".into());
+        let text = serde_json::to_vec(&credentials).unwrap();
+        profile.write(&profile.credentials_file(), &text).unwrap();
+        let error = Credentials::get(&profile).unwrap_err();
+        assert_eq!(error.kind, Kind::Storage);
+        assert!(
+            error.hint.contains("photosync login https://nas:3000 ada@example.org"),
+            "{error:?}"
+        );
+        assert_eq!(Credentials::find_public(&profile).unwrap(), Some(credentials));
         Credentials::remove(&profile).unwrap();
         Credentials::remove(&profile).unwrap();
         assert!(Credentials::find(&profile).unwrap().is_none());

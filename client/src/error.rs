@@ -138,11 +138,12 @@ pub fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// The innermost cause: what the operating system or the other side said.
+/// The innermost cause: what the operating system or the other side said, without the number the system has for that.
 pub fn root_cause(error: &dyn std::error::Error) -> String {
     let mut cause = error;
     while let Some(next) = cause.source() {
         cause = next;
     }
-    cause.to_string()
+    let text = cause.to_string();
+    text.split(" (os error ").next().unwrap_or_default().to_owned()
 }

@@ -1,17 +1,21 @@
 //! Backs photos up to a PhotoSync server, brings them back, and proves that they are safe.
 //!
 //! Read in this order: [`profile`] and [`credentials`] (who this device is), [`trust`] and [`connection`] (talking to
-//! the right server), [`scan`] and [`cache`] (what is here), [`settling`] and [`sending`] (what the server needs),
-//! [`backup`]. Everything that happens is told to a [`report::Report`].
+//! the right server; [`elsewhere`] if it moved), [`scan`] and [`cache`] (what is here), [`settling`] and [`sending`]
+//! (what the server needs), [`backup`]. Everything that happens is told to a [`report::Report`].
 
 pub mod address;
 pub mod backup;
 pub mod cache;
 pub mod connection;
 pub mod credentials;
+pub mod discovery;
 pub mod doctor;
 pub mod duplicates;
+pub mod elsewhere;
+pub mod endpoints;
 pub mod error;
+pub mod keystore;
 pub mod listing;
 pub mod meter;
 pub mod pause;

@@ -12,12 +12,34 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone)]
 pub struct Profile {
     folder: PathBuf,
+    discovers: bool,
+    uses_key_store: bool,
 }
 
 impl Profile {
-    /// A profile in that folder.
+    /// A profile in that folder. Nothing outside of it is used before one of the methods below allows it.
     pub fn at(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into() }
+        Self { folder: folder.into(), discovers: false, uses_key_store: false }
+    }
+
+    /// The same, with or without looking on the local network for a server that moved.
+    pub fn discovering(self, discovers: bool) -> Self {
+        Self { discovers, ..self }
+    }
+
+    /// Whether the local network may be asked for the server.
+    pub fn discovers(&self) -> bool {
+        self.discovers
+    }
+
+    /// The same, with or without the key store of the system for tokens.
+    pub fn with_key_store(self, uses_key_store: bool) -> Self {
+        Self { uses_key_store, ..self }
+    }
+
+    /// Whether tokens may lie in the key store of the system.
+    pub fn uses_key_store(&self) -> bool {
+        self.uses_key_store
     }
 
     /// Where the profile of this user lies by default; `variable` answers an environment variable. `None` if the
@@ -44,6 +66,11 @@ impl Profile {
     /// Who is signed in where.
     pub fn credentials_file(&self) -> PathBuf {
         self.folder.join("credentials.json")
+    }
+
+    /// Where else the server can be reached.
+    pub fn endpoints_file(&self) -> PathBuf {
+        self.folder.join("endpoints.json")
     }
 
     /// Which files were hashed, and what the server said of them.

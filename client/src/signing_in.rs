@@ -13,10 +13,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::address;
 use crate::connection::{Connection, now_ms, read_json, wrong_server};
-use crate::credentials::{Credentials, Trust};
+use crate::credentials::{Credentials, Place, Trust};
+use crate::endpoints;
 use crate::error::{Error, Kind, Result};
 use crate::profile::Profile;
-use crate::report::Report;
+use crate::report::{Event, Report};
 
 /// Asks a person whether a key is the right one: server name, fingerprint.
 pub type AskKey<'a> = &'a (dyn Fn(&str, &str) -> Result<bool> + Send + Sync);
@@ -117,7 +118,7 @@ pub async fn sign_in(
             .hint("both are typed exactly as in the phone app"),
         _ => error,
     })?;
-    keep(server, profile, read_json(answer).await?)
+    keep(server, profile, read_json(answer).await?).await
 }
 
 /// Signs in by a pairing code (typed) or token (from a QR code) and keeps the session in the profile.
@@ -148,7 +149,7 @@ pub async fn pair(
             }
             _ => failure.error,
         })?;
-    keep(server, profile, read_json(answer).await?)
+    keep(server, profile, read_json(answer).await?).await
 }
 
 /// What a pairing was given as.
@@ -207,18 +208,26 @@ pub async fn sign_out(connection: &Connection, profile: &Profile) -> Result<bool
 
 /// The id this profile had on the same server: it stays the same device then.
 fn device_id(profile: &Profile, server: &Server) -> Option<String> {
-    let before = Credentials::find(profile).ok().flatten()?;
+    let before = Credentials::find_public(profile).ok().flatten()?;
     (before.fingerprint == server.answer.fingerprint).then_some(before.device_id)
 }
 
-fn keep(server: &Server, profile: &Profile, session: Session) -> Result<Credentials> {
+async fn keep(server: &Server, profile: &Profile, session: Session) -> Result<Credentials> {
     if session.fingerprint != server.answer.fingerprint {
         return Err(wrong_server(&server.answer.fingerprint, &session.fingerprint));
     }
-    let credentials = Credentials::of(server.connection.base(), server.trust, session, now_ms());
+    endpoints::begin_anew(profile, &session.fingerprint);
+    let base = server.connection.base();
+    let mut credentials = Credentials::of(&base, server.trust, session, now_ms());
     let lock = profile.lock()?;
-    credentials.store(profile)?;
+    if let Place::FileInstead(why) = credentials.store_new(profile)? {
+        let file = profile.credentials_file();
+        let text = format!("credentials: file {} (no key store: {why})", file.display());
+        server.connection.report().event(&Event::Note { text });
+    }
     drop(lock);
+    let (report, stop) = (server.connection.report().clone(), server.connection.stop().clone());
+    endpoints::keep_fresh(&Connection::signed_in(profile, report, stop)?, profile).await;
     Ok(credentials)
 }
 

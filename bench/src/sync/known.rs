@@ -117,6 +117,7 @@ impl Ours {
     fn command(&self) -> Command {
         let mut command = clean_command(&self.program, &self.home);
         command.env("PHOTOSYNC_CLIENT_DIR", self.home.join("profile"));
+        command.envs([("PHOTOSYNC_DISCOVERY", "off"), ("PHOTOSYNC_CLIENT_KEYSTORE", "off")]);
         command
     }
 

@@ -99,6 +99,9 @@ pub async fn run(
     summary.elapsed_ms = run.meter.elapsed_ms();
     summary.sent_bytes = run.meter.wire_bytes();
     summary.complete = matches!(ended, Ok(true)) && summary.failed_files == 0;
+    if summary.sent_files > 0 {
+        crate::endpoints::keep_fresh(&run.connection, profile).await;
+    }
     if summary.complete {
         run.cache.put_fact(LAST_COMPLETE, &now_ms().to_string())?;
     }

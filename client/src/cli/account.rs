@@ -3,8 +3,9 @@
 use std::io::{BufRead, IsTerminal};
 
 use photosync_client::backup::{LAST_COMPLETE, LAST_PATHS, open_cache};
-use photosync_client::connection::{Connection, now_ms, read_json};
+use photosync_client::connection::{Connection, SMALL_REQUEST, now_ms, read_json};
 use photosync_client::credentials::Credentials;
+use photosync_client::endpoints::keep_fresh;
 use photosync_client::error::{Error, Kind, Result};
 use photosync_client::report::Event;
 use photosync_client::signing_in::{self, First, Secret, Server, reach, read_pairing};
@@ -14,7 +15,7 @@ use photosync_protocol::v2::session::Devices;
 use reqwest::Method;
 
 use super::arguments::{Device, Login, Pair};
-use super::show::{bytes, files, line_to_stdout, number};
+use super::show::{bytes, files, line_to_stdout, number, wrapped};
 use super::{Context, ask_on_terminal};
 
 /// Signs in by password.
@@ -74,14 +75,27 @@ async fn reach_trusted(context: &Context, url: &str, device: &Device) -> Result<
         })?),
     };
     let first = First { report: context.report.clone(), stop: context.stop.clone() };
-    reach(&first, url, known, &ask_about_key).await
+    let before = Credentials::find_public(&context.profile).ok().flatten();
+    let ask = |name: &str, shown: &str| ask_about_key(name, shown, before.as_ref());
+    reach(&first, url, known, &ask).await
 }
 
-fn ask_about_key(name: &str, fingerprint: &str) -> Result<bool> {
+/// Asks a person about a key, unless it is the one that this device trusts already.
+fn ask_about_key(name: &str, fingerprint: &str, before: Option<&Credentials>) -> Result<bool> {
+    if before.is_some_and(|before| before.fingerprint == fingerprint) {
+        return Ok(true);
+    }
     let shown = grouped(fingerprint);
-    let question = format!(
-        "{name} shows the key\n  {shown}\nIs this the key that the server printed when it started?"
-    );
+    let question = match before {
+        None => format!(
+            "{name} shows the key\n  {shown}\nIs this the key that the server printed when it started?"
+        ),
+        Some(before) => format!(
+            "{name} shows the key\n  {shown}\nThis is another server than the one this computer was signed in on, \
+             with the key\n  {}\nIs the first one the key that the server printed when it started?",
+            grouped(&before.fingerprint)
+        ),
+    };
     ask_on_terminal(&question).ok_or_else(|| {
         Error::new(
             Kind::WrongServer,
@@ -106,22 +120,28 @@ fn greet(context: &Context, credentials: &Credentials, device_name: &str) -> Res
         line_to_stdout(&line.to_string());
         return Ok(Exit::Success);
     }
-    line_to_stdout(&format!(
-        "Signed in at {} as {} on the device {device_name}.",
-        credentials.url, credentials.email
-    ));
+    let (url, email) = (&credentials.url, &credentials.email);
+    let text = format!("Signed in at {url} as {email} on the device {device_name}.");
+    line_to_stdout(&wrapped("", &text));
     Ok(Exit::Success)
 }
 
 /// Signs out.
 pub async fn logout(context: &Context) -> Result<Exit> {
-    if Credentials::find(&context.profile)?.is_none() {
+    if Credentials::find_public(&context.profile)?.is_none() {
         context.report.event(&Event::Note { text: "Nobody was signed in.".into() });
         return Ok(Exit::Success);
     }
-    let connection =
-        Connection::signed_in(&context.profile, context.report.clone(), context.stop.clone())?;
-    let told = signing_in::sign_out(&connection, &context.profile).await?;
+    let connected =
+        Connection::signed_in(&context.profile, context.report.clone(), context.stop.clone());
+    let told = match connected {
+        Ok(connection) => signing_in::sign_out(&connection, &context.profile).await?,
+        // Without its tokens, which a key store may hold back, there is nothing to tell the server with.
+        Err(_) => {
+            Credentials::remove(&context.profile)?;
+            false
+        }
+    };
     let text = if told {
         "Signed out."
     } else {
@@ -144,11 +164,11 @@ pub async fn status(context: &Context) -> Result<Exit> {
         .unwrap_or_default();
     let connection =
         Connection::signed_in(&context.profile, context.report.clone(), context.stop.clone())?;
-    let request = connection.request(Method::GET, "/devices");
-    let request = request.timeout(std::time::Duration::from_secs(10));
+    let request = connection.request(Method::GET, "/devices").timeout(SMALL_REQUEST);
     let (device, problem) = match connection.attempt(request).await {
         Ok(answer) => {
             let devices: Devices = read_json(answer).await?;
+            keep_fresh(&connection, &context.profile).await;
             (devices.devices.into_iter().find(|device| device.this), None)
         }
         Err(failure) => (None, Some(failure.error)),
@@ -157,8 +177,10 @@ pub async fn status(context: &Context) -> Result<Exit> {
         let line = serde_json::json!({
             "event": "status",
             "url": credentials.url,
+            "reached_at": connection.base(),
             "email": credentials.email,
             "device_id": credentials.device_id,
+            "credentials": if credentials.key_store_entry.is_some() { "key_store" } else { "file" },
             "profile": context.profile.folder(),
             "counts": counts,
             "receipts": receipts,
@@ -169,9 +191,13 @@ pub async fn status(context: &Context) -> Result<Exit> {
         });
         line_to_stdout(&line.to_string());
     } else {
-        let row = |name: &str, value: &str| line_to_stdout(&format!("{name:<14}{value}"));
+        let row = |name: &str, value: &str| line_to_stdout(&wrapped(&format!("{name:<14}"), value));
         row("Server", &credentials.url);
+        if connection.base() != credentials.url {
+            row("Reached at", &connection.base());
+        }
         row("Account", &credentials.email);
+        row("Credentials", &place(context, &credentials));
         row("Profile", &context.profile.folder().to_string_lossy());
         if let Some(device) = &device {
             row("Device", &device.name);
@@ -184,15 +210,29 @@ pub async fn status(context: &Context) -> Result<Exit> {
             &format!("{} of {} different files", number(counts.settled), number(counts.digests)),
         );
         row("Receipts", &number(receipts));
-        row("Complete", &last.map_or("never".to_owned(), ago));
+        row("Last complete", &last.map_or("never".to_owned(), ago));
         if device.is_some_and(|device| device.overdue) {
             row("Overdue", "the last complete backup is too long ago");
         }
         if let Some(error) = &problem {
-            row("Now", &error.message);
+            row("Problem", &error.message);
         }
     }
     Ok(problem.map_or(Exit::Success, |error| error.kind.exit()))
+}
+
+/// Where the tokens lie, for people.
+fn place(context: &Context, credentials: &Credentials) -> String {
+    match &credentials.key_store_entry {
+        Some(entry) => format!("key store of the system, as photosync: {entry}"),
+        None => {
+            let why = match context.profile.uses_key_store() {
+                true => "no key store at sign-in",
+                false => "PHOTOSYNC_CLIENT_KEYSTORE is off",
+            };
+            format!("file {} ({why})", context.profile.credentials_file().display())
+        }
+    }
 }
 
 fn ago(then_ms: i64) -> String {
@@ -208,8 +248,9 @@ fn ago(then_ms: i64) -> String {
 
 /// A password or code: asked for on a terminal, else the first line of standard input.
 pub(super) fn read_secret(prompt: &str, what: &str) -> Result<String> {
-    let failed = |cause: std::io::Error| {
-        Error::new(Kind::Usage, format!("could not read the {what}: {cause}"))
+    let failed = |cause: std::io::Error| match cause.kind() {
+        std::io::ErrorKind::Interrupted => Error::interrupted().hint("nobody was signed in"),
+        _ => Error::new(Kind::Usage, format!("could not read the {what}: {cause}")),
     };
     let secret = if std::io::stdin().is_terminal() {
         rpassword::prompt_password(prompt).map_err(failed)?

@@ -154,6 +154,12 @@ pub struct Get {
 pub struct Doctor {
     /// Server to look at [default: the one this computer is signed in on]
     pub url: Option<String>,
+    /// Try an upload of 101 MiB, not only of 1.5 MiB; nothing of it is kept
+    #[arg(long, conflicts_with = "probe_bytes")]
+    pub thorough: bool,
+    /// Try an upload of this size, as 500K, 20M or 1.5MiB; nothing of it is kept
+    #[arg(long, value_name = "SIZE", value_parser = read_rate)]
+    pub probe_bytes: Option<u64>,
 }
 
 /// `duplicates`

@@ -1,6 +1,8 @@
 //! `doctor` and `duplicates`.
 
-use photosync_client::doctor::{Verdict, examine};
+use photosync_client::doctor::{
+    Finding, ORDINARY_PROBE, Options, THOROUGH_PROBE, Verdict, examine,
+};
 use photosync_client::duplicates::{Group, clean, find, system_trash, verified};
 use photosync_client::error::{Error, Kind, Result};
 use photosync_client::report::Event;
@@ -9,31 +11,39 @@ use photosync_protocol::process::Exit;
 
 use super::arguments::{Doctor, Duplicates};
 use super::files::rules;
-use super::show::{bytes, files, line_to_stdout, number};
+use super::show::{bytes, files, line_to_stdout, number, wrapped};
 use super::{Context, ask_on_terminal};
 
 /// Looks for what could be wrong.
 pub async fn doctor(context: &Context, doctor: Doctor) -> Result<Exit> {
     let first = First { report: context.report.clone(), stop: context.stop.clone() };
-    let findings = examine(&context.profile, doctor.url.as_deref(), &first).await?;
-    for finding in &findings {
-        if context.is_json {
-            let line = serde_json::json!({"event": "finding", "finding": finding});
-            line_to_stdout(&line.to_string());
-            continue;
-        }
-        let mark = match finding.verdict {
-            Verdict::Fine => "ok     ",
-            Verdict::Warning => "warning",
-            Verdict::Broken => "BROKEN ",
-        };
-        line_to_stdout(&format!("{mark}  {:<8} {}", finding.check, finding.seen));
-        if !finding.fix.is_empty() {
-            line_to_stdout(&format!("                  → {}", finding.fix));
-        }
-    }
+    let probe_bytes = match doctor.thorough {
+        true => THOROUGH_PROBE,
+        false => doctor.probe_bytes.unwrap_or(ORDINARY_PROBE),
+    };
+    let options = Options { url: doctor.url, probe_bytes };
+    let tell = |finding: &Finding| tell(context.is_json, finding);
+    let findings = examine(&context.profile, &options, &first, &tell).await?;
     let is_broken = findings.iter().any(|finding| finding.verdict == Verdict::Broken);
     Ok(if is_broken { Exit::Disagreements } else { Exit::Success })
+}
+
+fn tell(is_json: bool, finding: &Finding) {
+    if is_json {
+        let line = serde_json::json!({"event": "finding", "finding": finding});
+        line_to_stdout(&line.to_string());
+        return;
+    }
+    let mark = match finding.verdict {
+        Verdict::Fine => "ok",
+        Verdict::Warning => "warning",
+        Verdict::Broken => "BROKEN",
+        Verdict::Skipped => "-",
+    };
+    line_to_stdout(&wrapped(&format!("{mark:<8} {:<9} ", finding.check), &finding.seen));
+    if !finding.fix.is_empty() {
+        line_to_stdout(&wrapped("                   → ", &finding.fix));
+    }
 }
 
 /// Finds equal files, and moves all but the oldest to the trash if asked to.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use photosync_client::connection::Connection;
+use photosync_client::endpoints::keep_fresh;
 use photosync_client::error::{Error, Result};
 use photosync_client::listing::{Pages, find};
 use photosync_client::report::Event;
@@ -62,6 +63,7 @@ pub async fn restore(context: &Context, restore: Restore) -> Result<Exit> {
 /// Asks for receipts, once or until all are there.
 pub async fn verify(context: &Context, verify: Verify) -> Result<Exit> {
     let connection = context.connect()?;
+    keep_fresh(&connection, &context.profile).await;
     loop {
         let summary = verifying::run(connection.clone(), &context.profile).await?;
         if verify.wait && summary.received > 0 {

@@ -2,6 +2,7 @@
 
 mod account;
 mod arguments;
+mod bar;
 mod care;
 mod files;
 mod relay;
@@ -10,6 +11,7 @@ mod show;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Parser;
 use photosync_client::error::{Error, Kind, Result};
@@ -22,6 +24,13 @@ use arguments::{Arguments, Command};
 
 /// Environment variable: folder of this client. `--profile` wins.
 const CLIENT_DIR: &str = "PHOTOSYNC_CLIENT_DIR";
+/// Environment variable, the server's too: `off` keeps this program from asking the local network.
+const DISCOVERY: &str = "PHOTOSYNC_DISCOVERY";
+/// Environment variable: `off` keeps tokens in a file, for machines on which nobody unlocks a key store.
+const KEY_STORE: &str = "PHOTOSYNC_CLIENT_KEYSTORE";
+
+/// Whether a question stands on the terminal: reading its answer cannot be ended in any other way than with the process.
+static IS_ASKING: AtomicBool = AtomicBool::new(false);
 
 /// What every command gets.
 struct Context {
@@ -44,7 +53,7 @@ pub fn main() -> ExitCode {
     let report: Arc<dyn Report> = if arguments.json {
         Arc::new(show::Json::default())
     } else {
-        Arc::new(show::Text::new(verb(&arguments.command)))
+        Arc::new(show::Text::new(moves(&arguments.command)))
     };
     match run(arguments, report.clone()) {
         Ok(exit) => exit.code().into(),
@@ -60,19 +69,17 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn verb(command: &Command) -> &'static str {
+/// Whether a command moves or reads files, which a bar shows.
+fn moves(command: &Command) -> bool {
+    use relay::Command as Sealed;
     match command {
-        Command::Backup(_) => "Backing up",
-        Command::Restore(_) => "Restoring",
-        Command::Verify(_) => "Verifying",
-        Command::Duplicates(_) => "Reading",
-        Command::Relay(relay) => match relay.command {
-            relay::Command::Backup(_) => "Sealing",
-            relay::Command::Restore(_) => "Restoring",
-            relay::Command::Verify { .. } => "Verifying",
-            _ => "",
-        },
-        _ => "",
+        Command::Backup(_) | Command::Restore(_) | Command::Verify(_) | Command::Duplicates(_) => {
+            true
+        }
+        Command::Relay(relay) => {
+            matches!(relay.command, Sealed::Backup(_) | Sealed::Restore(_) | Sealed::Verify { .. })
+        }
+        _ => false,
     }
 }
 
@@ -88,6 +95,7 @@ fn run(arguments: Arguments, report: Arc<dyn Report>) -> Result<Exit> {
             })?,
         },
     };
+    let profile = profile.discovering(!is_off(DISCOVERY)).with_key_store(!is_off(KEY_STORE));
     let context =
         Context { profile, report, is_json: arguments.json, stop: CancellationToken::new() };
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -102,6 +110,12 @@ fn run(arguments: Arguments, report: Arc<dyn Report>) -> Result<Exit> {
     // A thread that waits for a password or a slow disk must not hold the process.
     runtime.shutdown_background();
     exit
+}
+
+/// Whether a variable says *off*.
+fn is_off(variable: &str) -> bool {
+    let value = std::env::var(variable).unwrap_or_default();
+    matches!(value.trim().to_lowercase().as_str(), "off" | "no" | "false" | "0")
 }
 
 async fn command(context: &Context, command: Command) -> Result<Exit> {
@@ -136,9 +150,7 @@ fn stop_on_signal(stop: CancellationToken) -> Result<()> {
                     _ = interrupt.recv() => {}
                     _ = terminate.recv() => {}
                 }
-                if stop.is_cancelled() {
-                    std::process::exit(Exit::Interrupted.code().into());
-                }
+                end_if_due(&stop);
                 stop.cancel();
             }
         });
@@ -148,14 +160,23 @@ fn stop_on_signal(stop: CancellationToken) -> Result<()> {
         let _ = failed;
         tokio::spawn(async move {
             while tokio::signal::ctrl_c().await.is_ok() {
-                if stop.is_cancelled() {
-                    std::process::exit(Exit::Interrupted.code().into());
-                }
+                end_if_due(&stop);
                 stop.cancel();
             }
         });
     }
     Ok(())
+}
+
+/// Ends the process at the second signal; at the first one while a person is asked, for then nothing is under way.
+fn end_if_due(stop: &CancellationToken) {
+    let is_asking = IS_ASKING.load(Ordering::Relaxed);
+    if is_asking {
+        eprintln!("\nphotosync: interrupted");
+    }
+    if is_asking || stop.is_cancelled() {
+        std::process::exit(Exit::Interrupted.code().into());
+    }
 }
 
 /// Asks yes or no on the terminal; `None` without one.
@@ -165,6 +186,9 @@ fn ask_on_terminal(question: &str) -> Option<bool> {
     }
     eprint!("{question} [y/N] ");
     let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer).ok()?;
+    IS_ASKING.store(true, Ordering::Relaxed);
+    let read = std::io::stdin().read_line(&mut answer);
+    IS_ASKING.store(false, Ordering::Relaxed);
+    read.ok()?;
     Some(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
 }

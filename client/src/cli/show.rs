@@ -6,10 +6,13 @@ use std::io::{IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use console::Term;
+use indicatif::{HumanBytes, ProgressBar};
 use photosync_client::report::{
     BackupSummary, Event, Progress, Report, RestoreSummary, VerifySummary,
 };
+
+use super::bar;
 
 /// Files that failed and are shown one by one; the rest is counted.
 const SHOWN_FAILURES: usize = 50;
@@ -49,17 +52,17 @@ pub struct Text {
     /// Made when something moves: a command that only asks or tells needs none.
     bar: Mutex<Option<ProgressBar>>,
     failures: Mutex<usize>,
-    verb: &'static str,
+    moves: bool,
 }
 
 impl Text {
-    /// A bar if standard error is a terminal. `verb` is what is being done, as `Backing up`.
-    pub fn new(verb: &'static str) -> Self {
+    /// With a bar, if the command `moves` or reads files and standard error is a terminal.
+    pub fn new(moves: bool) -> Self {
         Self {
             is_terminal: std::io::stderr().is_terminal(),
             bar: Mutex::default(),
             failures: Mutex::default(),
-            verb,
+            moves,
         }
     }
 
@@ -69,21 +72,15 @@ impl Text {
 
     /// The bar, if this is a terminal and the command moves anything.
     fn bar(&self) -> Option<ProgressBar> {
-        if !self.is_terminal || self.verb.is_empty() {
+        if !self.is_terminal || !self.moves {
             return None;
         }
         let mut slot = self.bar.lock().unwrap_or_else(PoisonError::into_inner);
-        let made = || {
-            let bar =
-                ProgressBar::with_draw_target(Some(1), ProgressDrawTarget::stderr_with_hz(10));
-            bar.set_style(spinner());
-            bar.enable_steady_tick(Duration::from_millis(120));
-            bar
-        };
-        Some(slot.get_or_insert_with(made).clone())
+        Some(slot.get_or_insert_with(bar::new).clone())
     }
 
     fn say(&self, line: &str) {
+        let line = fitting(&Term::stderr(), "", line);
         match self.find_bar() {
             Some(bar) => bar.suspend(|| eprintln!("{line}")),
             None => eprintln!("{line}"),
@@ -105,26 +102,9 @@ impl Text {
         if progress.files_total == 0 {
             return;
         }
-        let Some(bar) = self.bar() else { return };
-        // A bar without a length would jump about while the list of files still grows.
-        let length = progress.bytes_total.max(1);
-        if bar.length() != Some(length) || bar.prefix().is_empty() {
-            bar.set_prefix(self.verb);
-            bar.set_style(with_bar());
-            bar.set_length(length);
+        if let Some(bar) = self.bar() {
+            bar::set(&bar, progress);
         }
-        bar.set_position(progress.bytes_done);
-        let mut parts = vec![
-            format!("{} of {}", number(progress.files_done), files(progress.files_total)),
-            format!("{} of {}", bytes(progress.bytes_done), bytes(progress.bytes_total)),
-        ];
-        if progress.bytes_per_s > 0 {
-            parts.push(format!("{}/s", bytes(progress.bytes_per_s)));
-        }
-        if let Some(left) = progress.seconds_left.filter(|_| progress.bytes_done > 0) {
-            parts.push(format!("{} left", coarse(left)));
-        }
-        bar.set_message(parts.join(" · "));
     }
 }
 
@@ -182,23 +162,14 @@ impl Report for Text {
             }
             Event::Failed { reason, hint, .. } => {
                 self.end();
-                eprintln!("photosync: {reason}");
+                let screen = Term::stderr();
+                eprintln!("{}", fitting(&screen, "photosync: ", reason));
                 if !hint.is_empty() {
-                    eprintln!("  {hint}");
+                    eprintln!("{}", fitting(&screen, "  ", hint));
                 }
             }
         }
     }
-}
-
-fn spinner() -> ProgressStyle {
-    ProgressStyle::with_template("{spinner} {msg}").unwrap_or_else(|_| ProgressStyle::default_bar())
-}
-
-fn with_bar() -> ProgressStyle {
-    ProgressStyle::with_template("{prefix} [{bar:16}] {percent:>3}% {msg}")
-        .unwrap_or_else(|_| ProgressStyle::default_bar())
-        .progress_chars("━━╌")
 }
 
 fn backup_line(summary: &BackupSummary) -> String {
@@ -277,6 +248,39 @@ fn verify_lines(summary: &VerifySummary) -> String {
     lines.join("\n")
 }
 
+/// `text` after `begin`, broken between words so that it fits standard output, each further line below the first word.
+/// Not broken where that is no terminal.
+pub fn wrapped(begin: &str, text: &str) -> String {
+    fitting(&Term::stdout(), begin, text)
+}
+
+fn fitting(screen: &Term, begin: &str, text: &str) -> String {
+    match screen.size_checked().filter(|_| screen.is_term()) {
+        Some((_, width)) => wrap(begin, text, width.into()),
+        None => format!("{begin}{text}"),
+    }
+}
+
+fn wrap(begin: &str, text: &str, width: usize) -> String {
+    let indent = begin.chars().count();
+    let room = width.saturating_sub(indent).max(20);
+    let (mut lines, mut used) = (begin.to_owned(), 0);
+    for word in text.split(' ') {
+        let length = word.chars().count();
+        if used > 0 && used + 1 + length > room {
+            lines.push('\n');
+            lines.push_str(&" ".repeat(indent));
+            used = 0;
+        } else if used > 0 {
+            lines.push(' ');
+            used += 1;
+        }
+        lines.push_str(word);
+        used += length;
+    }
+    lines
+}
+
 /// `1 file`, `2,345 files`.
 pub fn files(count: u64) -> String {
     if count == 1 { "1 file".to_owned() } else { format!("{} files", number(count)) }
@@ -292,16 +296,6 @@ pub fn number(count: u64) -> String {
     indicatif::HumanCount(count).to_string()
 }
 
-/// Time left, in one unit or two.
-fn coarse(seconds: u64) -> String {
-    match seconds {
-        0..100 => format!("{seconds} s"),
-        100..6000 => format!("{} min", seconds.div_ceil(60)),
-        6000..172_800 => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
-        _ => format!("{} days", seconds / 86_400),
-    }
-}
-
 fn time(ms: u64) -> String {
     if ms < 60_000 {
         return format!("{}.{} s", ms / 1000, ms % 1000 / 100);
@@ -312,6 +306,14 @@ fn time(ms: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_text_is_broken_between_words_and_a_long_word_stays_whole() {
+        let text = "is the server running? https://a.very.long.name.example.org:3000";
+        let lines =
+            "ok  is the server\n    running?\n    https://a.very.long.name.example.org:3000";
+        assert_eq!(wrap("ok  ", text, 24), lines);
+    }
 
     #[test]
     fn a_summary_never_calls_an_unfinished_backup_complete() {

@@ -49,7 +49,7 @@ impl Remote {
 
     /// For people.
     pub fn shown(&self) -> String {
-        self.connection.base().to_owned()
+        self.connection.base()
     }
 
     /// As [`Connection::call`], for bodies or answers of up to `bytes`.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use photosync_client::doctor::{Verdict, examine};
+use photosync_client::doctor::{Finding, ORDINARY_PROBE, Options, Verdict, examine};
 use photosync_client::duplicates::{clean, find, verified};
 use photosync_client::error::{Error, Kind};
 use photosync_client::scan::Rules;
@@ -11,6 +11,7 @@ use photosync_client::signing_in::First;
 use photosync_client::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::fake::Fake;
 use crate::stand::{Stand, write_old};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -128,13 +129,64 @@ async fn watching_backs_up_what_appears_and_outlives_a_busy_server() {
 async fn the_doctor_finds_nothing_broken_and_names_a_closed_port_with_a_way_out() {
     let stand = Stand::new().await;
     let first = First { report: stand.kept.clone(), stop: CancellationToken::new() };
-    let findings = examine(&stand.profile, None, &first).await.unwrap();
+    let findings = look(&stand, &first, None).await;
     let checks: Vec<_> = findings.iter().map(|finding| finding.check).collect();
-    assert_eq!(checks, ["cache", "name", "port", "key", "clock", "bodies", "session"]);
+    let here = ["cache", "space", "secrets"];
+    let there = ["name", "port", "key", "clock", "bodies", "network", "session", "upload"];
+    assert_eq!(checks, [&here[..], &there].concat());
     assert!(findings.iter().all(|finding| finding.verdict != Verdict::Broken), "{findings:?}");
+    assert!(stand.fake.names().is_empty());
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let findings = examine(&stand.profile, Some(&format!("http://{free}")), &first).await.unwrap();
+    let findings = look(&stand, &first, Some(format!("http://{free}"))).await;
     let last = findings.last().unwrap();
     assert_eq!((last.check, last.verdict), ("port", Verdict::Broken));
     assert!(last.fix.contains("firewall"), "{last:?}");
+}
+
+async fn look(stand: &Stand, first: &First, url: Option<String>) -> Vec<Finding> {
+    let options = Options { url, probe_bytes: ORDINARY_PROBE };
+    let told = std::sync::Mutex::new(Vec::new());
+    let tell = |finding: &Finding| told.lock().unwrap().push(finding.clone());
+    let findings = examine(&stand.profile, &options, first, &tell).await.unwrap();
+    assert_eq!(*told.lock().unwrap(), findings);
+    findings
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_says_what_size_a_proxy_lets_through_and_leaves_nothing_on_the_server() {
+    let stand = Stand::new().await;
+    let first = First { report: stand.kept.clone(), stop: CancellationToken::new() };
+    stand.fake.lock().max_body_bytes = Some(1 << 20);
+    let findings = look(&stand, &first, None).await;
+    let upload = findings.last().unwrap();
+    assert_eq!((upload.check, upload.verdict), ("upload", Verdict::Warning));
+    assert!(upload.seen.contains("900 KiB comes through"), "{upload:?}");
+    // The refusal, or the end of the connection while the rest of the body was on its way.
+    assert!(upload.seen.contains("one of 1.5 MiB does not: "), "{upload:?}");
+    assert!(upload.fix.contains("client_max_body_size"), "{upload:?}");
+    stand.fake.lock().max_body_bytes = Some(1000);
+    let upload = look(&stand, &first, None).await.pop().unwrap();
+    assert_eq!((upload.check, upload.verdict), ("upload", Verdict::Broken));
+    assert!(stand.fake.names().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_says_where_a_server_that_moved_is_and_calls_it_no_fault() {
+    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
+    let fake = Fake::start_with(&key, true, None).await;
+    let moved = Fake::start_with(&key, true, None).await;
+    fake.lock().endpoints = vec![moved.url()];
+    let stand = Stand::on(fake.clone()).await;
+    moved.accept_tokens_of(&fake);
+    fake.close().await;
+    let first = First { report: stand.kept.clone(), stop: CancellationToken::new() };
+    let findings = look(&stand, &first, None).await;
+    assert!(findings.iter().all(|finding| finding.verdict != Verdict::Broken), "{findings:?}");
+    let port = findings.iter().find(|finding| finding.check == "port").unwrap();
+    assert_eq!(port.verdict, Verdict::Warning);
+    let elsewhere = findings.iter().find(|finding| finding.check == "elsewhere").unwrap();
+    assert!(elsewhere.seen.contains(&moved.url()), "{elsewhere:?}");
+    moved.close().await;
+    let last = look(&stand, &first, None).await.pop().unwrap();
+    assert_eq!((last.check, last.verdict), ("elsewhere", Verdict::Broken));
 }

@@ -23,7 +23,8 @@ use photosync_protocol::v2::places::{
     DigestClaims, MAX_TOLD, MovesRequest, TellAnswer, TellRequest, Told,
 };
 use photosync_protocol::v2::session::{
-    Device, Devices, PairingClaim, Refresh, Session, SignIn, fingerprint,
+    Device, Devices, ENDPOINTS_DOMAIN, Endpoint, EndpointKind, Endpoints, PairingClaim, Refresh,
+    Session, SignIn, SignedEndpoints, fingerprint,
 };
 use photosync_protocol::v2::settled::{
     FileSafety, MAX_NEGENTROPY_BYTES, NEGENTROPY_TYPE, Presence, Receipt, Receipts,
@@ -51,6 +52,8 @@ pub struct Inner {
     pub settled: BTreeSet<[u8; 32]>,
     pub deleted: HashSet<Digest>,
     pub asked: Vec<Asked>,
+    /// Addresses this server tells.
+    pub endpoints: Vec<String>,
     uploads: HashMap<String, Upload>,
     /// Access tokens that work.
     tokens: HashSet<String>,
@@ -90,6 +93,9 @@ pub struct Fake {
     key: Ed25519KeyPair,
     pub address: SocketAddr,
     pub is_tls: bool,
+    /// Ends the server and every connection to it.
+    closing: CancellationToken,
+    closed: CancellationToken,
 }
 
 type App = State<Arc<Fake>>;
@@ -109,13 +115,16 @@ impl Fake {
             key: Ed25519KeyPair::from_pkcs8(&key.serialize_der()).unwrap(),
             address: listener.local_addr().unwrap(),
             is_tls,
+            closing: CancellationToken::new(),
+            closed: CancellationToken::new(),
         });
+        let (closing, closed) = (fake.closing.clone(), fake.closed.clone());
         let acceptor = is_tls.then(|| acceptor(key));
         let router = router(fake.clone());
         tokio::spawn(async move {
-            while let Ok((socket, _)) = listener.accept().await {
+            while let Some(Ok((socket, _))) = closing.run_until_cancelled(listener.accept()).await {
                 let (router, acceptor) = (router.clone(), acceptor.clone());
-                tokio::spawn(async move {
+                let serving = async move {
                     match acceptor {
                         None => serve(socket, router).await,
                         Some(acceptor) => {
@@ -124,8 +133,12 @@ impl Fake {
                             }
                         }
                     }
-                });
+                };
+                let closing = closing.clone();
+                tokio::spawn(async move { closing.run_until_cancelled(serving).await });
             }
+            drop(listener);
+            closed.cancel();
         });
         fake
     }
@@ -168,6 +181,18 @@ impl Fake {
             refresh_token: format!("psr_{}", inner.counter),
             fingerprint: self.fingerprint(),
         }
+    }
+
+    /// Stops listening and ends every connection.
+    pub async fn close(&self) {
+        self.closing.cancel();
+        self.closed.cancelled().await;
+    }
+
+    /// The sessions of another server work here too: it stands for the same one, moved.
+    pub fn accept_tokens_of(&self, other: &Self) {
+        let tokens = other.lock().tokens.clone();
+        self.lock().tokens.extend(tokens);
     }
 
     /// Every access token stops working; refresh tokens go on.
@@ -257,6 +282,7 @@ fn router(fake: Arc<Fake>) -> Router {
         .route("/api/v2/session/refresh", post(refresh))
         .route("/api/v2/pairing/claim", post(claim))
         .route("/api/v2/devices", get(devices))
+        .route("/api/v2/endpoints", get(endpoints))
         .route("/api/v2/library/assets", put(put_asset).get(list))
         .route("/api/v2/library/assets/{id}", get(row))
         .route("/api/v2/library/assets/{id}/original", get(original))
@@ -366,6 +392,22 @@ async fn devices() -> Json<Devices> {
         has_upload_token: false,
     };
     Json(Devices { devices: vec![device] })
+}
+
+async fn endpoints(State(fake): App) -> Json<SignedEndpoints> {
+    let urls = fake.lock().endpoints.clone();
+    let list = Endpoints {
+        server_id: "0".repeat(32),
+        issued_at_ms: photosync_client::connection::now_ms(),
+        endpoints: urls.into_iter().map(|url| Endpoint { kind: EndpointKind::Lan, url }).collect(),
+    };
+    let payload = serde_json::to_string(&list).unwrap();
+    let signature = fake.key.sign(&[ENDPOINTS_DOMAIN, payload.as_bytes()].concat());
+    Json(SignedEndpoints {
+        payload,
+        signature: URL_SAFE_NO_PAD.encode(signature),
+        public_key: URL_SAFE_NO_PAD.encode(fake.key.public_key()),
+    })
 }
 
 /// Reads a body; up to `cut` bytes, then the connection ends.

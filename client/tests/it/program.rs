@@ -14,6 +14,7 @@ use crate::stand::{noise, routes, write_old};
 fn program(profile: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_photosync"));
     command.env("PHOTOSYNC_CLIENT_DIR", profile).env_remove("HTTP_PROXY").env_remove("http_proxy");
+    command.envs([("PHOTOSYNC_DISCOVERY", "off"), ("PHOTOSYNC_CLIENT_KEYSTORE", "off")]);
     command
 }
 
@@ -79,6 +80,58 @@ async fn from_login_to_verify_every_step_ends_with_zero_and_says_what_it_did() {
     let output = run(folder.path(), &["status"], "").await;
     assert_eq!(code(&output), i32::from(Exit::SignInRefused.code()));
     assert_eq!(fake.names(), ["a.jpg", "b.jpg"]);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_key_store_credentials_lie_in_a_file_of_their_owner_and_that_is_said_once() {
+    use std::os::unix::fs::PermissionsExt;
+    let fake = Fake::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let nowhere = format!("unix:path={}", folder.path().join("no bus").display());
+    let run = |arguments: Vec<String>| {
+        let mut command = program(folder.path());
+        command.env("PHOTOSYNC_CLIENT_KEYSTORE", "on").env("DBUS_SESSION_BUS_ADDRESS", &nowhere);
+        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let _ = child.stdin.take().unwrap().write_all(format!("{PASSWORD}\n").as_bytes());
+        child.wait_with_output().unwrap()
+    };
+    let login = vec!["login".to_owned(), fake.url(), EMAIL.to_owned()];
+    let status = || vec!["status".to_owned()];
+    let outputs = tokio::task::block_in_place(|| [run(login), run(status()), run(status())]);
+    let file = folder.path().join("credentials.json");
+    let said = text(&outputs[0].stderr);
+    assert!(said.starts_with(&format!("credentials: file {}", file.display())), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(std::fs::read_to_string(&file).unwrap().contains("psr_1"));
+    for output in &outputs {
+        assert_eq!(code(output), 0, "{output:?}");
+    }
+    assert!(outputs[1].stderr.is_empty(), "{:?}", outputs[1]);
+    assert!(text(&outputs[2].stdout).contains("(no key store at sign-in)"), "{:?}", outputs[2]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signing_in_again_asks_nothing_about_a_known_key_and_trusts_no_other() {
+    let key = || rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
+    let fake = Fake::start_with(&key(), true, None).await;
+    let other = Fake::start_with(&key(), true, None).await;
+    let folder = tempfile::tempdir().unwrap();
+    let refused = i32::from(Exit::WrongServer.code());
+    let url = fake.url();
+    let login = ["login", &url, EMAIL];
+    assert_eq!(code(&run(folder.path(), &login, PASSWORD).await), refused);
+    let fingerprint = fake.fingerprint();
+    let known = [&login[..], &["--fingerprint", &fingerprint]].concat();
+    assert_eq!(code(&run(folder.path(), &known, PASSWORD).await), 0);
+    assert_eq!(code(&run(folder.path(), &login, PASSWORD).await), 0);
+    let output = run(folder.path(), &["login", &other.url(), EMAIL], PASSWORD).await;
+    assert_eq!(code(&output), refused);
+    assert!(other.take_asked().iter().all(|(_, path, _)| path.ends_with("/server")));
+    let status = run(folder.path(), &["status"], "").await;
+    assert!(text(&status.stdout).contains(&fake.url()), "{status:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,12 +2,14 @@
 //!
 //! Needs the server's binary: `PHOTOSYNC_SERVER_BIN`, or beside the test's own target folder; skipped without one.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use photosync_protocol::process::Ready;
+use photosync_tests::proxy::{FaultProxy, Plan};
 
 use crate::stand::{noise, write_old};
 
@@ -16,9 +18,21 @@ const PASSWORD: &str = "correct horse";
 
 pub struct Server {
     child: Child,
+    address: SocketAddr,
     pub url: String,
     /// Address of its counters.
     pub metrics: String,
+}
+
+impl Server {
+    /// What it counted so far.
+    fn metrics(&self) -> String {
+        let mut socket = TcpStream::connect(&self.metrics).unwrap();
+        socket.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").unwrap();
+        let mut text = String::new();
+        socket.read_to_string(&mut text).unwrap();
+        text
+    }
 }
 
 impl Drop for Server {
@@ -50,22 +64,32 @@ fn server(binary: &Path, data: &Path) -> Command {
 }
 
 pub fn start(binary: &Path, data: &Path) -> Server {
+    add_account(binary, data);
+    serve(&mut server(binary, data))
+}
+
+fn add_account(binary: &Path, data: &Path) {
     let mut adding = server(binary, data).args(["user", "add", EMAIL]).spawn().unwrap();
     let twice = format!("{PASSWORD}\n{PASSWORD}\n");
     adding.stdin.take().unwrap().write_all(twice.as_bytes()).unwrap();
     assert!(adding.wait().unwrap().success());
-    let mut child = server(binary, data).arg("serve").spawn().unwrap();
+}
+
+fn serve(command: &mut Command) -> Server {
+    let mut child = command.arg("serve").spawn().unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let ready = Ready::from_line(&line).unwrap();
     let metrics = ready.metrics.unwrap();
-    Server { child, url: format!("https://{}", ready.listen[0]), metrics }
+    let address = ready.listen[0].parse().unwrap();
+    Server { child, address, url: format!("https://{address}"), metrics }
 }
 
 /// The program, with its input and outputs in pipes.
 pub fn spawn(profile: &Path, arguments: &[&str]) -> Child {
     Command::new(env!("CARGO_BIN_EXE_photosync"))
         .env("PHOTOSYNC_CLIENT_DIR", profile)
+        .envs([("PHOTOSYNC_DISCOVERY", "off"), ("PHOTOSYNC_CLIENT_KEYSTORE", "off")])
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -89,6 +113,17 @@ pub fn run(profile: &Path, arguments: &[&str]) -> Output {
     child.wait_with_output().unwrap()
 }
 
+/// Signs in with the key that the refusal of an unknown one names.
+fn sign_in(profile: &Path, url: &str) {
+    // Nobody vouches for the key: nothing is sent, and the hint names the fingerprint.
+    let refused = run(profile, &["login", url, EMAIL, "--json"]);
+    assert_eq!(refused.status.code(), Some(76), "{refused:?}");
+    let hint = last_event(&refused)["hint"].as_str().unwrap().to_owned();
+    let key = hint.rsplit(' ').next().unwrap();
+    let output = run(profile, &["login", url, EMAIL, "--fingerprint", key]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+}
+
 pub fn last_event(output: &Output) -> serde_json::Value {
     let text = String::from_utf8(output.stdout.clone()).unwrap();
     serde_json::from_str(text.lines().last().unwrap_or("null")).unwrap()
@@ -104,13 +139,7 @@ fn a_folder_survives_the_way_to_the_real_server_and_back_and_is_proved_safe() {
     let at = |name: &str| folder.path().join(name);
     let server = start(&binary, &at("data"));
     let profile = at("profile");
-    // Nobody vouches for the key: nothing is sent, and the hint names the fingerprint.
-    let refused = run(&profile, &["login", &server.url, EMAIL, "--json"]);
-    assert_eq!(refused.status.code(), Some(76), "{refused:?}");
-    let hint = last_event(&refused)["hint"].as_str().unwrap().to_owned();
-    let key = hint.rsplit(' ').next().unwrap();
-    let output = run(&profile, &["login", &server.url, EMAIL, "--fingerprint", key]);
-    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    sign_in(&profile, &server.url);
 
     let photos = at("photos");
     let names = ["a/IMG_1.jpg", "b/IMG_1.jpg", "🏖 Sommer/c.jpg", "film.mp4"];
@@ -136,4 +165,119 @@ fn a_folder_survives_the_way_to_the_real_server_and_back_and_is_proved_safe() {
         let read = |root: &Path| std::fs::read(root.join(name)).unwrap();
         assert!(read(&photos) == read(&back), "{name}");
     }
+}
+
+#[test]
+fn a_server_that_moved_to_another_port_gets_the_next_backup_and_one_with_another_key_there_gets_nothing()
+ {
+    let Some(binary) = binary() else {
+        eprintln!("skipped: no server binary (PHOTOSYNC_SERVER_BIN)");
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let later = format!("https://{free}");
+    let port = free.port().to_string();
+    // It says already where else it can be reached.
+    add_account(&binary, &at("data"));
+    let mut first = server(&binary, &at("data"));
+    let server_a = serve(first.env("PHOTOSYNC_SERVER_PUBLIC_URL", &later));
+    let profile = at("profile");
+    sign_in(&profile, &server_a.url);
+    drop(server_a);
+    write_old(&at("photos").join("a.jpg"), &noise(5000, 1), 0);
+    let photos = at("photos");
+    let backup = ["backup", photos.to_str().unwrap()];
+
+    // Another server has taken that port: it is no way out, and not one request reaches it.
+    let mut other = server(&binary, &at("other data"));
+    let stranger = serve(other.env("PORT", &port));
+    let output = run(&profile, &["status"]);
+    assert_eq!(output.status.code(), Some(68), "{output:?}");
+    assert!(!stranger.metrics().contains("http_requests_total{"), "{}", stranger.metrics());
+    drop(stranger);
+
+    let mut second = server(&binary, &at("data"));
+    let server_b = serve(second.env("PORT", &port));
+    assert_eq!(server_b.url, later);
+    let output = run(&profile, &backup);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(said.matches(&format!("reached at {later}")).count(), 1, "{said}");
+    let output = run(&profile, &backup);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(output.stderr.is_empty(), "{output:?}");
+    assert!(server_b.metrics().contains("http_requests_total{"), "{}", server_b.metrics());
+    let status = last_event(&run(&profile, &["status", "--json"]));
+    assert_eq!(status["reached_at"], later, "{status}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn tokens_lie_in_a_real_key_store_and_one_that_is_away_costs_no_session() {
+    let has = |tool: &str| {
+        std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
+            .any(|folder| folder.join(tool).exists())
+    };
+    let tools = ["gnome-keyring-daemon", "secret-tool", "dbus-run-session"];
+    let (Some(binary), true) = (binary(), tools.into_iter().all(has)) else {
+        eprintln!("skipped: no server binary, or one of {tools:?} is not installed");
+        return;
+    };
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/keystore/run");
+    let ran = Command::new(&script).arg(binary).arg(env!("CARGO_BIN_EXE_photosync")).output();
+    let ran = ran.unwrap();
+    let said = String::from_utf8_lossy(&ran.stdout);
+    assert!(said.ends_with("keystore: ok\n"), "{said}{}", String::from_utf8_lossy(&ran.stderr));
+}
+
+/// Every file below a folder except the database's, which has times of sign-ins.
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => found.extend(files_below(&path)),
+            false => found.push(path),
+        }
+    }
+    found.retain(|path| !path.to_string_lossy().contains(".db"));
+    found.sort();
+    found
+}
+
+#[test]
+fn the_doctor_finds_the_size_a_proxy_lets_through_to_the_real_server_and_nothing_stays_there() {
+    let Some(binary) = binary() else {
+        eprintln!("skipped: no server binary (PHOTOSYNC_SERVER_BIN)");
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let server = start(&binary, &at("data"));
+    let proxy = FaultProxy::start(server.address, |_| Plan::capped(1_000_000)).unwrap();
+    let profile = at("profile");
+    let output = run(&profile, &["login", &format!("http://{}", proxy.address()), EMAIL]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let before = files_below(&at("data"));
+    let upload = || {
+        let output = run(&profile, &["doctor", "--json", "--probe-bytes", "10MiB"]);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let finding = last_event(&output)["finding"].clone();
+        assert_eq!(finding["check"], "upload", "{finding}");
+        (
+            finding["verdict"].as_str().unwrap().to_owned(),
+            finding["seen"].as_str().unwrap().to_owned(),
+        )
+    };
+    let (verdict, seen) = upload();
+    assert_eq!(verdict, "warning", "{seen}");
+    assert!(seen.contains("900 KiB comes through, one of 10 MiB does not"), "{seen}");
+    proxy.set_planner(|_| Plan::pass());
+    let (verdict, seen) = upload();
+    assert_eq!((verdict.as_str(), seen.as_str()), ("fine", "an upload of 10 MiB comes through"));
+    assert_eq!(files_below(&at("data")), before);
+    let listed = run(&profile, &["list"]);
+    assert!(listed.stdout.is_empty(), "{listed:?}");
 }

@@ -98,6 +98,16 @@ impl Stand {
         verify::run(self.connection(), &self.profile).await.unwrap()
     }
 
+    /// Lines for people so far.
+    pub fn notes(&self) -> Vec<String> {
+        let events = self.kept.0.lock().unwrap();
+        let note = |event: &Event| match event {
+            Event::Note { text } => Some(text.clone()),
+            _ => None,
+        };
+        events.iter().filter_map(note).collect()
+    }
+
     /// Failures of files so far: name and code.
     pub fn failures(&self) -> Vec<(String, &'static str)> {
         let events = self.kept.0.lock().unwrap();

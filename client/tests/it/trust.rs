@@ -11,6 +11,11 @@ fn key() -> rcgen::KeyPair {
     rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap()
 }
 
+/// A port of this machine on which nobody listens.
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
 fn first() -> First {
     First {
         report: std::sync::Arc::new(photosync_client::report::Quiet),
@@ -74,4 +79,57 @@ async fn a_wrong_password_or_code_is_refused_and_leaves_no_credentials() {
     assert!(!profile.credentials_file().exists());
     pair(&server, &profile, Secret::Code(CODE.into()), "desk").await.unwrap();
     assert_eq!(Credentials::get(&profile).unwrap().email, EMAIL);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_moved_is_found_by_its_list_and_another_key_at_a_listed_address_is_passed_over()
+ {
+    let (right, other) = (key(), key());
+    let (old, new) = (free_port(), free_port());
+    let fake = Fake::start_with(&right, true, Some(old)).await;
+    let stranger = Fake::start_with(&other, true, None).await;
+    fake.lock().endpoints = vec![fake.url(), stranger.url(), format!("http://127.0.0.1:{new}")];
+    let stand = Stand::on(fake.clone()).await;
+    stand.photo("a.jpg", b"a", 0);
+    fake.close().await;
+    let moved = Fake::start_with(&right, true, Some(new)).await;
+    moved.accept_tokens_of(&fake);
+
+    assert!(stand.backup().await.unwrap().complete);
+    assert_eq!(moved.names(), ["a.jpg"]);
+    assert!(stranger.take_asked().is_empty());
+    let says = format!("reached at {}", moved.url());
+    let said = |stand: &Stand| stand.notes().iter().filter(|note| **note == says).count();
+    assert_eq!(said(&stand), 1, "{:?}", stand.notes());
+
+    // It is remembered: the next run asks there at once, and a run without a change is one request.
+    moved.take_asked();
+    assert!(stand.backup().await.unwrap().complete);
+    assert_eq!(moved.take_asked().len(), 1);
+    assert_eq!(said(&stand), 1);
+
+    // Back at the typed address: found there again.
+    moved.close().await;
+    let back = Fake::start_with(&right, true, Some(old)).await;
+    back.accept_tokens_of(&fake);
+    stand.photo("b.jpg", b"b", 0);
+    assert!(stand.backup().await.unwrap().complete);
+    assert_eq!(back.names(), ["a.jpg", "b.jpg"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_with_another_key_at_the_old_address_hides_no_server_that_moved() {
+    let right = key();
+    let (old, new) = (free_port(), free_port());
+    let fake = Fake::start_with(&right, true, Some(old)).await;
+    fake.lock().endpoints = vec![format!("https://127.0.0.1:{new}")];
+    let stand = Stand::on(fake.clone()).await;
+    stand.photo("film.mp4", &crate::stand::noise(9 << 20, 1), 0);
+    fake.close().await;
+    let squatter = Fake::start_with(&key(), true, Some(old)).await;
+    let moved = Fake::start_with(&right, true, Some(new)).await;
+    moved.accept_tokens_of(&fake);
+    assert!(stand.backup().await.unwrap().complete);
+    assert_eq!(moved.names(), ["film.mp4"]);
+    assert!(squatter.take_asked().is_empty());
 }

@@ -201,7 +201,8 @@ impl LocalStore {
     }
 
     /// Cuts a closed resumable file off at `length_bytes`; does nothing if it is shorter. Its length afterwards, or
-    /// `None` if there is none.
+    /// `None` if there is none (any more): one that has a second name is an original already, for a power cut may leave
+    /// both names of a rename. Then only the name here goes.
     pub async fn cut_resumable(
         &self,
         account: Uuid,
@@ -211,6 +212,11 @@ impl LocalStore {
         let Some(mut resumable) = self.open_resumable(account, id).await? else { return Ok(None) };
         blocking(move || {
             if resumable.length_bytes > length_bytes {
+                let failed = |source| BlobError::new("cut off", "an upload", source);
+                if has_second_name(&resumable.file).map_err(failed)? {
+                    std::fs::remove_file(&resumable.path).map_err(failed)?;
+                    return Ok(None);
+                }
                 resumable.cut_to(length_bytes)?;
                 resumable.handle().sync()?;
             }
@@ -263,6 +269,18 @@ impl LocalStore {
         })
         .await
     }
+}
+
+/// Whether the file has a name beside the one it was opened by.
+#[cfg(unix)]
+fn has_second_name(file: &File) -> io::Result<bool> {
+    Ok(std::os::unix::fs::MetadataExt::nlink(&file.metadata()?) > 1)
+}
+
+/// Cannot be told here.
+#[cfg(not(unix))]
+fn has_second_name(_: &File) -> io::Result<bool> {
+    Ok(false)
 }
 
 fn copy_into(joined: &mut Resumable, part: &Path) -> Result<(), BlobError> {
@@ -326,6 +344,20 @@ mod tests {
         let file = append(&store, file, b"right").await;
         let staged = store.seal_resumable(file).await.unwrap();
         assert_eq!(staged.digest, <[u8; 32]>::from(Sha256::digest(b"keptright")));
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_file_that_is_an_original_already_is_not_cut_and_loses_only_its_name_here() {
+        let (_dir, store, account) = store().await;
+        let file = store.create_resumable(account, "a", 0).await.unwrap();
+        drop(append(&store, file, b"the whole photo").await);
+        let original = store.account_folder(account).join("a.jpg");
+        std::fs::hard_link(store.resumable_path(account, "a"), &original).unwrap();
+        assert_eq!(store.cut_resumable(account, "a", 15).await.unwrap(), Some(15), "no cut needed");
+        assert_eq!(store.cut_resumable(account, "a", 3).await.unwrap(), None);
+        assert_eq!(std::fs::read(&original).unwrap(), b"the whole photo");
+        assert!(store.open_resumable(account, "a").await.unwrap().is_none());
     }
 
     #[tokio::test]

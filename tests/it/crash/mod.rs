@@ -4,6 +4,8 @@
 
 mod disk;
 mod order;
+mod pieces;
+mod pieces_killed;
 mod power_cut;
 mod send;
 mod sigkill;

@@ -15,7 +15,8 @@ use photosync_tests::relay::chunk_id;
 use photosync_tests::server::find_binary;
 use sha2::{Digest, Sha256};
 
-use super::send::{Operation, WAYS, Way, get, sign_up};
+use super::pieces::Left;
+use super::send::{Operation, WAYS, WAYS_IN_PIECES, Way, get, sign_up};
 use super::torture::process::{Running, Started, check, serve_command, start, wait_until};
 use super::torture::{Dice, binaries, list_below, random_seed, scratch_folder};
 
@@ -27,6 +28,8 @@ const CONNECTIONS: usize = 5;
 const WORKERS: usize = 2;
 /// Cuts of the run besides those at every answer.
 const RANDOM_CUTS: u64 = 60;
+/// Cuts between the pieces of each upload that comes in pieces.
+const CUTS_IN_PIECES: usize = 1;
 /// Cuts of the first start.
 const FIRST_START_CUTS: u64 = 120;
 
@@ -69,8 +72,9 @@ fn what_was_answered_survives_a_power_cut_at_any_moment() {
     let moments = choose_moments(&recording, &run, seed);
     let acknowledged = run.acknowledgements(&recording);
     assert_eq!(acknowledged.len(), run.operations.len(), "every upload was answered with success");
+    let begun = run.beginnings(&recording);
     let failures = look_at(&moments, &recording, scratch.path(), |left, position, number| {
-        run.hold_to_promises(left, &acknowledged, position, number)
+        run.hold_to_promises(left, (&acknowledged, &begun), position, number)
     });
     println!(
         "crash: {} power cuts of {} records and {} uploads, {:.1} s",
@@ -164,14 +168,15 @@ struct Run {
 fn upload_everything(server: &Running, session: Session, seed: u64) -> Run {
     let mut dice = Dice(seed);
     let mut operations = Vec::new();
+    let ways = [&WAYS[..], &WAYS_IN_PIECES].concat();
     for number in 0..OPERATIONS {
-        let way = WAYS[(number % WAYS.len() as u64) as usize];
+        let way = ways[(number % ways.len() as u64) as usize];
         let size_bytes = match dice.below(20) {
             0 => 600_000 + dice.below(600_000),
             _ => 1000 + dice.below(20_000),
         };
         // Few names, so that numbers are needed; a colon cannot be kept on disk.
-        let round = number / WAYS.len() as u64;
+        let round = number / ways.len() as u64;
         let name = match (way, (number + round) % 3) {
             (Way::Manifest, _) => format!("manifest-{number}"),
             (_, 0) => "IMG_0001.jpg".to_owned(),
@@ -226,6 +231,16 @@ fn choose_moments(recording: &Recording, run: &Run, seed: u64) -> Vec<Moment> {
         let cut = if dice.below(2) == 0 { Cut::Strict } else { Cut::Random(dice.below(u64::MAX)) };
         moments.push((beside, cut));
     }
+    // Between the pieces of a file, where only offsets were answered.
+    let acknowledged = run.acknowledgements(recording);
+    for (id, begun) in run.beginnings(recording) {
+        let length = acknowledged[&id].saturating_sub(begun) as u64;
+        for _ in 0..CUTS_IN_PIECES {
+            let position = begun + dice.below(length + 1) as usize;
+            let random = Cut::Random(dice.below(u64::MAX));
+            moments.push((position, if dice.below(2) == 0 { Cut::Strict } else { random }));
+        }
+    }
     for _ in 0..RANDOM_CUTS {
         let position = dice.below(recording.len() as u64 + 1) as usize;
         moments.push((position, Cut::Random(dice.below(u64::MAX))));
@@ -245,11 +260,25 @@ impl Run {
         self.operations.iter().filter_map(position).collect()
     }
 
+    /// Where each upload in pieces was begun: all its creations were answered with success. By request id.
+    fn beginnings(&self, recording: &Recording) -> HashMap<String, usize> {
+        let position = |operation: &Operation| {
+            let parts = operation.places.lock().expect("no panic").len();
+            let answered = |part| {
+                let id = operation.creation_id(part);
+                Some(recording.find_answers_with_status_2xx(&id).first()?.position)
+            };
+            let last = (0..parts).map(answered).collect::<Option<Vec<_>>>()?.into_iter().max()?;
+            Some((operation.id.clone(), last))
+        };
+        self.operations.iter().filter_map(position).collect()
+    }
+
     /// Starts the server on what a cut left and compares everything that was promised by then.
     fn hold_to_promises(
         &self,
         left: &Path,
-        acknowledged: &HashMap<String, usize>,
+        (acknowledged, begun): (&HashMap<String, usize>, &HashMap<String, usize>),
         position: usize,
         number: usize,
     ) -> Result<(), String> {
@@ -267,6 +296,14 @@ impl Run {
         for operation in self.operations.iter().filter(promised) {
             self.require_whole(operation, &listed, &mut client)?;
         }
+        for operation in self.operations.iter().filter(|operation| !promised(operation)) {
+            if begun.get(&operation.id).is_some_and(|begun| *begun <= position) {
+                let went_on = operation.go_on(&mut client, &self.session)?;
+                if went_on == Left::Published {
+                    self.require_adopted(operation, &mut client)?;
+                }
+            }
+        }
         // Every tenth is looked at as an operator would.
         if number.is_multiple_of(10) {
             agree(&binary, left)?;
@@ -276,6 +313,21 @@ impl Run {
         }
         server.kill();
         Ok(())
+    }
+
+    /// All bytes of an upload that the server does not know any more are in the library, or come into it by adoption.
+    fn require_adopted(&self, operation: &Operation, client: &mut Client) -> Result<(), String> {
+        let digest = chunk_id(&operation.body);
+        let mut seen = Ok(false);
+        wait_until(ADOPTED_WITHIN, || {
+            let listed = self.read_listed(client);
+            seen = listed.map(|listed| listed.values().any(|found| *found == digest));
+            !matches!(seen, Ok(false))
+        });
+        match seen? {
+            true => Ok(()),
+            false => Err(format!("{}: its creation was answered, and it is lost", operation.id)),
+        }
     }
 
     /// Only what a client that comes back can go on with may be left after a restart.
@@ -325,7 +377,9 @@ impl Run {
                 listed.get(name).is_some_and(|found| *found == digest)
             }
             // The answer names no file: the bytes are what counts.
-            Way::Tus => listed.values().any(|found| *found == digest),
+            Way::Tus | Way::TusPieces | Way::TusConcat => {
+                listed.values().any(|found| *found == digest)
+            }
             Way::Chunk | Way::ChunkForm => {
                 let answer = get(client, &self.session, &format!("/api/cloud/chunks/{digest}"))?;
                 answer.status() == 200 && answer.body == operation.body

@@ -1,6 +1,7 @@
 //! One upload for every way in, each under a request id of its own.
 
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -10,9 +11,12 @@ use photosync_tests::phone::Phone;
 use photosync_tests::relay::{chunk_id, opaque_bytes};
 use serde_json::json;
 
-/// Every way by which bytes come in.
+/// Every way by which bytes come in with one request.
 pub const WAYS: [Way; 7] =
     [Way::Raw, Way::Form, Way::Chunk, Way::ChunkForm, Way::Manifest, Way::Asset, Way::Tus];
+
+/// Ways of several requests.
+pub const WAYS_IN_PIECES: [Way; 2] = [Way::TusPieces, Way::TusConcat];
 
 /// A way by which bytes come in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,12 +35,20 @@ pub enum Way {
     Asset,
     /// `POST /api/v2/tus` with all bytes of the file.
     Tus,
+    /// The same without, and then `PATCH` several times.
+    TusPieces,
+    /// Two partial uploads in pieces, put together.
+    TusConcat,
 }
 
 impl Way {
     /// The status of stored bytes.
     pub fn stored_status(self) -> u16 {
-        if matches!(self, Way::Asset | Way::Tus) { 201 } else { 200 }
+        match self {
+            Way::Asset | Way::Tus | Way::TusConcat => 201,
+            Way::TusPieces => 204,
+            _ => 200,
+        }
     }
 }
 
@@ -51,6 +63,8 @@ pub struct Operation {
     pub name: String,
     /// The bytes; of a manifest, its text.
     pub body: Vec<u8>,
+    /// Where its uploads are, of one in pieces: filled while it is sent.
+    pub places: Arc<Mutex<Vec<String>>>,
 }
 
 impl Operation {
@@ -60,12 +74,15 @@ impl Operation {
             Way::Manifest => hex::encode(opaque_bytes(seed, size_bytes / 2)).into_bytes(),
             _ => opaque_bytes(seed, size_bytes),
         };
-        Self { id, way, name, body }
+        Self { id, way, name, body, places: Arc::default() }
     }
 
     /// Sends it and returns whatever is answered.
     pub fn send(&self, client: &mut Client, session: &Session) -> Result<Answer, HttpError> {
         const BOUNDARY: &str = "----photosync-crash-boundary";
+        if WAYS_IN_PIECES.contains(&self.way) {
+            return self.send_in_pieces(client, session);
+        }
         let (path, field) = match self.way {
             Way::Raw => ("/api/upload/raw", None),
             Way::Form => ("/api/upload", Some("file")),
@@ -73,7 +90,7 @@ impl Operation {
             Way::ChunkForm => ("/api/cloud/chunks", Some("chunk")),
             Way::Manifest => ("/api/cloud/manifests", None),
             Way::Asset => ("/api/v2/library/assets", None),
-            Way::Tus => ("/api/v2/tus", None),
+            Way::Tus | Way::TusPieces | Way::TusConcat => ("/api/v2/tus", None),
         };
         let method = if self.way == Way::Asset { "PUT" } else { "POST" };
         let request = Request::new(method, path)

