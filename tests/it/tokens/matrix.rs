@@ -134,21 +134,8 @@ const ROWS: &[Row] = &[
 
 /// Routes that have no row here yet: of all kinds of token only the upload-only one is tried on them, in the table
 /// of [`super`]. This list is to become empty.
-const WITHOUT_ROW: &[(&str, &str)] = &[
-    ("POST", "/api/v2/library/claims"),
-    ("POST", "/api/v2/library/moves"),
-    ("POST", "/api/v2/relay/fetch"),
-    ("POST", "/api/v2/relay/have"),
-    ("GET", "/api/v2/relay/heads"),
-    ("GET", "/api/v2/relay/keyring"),
-    ("PUT", "/api/v2/relay/keyring"),
-    ("GET", "/api/v2/relay/objects"),
-    ("POST", "/api/v2/relay/objects"),
-    ("GET", "/api/v2/relay/objects/{id}"),
-    ("PUT", "/api/v2/relay/objects/{id}"),
-    ("GET", "/api/v2/relay/segments"),
-    ("POST", "/api/v2/relay/segments"),
-];
+const WITHOUT_ROW: &[(&str, &str)] =
+    &[("POST", "/api/v2/library/claims"), ("POST", "/api/v2/library/moves")];
 
 impl Row {
     /// Whether success ends a token that other rows need.
