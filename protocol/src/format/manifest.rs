@@ -1,7 +1,8 @@
 //! What one original is called, and which chunks it is made of, in order.
 
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::keys::DeviceKeys;
 use super::object::{Kind, id_of, open_document, seal_document};
@@ -30,18 +31,20 @@ pub struct Manifest {
     pub chunks: Vec<Digest>,
 }
 
-/// The claims that can be read: what a newer writer says in a new way must not cost the photo.
+/// Claims, without those made in words that this version does not know: a newer writer must not cost a photo.
 fn readable_claims<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Claims, D::Error> {
-    let Value::Object(said) = Value::deserialize(deserializer)? else {
-        return Ok(Claims::default());
-    };
-    let read = |key: &str, value: &Value| {
-        serde_json::from_value::<Claims>(Value::Object(
-            [(key.to_owned(), value.clone())].into_iter().collect(),
-        ))
-    };
-    let readable = said.into_iter().filter(|(key, value)| read(key, value).is_ok());
-    Ok(serde_json::from_value(Value::Object(readable.collect())).unwrap_or_default())
+    let mut said = Value::deserialize(deserializer)?;
+    if let Some(object) = said.as_object_mut() {
+        let is_known = |value: Value, key: &str| {
+            serde_json::from_value::<Claims>(json!({ key: value })).is_ok()
+        };
+        for key in ["captured", "pair"] {
+            if object.get(key).is_some_and(|value| !is_known(value.clone(), key)) {
+                object.remove(key);
+            }
+        }
+    }
+    serde_json::from_value(said).map_err(D::Error::custom)
 }
 
 fn is_silent(claims: &Claims) -> bool {

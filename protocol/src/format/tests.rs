@@ -217,7 +217,7 @@ fn a_claim_that_a_newer_writer_makes_in_a_new_way_does_not_cost_the_photo() {
     let mut json = serde_json::to_value(manifest("a.jpg")).unwrap();
     json["claims"]["captured"] =
         serde_json::json!({"local": "2024-01-01T00:00:00", "source": "satellite"});
-    json["claims"]["albums"] = serde_json::Value::Null;
+    json["claims"]["pair"] = serde_json::json!({"id": "1", "role": "sound"});
     json["claims"]["mood"] = "happy".into();
     let object = object::seal_document(Kind::Manifest, json.to_string().as_bytes(), &keys());
     assert_eq!(Manifest::open(&object, &id_of(&object), &keys()), Ok(manifest("a.jpg")));
