@@ -107,7 +107,9 @@ async fn expire(app: &App, asset: Asset) -> Result<()> {
 }
 
 async fn expire_relay(app: &App, over_ms: i64) -> Result<()> {
-    app.db.write(move |tx| relay_queries::chains::remove_expired(tx, over_ms)).await?;
+    if app.db.read(move |tx| relay_queries::chains::has_expired(tx, over_ms)).await? {
+        app.db.write(move |tx| relay_queries::chains::remove_expired(tx, over_ms)).await?;
+    }
     loop {
         let chunks =
             app.db.read(move |tx| relay_queries::objects::list_expired(tx, over_ms)).await?;

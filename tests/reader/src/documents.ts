@@ -81,6 +81,17 @@ const pairing = (value: Json): Json => {
   return made({ id: text(fields.get("id")), role, source: source === "library" ? undefined : source });
 };
 
+/** A claim made in words that this reader does not know is left out: a newer writer must not cost a photo. */
+function known(read: (value: Json) => Json): (value: Json) => Json | undefined {
+  return (value) => {
+    try {
+      return read(value);
+    } catch {
+      return undefined;
+    }
+  };
+}
+
 /** Another place of the same bytes. */
 const place = (value: Json): Json => {
   const fields = fieldsOf(value);
@@ -103,12 +114,12 @@ function claimsOf(value: Json | undefined): Record<string, Json> {
   const albums = fields.has("albums") ? list(fields.get("albums"), text) : [];
   const copies = fields.has("copies") ? list(fields.get("copies"), place) : [];
   const claims = made({
-    captured: optional(fields.get("captured"), captured),
+    captured: optional(fields.get("captured"), known(captured)),
     device_asset_id: optional(fields.get("device_asset_id"), text),
     folder: optional(fields.get("folder"), text),
     favourite: optional(fields.get("favourite"), truth),
     albums: albums.length === 0 ? undefined : albums,
-    pair: optional(fields.get("pair"), pairing),
+    pair: optional(fields.get("pair"), known(pairing)),
     modified_ms: optional(fields.get("modified_ms"), milliseconds),
     copies: copies.length === 0 ? undefined : copies,
   });

@@ -182,6 +182,18 @@ pub fn restore_trashed(tx: &mut dyn Tx, account: Uuid, since_ms: i64) -> DbResul
     Ok(())
 }
 
+/// Whether [`remove_expired`] would find anything.
+pub fn has_expired(tx: &mut dyn Tx, before_ms: i64) -> DbResult<bool> {
+    let row = find(
+        tx,
+        "SELECT 1 FROM relay_segments WHERE trashed_at_ms < ?1
+         UNION ALL SELECT 1 FROM relay_keyrings WHERE trashed_at_ms < ?1
+         LIMIT 1",
+        params![before_ms],
+    )?;
+    Ok(row.is_some())
+}
+
 /// Forgets chains and keyrings whose trash period is over.
 pub fn remove_expired(tx: &mut dyn Tx, before_ms: i64) -> DbResult<()> {
     tx.execute("DELETE FROM relay_segments WHERE trashed_at_ms < ?1", params![before_ms])?;

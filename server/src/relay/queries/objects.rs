@@ -175,6 +175,18 @@ pub fn collect(tx: &mut dyn Tx, before_ms: i64, now_ms: i64, limit: i64) -> DbRe
     Ok(rows.len())
 }
 
+/// Whether [`collect`] would find anything.
+pub fn has_collectable(tx: &mut dyn Tx, before_ms: i64) -> DbResult<bool> {
+    let row = find(
+        tx,
+        "SELECT 1 FROM relay_chunks
+         WHERE collectable = 1 AND live_at_ms IS NULL AND trashed_at_ms IS NULL AND stored_at_ms < ?1
+         LIMIT 1",
+        params![before_ms],
+    )?;
+    Ok(row.is_some())
+}
+
 /// Objects whose trash period is over.
 pub fn list_expired(tx: &mut dyn Tx, before_ms: i64) -> DbResult<Vec<(Uuid, String)>> {
     let rows = tx.query(
