@@ -42,8 +42,9 @@ pub const SMALL_REQUEST: Duration = Duration::from_secs(60);
 const CONNECT: Duration = Duration::from_secs(8);
 /// An access token with less life than this is renewed before it is used.
 const RENEW_BEFORE_MS: i64 = 60_000;
-/// A server that was not found anywhere is looked for again after a minute at the earliest.
-const SEARCH_AGAIN: Duration = Duration::from_secs(60);
+/// A server that was not found anywhere is looked for again after this at the earliest: about as long as a search takes.
+/// Longer, and one connection that broke during a search would end a whole run.
+const SEARCH_AGAIN: Duration = Duration::from_secs(5);
 
 /// One server, and this device's session there.
 pub struct Connection {

@@ -234,6 +234,8 @@ impl App {
 }
 
 fn connected(profile: &Profile) -> Result<Arc<Connection>> {
+    // The server's own list would lead around the proxy, and with it around every fault.
+    let _ = fs::remove_file(profile.endpoints_file());
     Connection::signed_in(profile, Arc::new(Quiet), CancellationToken::new()).map(Arc::new)
 }
 
