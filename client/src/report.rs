@@ -134,8 +134,10 @@ pub struct BackupSummary {
     pub skipped_files: u64,
     /// Files without any bytes.
     pub empty_files: u64,
-    /// Whether the server now holds everything this device wants safe.
+    /// Whether everything this device wants safe now is.
     pub complete: bool,
+    /// Whether it went into a sealed backup.
+    pub sealed: bool,
     /// Milliseconds it took.
     pub elapsed_ms: u64,
 }

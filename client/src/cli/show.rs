@@ -195,10 +195,11 @@ fn backup_line(summary: &BackupSummary) -> String {
     if !parts.is_empty() {
         line = format!("{line}: {}", parts.join(", "));
     }
+    let place = if summary.sealed { "in the sealed backup" } else { "on the server" };
     let end = match (summary.complete, parts.is_empty()) {
-        (true, true) => "Nothing has changed; everything is on the server.",
-        (true, false) => "Everything is on the server.",
-        (false, _) => "Not everything is on the server yet; run it again.",
+        (true, true) => format!("Nothing has changed; everything is {place}."),
+        (true, false) => format!("Everything is {place}."),
+        (false, _) => format!("Not everything is {place} yet; run it again."),
     };
     format!("{line}\n{end}")
 }

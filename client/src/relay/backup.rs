@@ -115,7 +115,7 @@ pub async fn run(relay: &mut Relay, options: &Options) -> Result<BackupSummary> 
     let mut run = Run {
         cache,
         meter,
-        summary: BackupSummary::default(),
+        summary: BackupSummary { sealed: true, ..BackupSummary::default() },
         parallel: options.parallel.max(1),
         batch: Vec::new(),
         batch_bytes: 0,

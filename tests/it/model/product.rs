@@ -34,10 +34,10 @@ const WORKERS: u64 = 6;
 const SLOTS: u64 = 10;
 const PHOTOS: u64 = 50;
 
-/// On every third server a body of an upload may have so many bytes, and the proxy lets slightly more pass: most
-/// photos then come in pieces. A proxy that reads along cannot be had with TLS; the other servers are spoken to with it.
+/// On every third server a body of an upload may have so many bytes, and the proxy lets no more pass than what a client
+/// tells of all its files at once: most photos then come in pieces. A proxy that reads along cannot be had with TLS; the other servers are spoken to with it.
 const PIECE_BYTES: u64 = 700;
-const CAP_BYTES: u64 = 1500;
+const CAP_BYTES: u64 = 16 << 10;
 
 /// One thing that happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
