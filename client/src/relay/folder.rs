@@ -108,6 +108,19 @@ impl Folder {
         }
     }
 
+    /// Takes a damaged object's name from it, so that the piece counts as missing and a good one can have the name. What
+    /// is left of it stays beside. Blocks.
+    pub fn set_aside(&self, kind: Kind, id: &Digest) -> Result<()> {
+        let path = self.place(kind, id);
+        if !self.has(kind, id) {
+            return Ok(());
+        }
+        let mut aside = path.clone().into_os_string();
+        aside.push(".damaged");
+        io("set aside", &path, fs::rename(&path, aside))?;
+        sync_folder(path.parent().unwrap_or(&self.path))
+    }
+
     /// Ids of all objects of a kind, wherever they lie. Blocks.
     pub fn list(&self, kind: Kind) -> Result<Vec<Digest>> {
         let mut ids = Vec::new();

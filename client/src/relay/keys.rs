@@ -8,6 +8,7 @@ use photosync_protocol::format::keyring::{
     Contents, Epoch, Keyring, PasswordLock, password_lock, recovery_lock,
 };
 use photosync_protocol::format::keys::{MasterKey, RecoveryKey};
+use photosync_protocol::format::manifest::Manifest;
 use photosync_protocol::format::object::{Kind, claimed_epoch, id_of, recovery_wrap};
 use zeroize::Zeroizing;
 
@@ -62,20 +63,34 @@ pub async fn unlock(
     password: Zeroizing<String>,
 ) -> Result<Space> {
     let keyring = open(store, password).await?;
-    let space = Space::keep(profile, &store.name(), &keyring)?;
-    seal_again(&space)?;
-    Ok(space)
+    keep(store, profile, &keyring).await
 }
 
-/// What this device wrote with old keys after they were changed, without knowing, does not count: the next backup seals
-/// it again.
-fn seal_again(space: &Space) -> Result<()> {
+/// Keeps what an opened keyring says. What this device wrote with old keys after they were changed, without knowing, does
+/// not count: the next backup seals it again, however the new keys were got.
+async fn keep(store: &Store, profile: &Profile, keyring: &Keyring) -> Result<Space> {
+    let space = Space::keep(profile, &store.name(), keyring)?;
     let (segments, _) = space.segments()?;
     let own = segments.iter().filter(|one| !one.counts && one.segment.writer == space.writer);
-    let manifests = own.flat_map(|one| one.segment.entries.iter());
-    let digests = manifests.filter_map(|entry| entry.manifest.as_ref().map(|one| one.digest));
-    let digests: Vec<_> = digests.collect();
-    if digests.is_empty() { Ok(()) } else { Cache::open(&space.cache_file())?.unsettle(&digests) }
+    let mut digests = Vec::new();
+    for entry in own.flat_map(|one| one.segment.entries.iter()) {
+        let digest = match &entry.manifest {
+            Some(manifest) => Some(manifest.digest),
+            None => {
+                let object = store.get(Kind::Manifest, entry.id).await?.unwrap_or_default();
+                Manifest::open(&object, &entry.id, &space.keys).ok().map(|one| one.digest)
+            }
+        };
+        match digest {
+            Some(digest) => digests.push(digest),
+            // Which file it was is not known any more: all are looked at anew.
+            None => space.forget_settled()?,
+        }
+    }
+    if !digests.is_empty() {
+        Cache::open(&space.cache_file())?.unsettle(&digests)?;
+    }
+    Ok(space)
 }
 
 /// Gives this device the keys, by the 24 words, and sets a new password. Needs no keyring: any manifest or segment will
@@ -99,7 +114,7 @@ pub async fn recover(
         None => rebuild(store, &recovery).await?,
     };
     put(store, &keyring, Lock::New(password, cost)).await?;
-    Space::keep(profile, &store.name(), &keyring)
+    keep(store, profile, &keyring).await
 }
 
 /// The keyring from what other objects carry. When its epochs began is lost with it, and so is what was closed.
@@ -145,7 +160,7 @@ impl Relay {
         let opened = open(&self.store, old).await?;
         let keyring = Keyring { sequence: opened.sequence + 1, ..opened };
         put(&self.store, &keyring, Lock::New(new, cost)).await?;
-        self.space = Space::keep(profile, &self.store.name(), &keyring)?;
+        self.space = keep(&self.store, profile, &keyring).await?;
         Ok(())
     }
 
@@ -161,7 +176,7 @@ impl Relay {
         let closed = self.space.chains.heads().to_vec();
         keyring.contents.epochs.push(Epoch { epoch, began_at_ms: now_ms(), closed });
         put(&self.store, &keyring, Lock::Kept(lock)).await?;
-        self.space = Space::keep(profile, &self.store.name(), &keyring)?;
+        self.space = keep(&self.store, profile, &keyring).await?;
         Ok(epoch)
     }
 

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::{io, refused};
+use crate::cache::Cache;
 use crate::error::{Error, Result};
 use crate::profile::Profile;
 
@@ -141,6 +142,11 @@ impl Space {
     /// Which files were sealed already.
     pub fn cache_file(&self) -> PathBuf {
         self.folder.join("cache.db")
+    }
+
+    /// Takes nothing for sealed any more: the next backup reads every file again, and sends what is missing. Blocks.
+    pub fn forget_settled(&self) -> Result<()> {
+        Cache::open(&self.cache_file())?.belong_to("")
     }
 
     /// Keeps a copy of a segment. Blocks.

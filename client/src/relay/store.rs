@@ -6,7 +6,7 @@ use std::sync::Arc;
 use photosync_protocol::digest::Digest;
 use photosync_protocol::format::Bad;
 use photosync_protocol::format::keyring::sequence_of;
-use photosync_protocol::format::object::Kind;
+use photosync_protocol::format::object::{Kind, id_of};
 use photosync_protocol::format::segment::{Chains, Segment};
 use photosync_protocol::v2::relay::RelayHeads;
 
@@ -109,6 +109,13 @@ impl Store {
         }
     }
 
+    /// Makes a damaged object count as missing. A server does so by itself when it reads one.
+    pub async fn set_aside(&self, kind: Kind, id: Digest) -> Result<()> {
+        let Self::Folder(folder) = self else { return Ok(()) };
+        let folder = folder.clone();
+        blocking(move || folder.set_aside(kind, &id)).await
+    }
+
     /// Ids of all objects of a kind, sorted.
     pub async fn list(&self, kind: Kind) -> Result<Vec<Digest>> {
         match self {
@@ -175,7 +182,8 @@ impl Store {
         let mut newest: Option<(u64, Digest, Vec<u8>)> = None;
         for id in self.list(Kind::Keyring).await? {
             let Some(object) = self.get(Kind::Keyring, id).await? else { continue };
-            let Ok(sequence) = sequence_of(&object) else { continue };
+            let sequence = sequence_of(&object).ok().filter(|_| id_of(&object) == id);
+            let Some(sequence) = sequence else { continue };
             if newest.as_ref().is_none_or(|(known, ..)| sequence > *known) {
                 newest = Some((sequence, id, object));
             }

@@ -43,8 +43,13 @@ pub async fn verify(relay: &mut Relay, read: bool) -> Result<Verified> {
         objects: objects.len() as u64,
         ..Verified::default()
     };
+    if !damaged.is_empty() {
+        // Which files these were is not known any more.
+        relay.space.forget_settled()?;
+    }
     for (id, bad) in damaged {
         found.lost_files += 1;
+        relay.store.set_aside(Kind::Manifest, id).await?;
         let error = refused("its manifest", bad);
         let (path, reason) = (format!("photo {id}"), error.message);
         relay.report.event(&Event::FileFailed { path, code: error.code, reason });
@@ -98,7 +103,10 @@ async fn read_all(
                 }
             },
         };
-        lost.extend(bad.map(|bad| (*id, bad)));
+        if let Some(bad) = bad {
+            lost.insert(*id, bad);
+            relay.store.set_aside(*kind, *id).await?;
+        }
         found.read += 1;
         meter.finish(1);
         relay.report.event(&Event::Progress(meter.progress()));

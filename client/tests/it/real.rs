@@ -1,6 +1,6 @@
 //! The program against the real server: from signing in to verified receipts, over TLS with the server's own key.
 //!
-//! Needs the server's binary: `PHOTOSYNC_SERVER_BIN`, or beside the test's own target folder; skipped without one.
+//! Needs the server's binary: `PHOTOSYNC_SERVER_BIN`, or beside the test's own target folder.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -42,13 +42,14 @@ impl Drop for Server {
     }
 }
 
-/// Set, it must be there: a run that was meant to test the server must not pass without it.
-pub fn binary() -> Option<PathBuf> {
+/// The server's binary. Without it these tests fail: one that passes without a server shows nothing.
+pub fn binary() -> PathBuf {
     if let Some(path) = std::env::var_os("PHOTOSYNC_SERVER_BIN") {
-        return Some(path.into());
+        return path.into();
     }
     let beside = Path::new(env!("CARGO_BIN_EXE_photosync")).with_file_name("photosync-server");
-    beside.exists().then_some(beside)
+    assert!(beside.exists(), "cargo build -p photosync-server comes first");
+    beside
 }
 
 fn server(binary: &Path, data: &Path) -> Command {
@@ -131,10 +132,7 @@ pub fn last_event(output: &Output) -> serde_json::Value {
 
 #[test]
 fn a_folder_survives_the_way_to_the_real_server_and_back_and_is_proved_safe() {
-    let Some(binary) = binary() else {
-        eprintln!("skipped: no server binary (PHOTOSYNC_SERVER_BIN)");
-        return;
-    };
+    let binary = binary();
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     let server = start(&binary, &at("data"));
@@ -170,10 +168,7 @@ fn a_folder_survives_the_way_to_the_real_server_and_back_and_is_proved_safe() {
 #[test]
 fn a_server_that_moved_to_another_port_gets_the_next_backup_and_one_with_another_key_there_gets_nothing()
  {
-    let Some(binary) = binary() else {
-        eprintln!("skipped: no server binary (PHOTOSYNC_SERVER_BIN)");
-        return;
-    };
+    let binary = binary();
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -221,10 +216,8 @@ fn tokens_lie_in_a_real_key_store_and_one_that_is_away_costs_no_session() {
             .any(|folder| folder.join(tool).exists())
     };
     let tools = ["gnome-keyring-daemon", "secret-tool", "dbus-run-session"];
-    let (Some(binary), true) = (binary(), tools.into_iter().all(has)) else {
-        eprintln!("skipped: no server binary, or one of {tools:?} is not installed");
-        return;
-    };
+    assert!(tools.into_iter().all(has), "apt-get install gnome-keyring libsecret-tools dbus");
+    let binary = binary();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/keystore/run");
     let ran = Command::new(&script).arg(binary).arg(env!("CARGO_BIN_EXE_photosync")).output();
     let ran = ran.unwrap();
@@ -249,10 +242,7 @@ fn files_below(folder: &Path) -> Vec<PathBuf> {
 
 #[test]
 fn the_doctor_finds_the_size_a_proxy_lets_through_to_the_real_server_and_nothing_stays_there() {
-    let Some(binary) = binary() else {
-        eprintln!("skipped: no server binary (PHOTOSYNC_SERVER_BIN)");
-        return;
-    };
+    let binary = binary();
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     let server = start(&binary, &at("data"));

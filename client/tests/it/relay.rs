@@ -290,7 +290,7 @@ fn two_names_no(computer: &Computer, id: &str) -> bool {
 async fn a_stolen_computer_reads_and_adds_nothing_after_the_keys_were_changed() {
     let disk = tempfile::tempdir().unwrap();
     let (mine, stolen) = (Computer::new(disk.path(), "a"), Computer::new(disk.path(), "b"));
-    mine.begin().await;
+    let words = mine.begin().await;
     stolen.unlock().await.unwrap();
     stolen.write("before.jpg", b"before");
     stolen.backup().await.unwrap();
@@ -327,8 +327,9 @@ async fn a_stolen_computer_reads_and_adds_nothing_after_the_keys_were_changed() 
     let verified = verify(&mut relay, true).await.unwrap();
     assert_eq!((verified.files, verified.lost_files), (2, 0), "the planted one is not listed");
 
-    // Had it been an honest computer that did not know yet, its owner would type the password, and nothing is lost.
-    stolen.unlock().await.unwrap();
+    // Had it been an honest computer that did not know yet, its owner would type the words, and nothing is lost.
+    let (store, password) = (stolen.store(), secret(PASSWORD));
+    keys::recover(&store, &stolen.profile, &words, password, LEAST_COST).await.unwrap();
     assert_eq!(stolen.backup().await.unwrap().sent_files, 1);
     assert_eq!(mine.restore().await.1.len(), 3);
 }
@@ -416,6 +417,28 @@ async fn a_piece_that_is_gone_is_found_and_sealed_again() {
     assert!(chunk.exists(), "the same piece has the same name");
     let mut relay = computer.open(Arc::new(Failed::default())).await;
     assert_eq!(verify(&mut relay, true).await.unwrap().lost_files, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_piece_is_found_by_reading_and_sealed_again() {
+    let disk = tempfile::tempdir().unwrap();
+    let computer = Computer::new(disk.path(), "a");
+    computer.begin().await;
+    fill(&computer);
+    computer.backup().await.unwrap();
+    for kind in ["chunks", "manifests"] {
+        let object = of_kind(&computer.place, kind).remove(0);
+        let good = fs::read(&object).unwrap();
+        let mut bad = good.clone();
+        bad[good.len() / 2] ^= 1;
+        fs::write(&object, bad).unwrap();
+        let mut relay = computer.open(Arc::new(Failed::default())).await;
+        assert!(verify(&mut relay, true).await.unwrap().lost_files > 0, "{kind}");
+        assert!(computer.backup().await.unwrap().complete, "{kind}");
+        assert_eq!(fs::read(&object).unwrap(), good, "{kind}");
+        let mut relay = computer.open(Arc::new(Failed::default())).await;
+        assert_eq!(verify(&mut relay, true).await.unwrap().lost_files, 0, "{kind}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
