@@ -11,9 +11,20 @@ fn key() -> rcgen::KeyPair {
     rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap()
 }
 
-/// A port of this machine on which nobody listens.
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+/// A port of this machine on which nobody listens, and which nobody else is given while this lives: a bound socket
+/// holds it, and one that does not listen is in no listener's way.
+struct HeldPort {
+    number: u16,
+    _hold: tokio::net::TcpSocket,
+}
+
+impl HeldPort {
+    fn take() -> Self {
+        let hold = tokio::net::TcpSocket::new_v4().unwrap();
+        hold.set_reuseaddr(true).unwrap();
+        hold.bind(([127, 0, 0, 1], 0).into()).unwrap();
+        Self { number: hold.local_addr().unwrap().port(), _hold: hold }
+    }
 }
 
 fn first() -> First {
@@ -85,14 +96,15 @@ async fn a_wrong_password_or_code_is_refused_and_leaves_no_credentials() {
 async fn a_server_that_moved_is_found_by_its_list_and_another_key_at_a_listed_address_is_passed_over()
  {
     let (right, other) = (key(), key());
-    let (old, new) = (free_port(), free_port());
-    let fake = Fake::start_with(&right, true, Some(old)).await;
+    let (old, new) = (HeldPort::take(), HeldPort::take());
+    let fake = Fake::start_with(&right, true, Some(old.number)).await;
     let stranger = Fake::start_with(&other, true, None).await;
-    fake.lock().endpoints = vec![fake.url(), stranger.url(), format!("http://127.0.0.1:{new}")];
+    fake.lock().endpoints =
+        vec![fake.url(), stranger.url(), format!("http://127.0.0.1:{}", new.number)];
     let stand = Stand::on(fake.clone()).await;
     stand.photo("a.jpg", b"a", 0);
     fake.close().await;
-    let moved = Fake::start_with(&right, true, Some(new)).await;
+    let moved = Fake::start_with(&right, true, Some(new.number)).await;
     moved.accept_tokens_of(&fake);
 
     assert!(stand.backup().await.unwrap().complete);
@@ -110,7 +122,7 @@ async fn a_server_that_moved_is_found_by_its_list_and_another_key_at_a_listed_ad
 
     // Back at the typed address: found there again.
     moved.close().await;
-    let back = Fake::start_with(&right, true, Some(old)).await;
+    let back = Fake::start_with(&right, true, Some(old.number)).await;
     back.accept_tokens_of(&fake);
     stand.photo("b.jpg", b"b", 0);
     assert!(stand.backup().await.unwrap().complete);
@@ -120,14 +132,14 @@ async fn a_server_that_moved_is_found_by_its_list_and_another_key_at_a_listed_ad
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_with_another_key_at_the_old_address_hides_no_server_that_moved() {
     let right = key();
-    let (old, new) = (free_port(), free_port());
-    let fake = Fake::start_with(&right, true, Some(old)).await;
-    fake.lock().endpoints = vec![format!("https://127.0.0.1:{new}")];
+    let (old, new) = (HeldPort::take(), HeldPort::take());
+    let fake = Fake::start_with(&right, true, Some(old.number)).await;
+    fake.lock().endpoints = vec![format!("https://127.0.0.1:{}", new.number)];
     let stand = Stand::on(fake.clone()).await;
     stand.photo("film.mp4", &crate::stand::noise(9 << 20, 1), 0);
     fake.close().await;
-    let squatter = Fake::start_with(&key(), true, Some(old)).await;
-    let moved = Fake::start_with(&right, true, Some(new)).await;
+    let squatter = Fake::start_with(&key(), true, Some(old.number)).await;
+    let moved = Fake::start_with(&right, true, Some(new.number)).await;
     moved.accept_tokens_of(&fake);
     assert!(stand.backup().await.unwrap().complete);
     assert_eq!(moved.names(), ["film.mp4"]);
