@@ -1,4 +1,4 @@
-//! Side-by-side measurements: `photosync-bench lan` and `photosync-bench sync`.
+//! Side-by-side measurements: `photosync-bench lan`, `photosync-bench sync` and `photosync-bench relay`.
 //!
 //! Started by `scripts/bench`. It prints figures and ratios taken in one run and never fails because
 //! of a figure: exit 0 when the measurement could be made, 1 when it could not, 64 for wrong usage.
@@ -15,6 +15,7 @@ mod options;
 mod payload;
 mod photosync;
 mod process;
+mod relay;
 mod rivals;
 mod seed;
 mod spread;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
     let outcome = match bench {
         Bench::Lan(options) => lan::run(&options),
         Bench::Sync(options) => sync::run(&options),
+        Bench::Relay(options) => relay::run(&options),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

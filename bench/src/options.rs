@@ -32,6 +32,20 @@ photosync-bench sync [flags]
   --client FILE        the photosync to measure
   --foreign DIR        where tus_server.mjs and node_modules/@tus/server lie
   --dir DIR            where to write; must exist, on the disk to be measured
+
+photosync-bench relay [flags]
+
+  --small              a tenth of the tree and of the calls; a first look in about a minute
+  --rounds N           rounds of backups and restores, contestants in turn (default 3, at least 1)
+  --repeats N          backups on which nothing changed, in each round (default 3, at least 1)
+  --only PARTS         comma-separated: box,pipeline,node,photos,pictures
+  --tree-bytes SIZE    bytes of the tree of photos (default 2000MB)
+  --pictures N         files of 20 KB of the other tree (default 10000)
+  --trees DIR          where trees lie and stay; made when they are not there (default: below --dir)
+  --server FILE        the photosync-server to measure
+  --client FILE        the photosync to measure
+  --reader DIR         where node_modules/tweetnacl lies
+  --dir DIR            where to write; must exist, on the disk to be measured
 ";
 
 /// One MiB in bytes.
@@ -44,6 +58,8 @@ pub enum Bench {
     Lan(LanOptions),
     /// Uploads by tus, and backups on which nothing changed.
     Sync(SyncOptions),
+    /// Sealing, and sealed backups.
+    Relay(RelayOptions),
 }
 
 /// Why no bench was chosen.
@@ -176,6 +192,65 @@ pub struct SyncOptions {
     pub dir: PathBuf,
 }
 
+/// Parts of the `relay` bench.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RelayPart {
+    /// The box beside the raw calls of its libraries.
+    Box,
+    /// Sealing beside the sum of its parts.
+    Pipeline,
+    /// The box beside `tweetnacl`.
+    Node,
+    /// Sealed backup and restore of a tree of photos.
+    Photos,
+    /// The same of many small pictures.
+    Pictures,
+}
+
+const RELAY_PARTS: [(&str, RelayPart); 5] = [
+    ("box", RelayPart::Box),
+    ("pipeline", RelayPart::Pipeline),
+    ("node", RelayPart::Node),
+    ("photos", RelayPart::Photos),
+    ("pictures", RelayPart::Pictures),
+];
+
+/// Settings of the `relay` bench after defaults.
+#[derive(Debug, Clone)]
+pub struct RelayOptions {
+    /// Smaller counts were asked for.
+    pub small: bool,
+    /// Rounds of backups and restores.
+    pub rounds: usize,
+    /// Backups on which nothing changed, per contestant and round.
+    pub repeats: usize,
+    /// Parts to run.
+    pub parts: Vec<RelayPart>,
+    /// Calls of every function measured by itself.
+    pub calls: usize,
+    /// Bytes of the tree of photos.
+    pub tree_bytes: u64,
+    /// Files of the tree of pictures.
+    pub picture_count: u64,
+    /// Where trees lie.
+    pub trees: Option<PathBuf>,
+    /// The server binary.
+    pub server: Option<PathBuf>,
+    /// The client binary.
+    pub client: Option<PathBuf>,
+    /// Folder with `node_modules/tweetnacl`.
+    pub reader: Option<PathBuf>,
+    /// Folder to write in.
+    pub dir: PathBuf,
+}
+
+impl RelayOptions {
+    /// Whether a part was asked for.
+    pub fn wants(&self, part: RelayPart) -> bool {
+        self.parts.contains(&part)
+    }
+}
+
 /// Parses arguments without the program name.
 pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Bench, UsageError> {
     let arguments: Vec<String> = arguments.collect();
@@ -186,8 +261,9 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Bench, UsageErro
     match arguments.next().as_deref() {
         Some("lan") => parse_lan(arguments.collect()).map(Bench::Lan),
         Some("sync") => parse_sync(arguments.collect()).map(Bench::Sync),
+        Some("relay") => parse_relay(arguments.collect()).map(Bench::Relay),
         Some(other) => Err(UsageError::Wrong(format!("there is no bench named {other}"))),
-        None => Err(UsageError::Wrong("name a bench: lan or sync".into())),
+        None => Err(UsageError::Wrong("name a bench: lan, sync or relay".into())),
     }
 }
 
@@ -228,6 +304,29 @@ fn parse_sync(arguments: Vec<String>) -> Result<SyncOptions, UsageError> {
             "--server" => options.server = Some(PathBuf::from(value)),
             "--client" => options.client = Some(PathBuf::from(value)),
             "--foreign" => options.foreign = Some(PathBuf::from(value)),
+            "--dir" => options.dir = PathBuf::from(value),
+            _ => return Err(UsageError::Wrong(format!("there is no flag {flag}"))),
+        }
+        Ok(())
+    })?;
+    Ok(options)
+}
+
+fn parse_relay(mut arguments: Vec<String>) -> Result<RelayOptions, UsageError> {
+    let before = arguments.len();
+    arguments.retain(|argument| argument != "--small");
+    let mut options = relay_defaults(arguments.len() < before);
+    for_each_flag(arguments, |flag, value| {
+        match flag {
+            "--rounds" => options.rounds = count(flag, &value)?.max(1) as usize,
+            "--repeats" => options.repeats = count(flag, &value)?.max(1) as usize,
+            "--only" => options.parts = parts(&RELAY_PARTS, &value)?,
+            "--tree-bytes" => options.tree_bytes = size(flag, &value)?.max(MIB),
+            "--pictures" => options.picture_count = count(flag, &value)?.max(1),
+            "--trees" => options.trees = Some(PathBuf::from(value)),
+            "--server" => options.server = Some(PathBuf::from(value)),
+            "--client" => options.client = Some(PathBuf::from(value)),
+            "--reader" => options.reader = Some(PathBuf::from(value)),
             "--dir" => options.dir = PathBuf::from(value),
             _ => return Err(UsageError::Wrong(format!("there is no flag {flag}"))),
         }
@@ -281,6 +380,33 @@ fn sync_defaults(quick: bool) -> SyncOptions {
     }
 }
 
+fn relay_defaults(small: bool) -> RelayOptions {
+    let full = RelayOptions {
+        small,
+        rounds: 3,
+        repeats: 3,
+        parts: RELAY_PARTS.iter().map(|(_, part)| *part).collect(),
+        calls: 150,
+        tree_bytes: 2_000_000_000,
+        picture_count: 10_000,
+        trees: None,
+        server: None,
+        client: None,
+        reader: None,
+        dir: PathBuf::from("."),
+    };
+    if !small {
+        return full;
+    }
+    RelayOptions {
+        rounds: 1,
+        calls: 30,
+        tree_bytes: full.tree_bytes / 10,
+        picture_count: full.picture_count / 10,
+        ..full
+    }
+}
+
 fn lan_defaults(quick: bool) -> LanOptions {
     let full = LanOptions {
         quick,
@@ -328,7 +454,8 @@ fn count(flag: &str, value: &str) -> Result<u64, UsageError> {
 }
 
 fn size(flag: &str, value: &str) -> Result<u64, UsageError> {
-    let units = [("GiB", 1024 * MIB), ("MiB", MIB), ("KiB", 1024), ("", 1)];
+    let units =
+        [("GiB", 1024 * MIB), ("MiB", MIB), ("KiB", 1024), ("MB", 1_000_000), ("", 1)];
     for (unit, factor) in units {
         if let Some(number) = value.strip_suffix(unit) {
             return count(flag, number)?
@@ -346,7 +473,7 @@ mod tests {
     fn lan(line: &str) -> Result<LanOptions, UsageError> {
         match parse(line.split_whitespace().map(str::to_owned))? {
             Bench::Lan(options) => Ok(options),
-            Bench::Sync(_) => Err(UsageError::Wrong("not lan".into())),
+            Bench::Sync(_) | Bench::Relay(_) => Err(UsageError::Wrong("not lan".into())),
         }
     }
 
@@ -361,6 +488,15 @@ mod tests {
         for line in ["sync --only photos", "sync --assets 3", "lan --known 3"] {
             assert!(matches!(parsed(line), Err(UsageError::Wrong(_))), "{line}");
         }
+    }
+
+    #[test]
+    fn a_small_relay_bench_keeps_what_was_set_by_hand() {
+        let parsed = parse("relay --tree-bytes 300MB --small".split(' ').map(str::to_owned));
+        let Ok(Bench::Relay(options)) = parsed else { panic!("the line is refused") };
+        assert_eq!((options.tree_bytes, options.picture_count), (300_000_000, 1_000));
+        let refused = parse("relay --known 3".split(' ').map(str::to_owned));
+        assert!(matches!(refused, Err(UsageError::Wrong(_))));
     }
 
     #[test]

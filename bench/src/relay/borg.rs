@@ -1,0 +1,104 @@
+//! borg, with `borg serve` at the other end of a pipe: what it does over SSH, without the cost of SSH.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::contest::{Contestant, Keeper, Run};
+use super::tree::Tree;
+use crate::Failure;
+use crate::process::{clean_command, find_program, run_to_end};
+
+/// Stands for `ssh`: leaves the host out and runs the rest here.
+const NO_SSH: &str = "sh -c 'shift; exec \"$@\"' sh";
+
+/// The program.
+pub struct Borg {
+    borg: PathBuf,
+}
+
+impl Borg {
+    /// The contestant, when the program is there.
+    pub fn find() -> Option<Self> {
+        Some(Self { borg: find_program("borg")? })
+    }
+}
+
+impl Contestant for Borg {
+    fn name(&self) -> &'static str {
+        "borg"
+    }
+
+    fn road(&self) -> String {
+        "to borg serve through a pipe, synced at its end; without compression; a restored file is not synced".into()
+    }
+
+    fn begin(&self, home: PathBuf) -> Result<Box<dyn Keeper>, Failure> {
+        let keeper = BorgKeeper { borg: self.borg.clone(), home, archives: 0 };
+        let mut init = keeper.command();
+        init.args(["init", "--encryption", "repokey-blake2"]).arg(keeper.repository());
+        run_to_end("borg-init", init, "", &keeper.home)?;
+        Ok(Box::new(keeper))
+    }
+}
+
+struct BorgKeeper {
+    borg: PathBuf,
+    home: PathBuf,
+    /// Archives made so far; each has its number for a name.
+    archives: u64,
+}
+
+impl BorgKeeper {
+    fn command(&self) -> Command {
+        let mut command = clean_command(&self.borg, &self.home);
+        command.env("BORG_BASE_DIR", self.home.join("base"));
+        command.envs([("BORG_PASSPHRASE", "bench"), ("BORG_RSH", NO_SSH)]);
+        command
+    }
+
+    fn repository(&self) -> String {
+        format!("ssh://bench{}", self.home.join("repository").display())
+    }
+
+    fn run(&self, name: &str, command: Command) -> Result<Run, Failure> {
+        // Its server is a child of it, so that its own peak cannot be told from the outside.
+        Ok(Run { client: run_to_end(name, command, "", &self.home)?, server: None })
+    }
+}
+
+impl Keeper for BorgKeeper {
+    fn back_up(&mut self, tree: &Tree) -> Result<Run, Failure> {
+        self.archives += 1;
+        let mut command = self.command();
+        command.args(["create", "--compression", "none", "--list", "--filter", "AMCE"]);
+        command.arg(format!("{}::{}", self.repository(), self.archives)).arg(&tree.path);
+        self.run("borg-create", command)
+    }
+
+    fn back_up_unchanged(&mut self, tree: &Tree) -> Result<Run, Failure> {
+        let run = self.back_up(tree)?;
+        // Its list goes to standard error.
+        let log = self.home.join("borg-create.log");
+        let listed = std::fs::read_to_string(&log)
+            .map_err(|error| format!("could not read {}: {error}", log.display()))?;
+        let count = |status| listed.lines().filter(|line| line.starts_with(status)).count() as u64;
+        // It never remembers the newest files of a tree, as its manual says, and calls them added (A).
+        let (changed, added) = (count("M ") + count("C ") + count("E "), count("A "));
+        if changed > 0 || added * 20 > tree.files {
+            return Err(format!("borg found {changed} files changed and {added} new").into());
+        }
+        Ok(run)
+    }
+
+    fn restore(&mut self, _: &Tree, to: &Path) -> Result<Run, Failure> {
+        let mut command = self.command();
+        // It extracts to where it is.
+        command.current_dir(to).arg("extract");
+        command.arg(format!("{}::{}", self.repository(), self.archives));
+        self.run("borg-extract", command)
+    }
+
+    fn stop(self: Box<Self>) -> Result<(), Failure> {
+        Ok(())
+    }
+}

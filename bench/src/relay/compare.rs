@@ -1,0 +1,242 @@
+//! First backup, backup on which nothing changed, and restore of a whole tree, contestants in turn.
+//!
+//! Before every measured command the file system has nothing left to write, and what will be read, the tree or the
+//! repository, is in memory.
+
+use std::path::{Path, PathBuf};
+
+use super::borg::Borg;
+use super::contest::{Contestant, Keeper, Run};
+use super::ours::{OURS, Ours};
+use super::restic::Restic;
+use super::tree::{self, Tree};
+use crate::Failure;
+use crate::goals::{Direction, Goals};
+use crate::options::{RelayOptions, RelayPart};
+use crate::spread::Spread;
+use crate::table::{Table, mib};
+use crate::uploads::Folder;
+
+/// What is measured of every contestant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    First,
+    Unchanged,
+    Restore,
+}
+
+const PHASES: [(Phase, &str); 3] = [
+    (Phase::First, "First backup"),
+    (Phase::Unchanged, "Backup, nothing changed"),
+    (Phase::Restore, "Restore"),
+];
+
+/// Everything measured of one contestant.
+struct Lane {
+    name: &'static str,
+    runs: Vec<(Phase, Run)>,
+}
+
+impl Lane {
+    fn of(&self, phase: Phase) -> impl Iterator<Item = &Run> {
+        self.runs.iter().filter(move |(of, _)| *of == phase).map(|(_, run)| run)
+    }
+
+    fn seconds(&self, phase: Phase) -> Option<Spread> {
+        Spread::of(self.of(phase).map(|run| run.client.took.as_secs_f64()))
+    }
+
+    /// The most memory of client and server in any phase.
+    fn peaks(&self) -> (Option<u64>, Option<u64>) {
+        let client = self.runs.iter().map(|(_, run)| run.client.peak_bytes).max();
+        let server = self.runs.iter().filter_map(|(_, run)| Some(run.server?.peak_bytes)).max();
+        (client, server)
+    }
+}
+
+/// Compares the trees that were asked for.
+pub fn compare(options: &RelayOptions, goals: &mut Goals) -> Result<(), Failure> {
+    let contestants = gather(options)?;
+    println!();
+    for contestant in &contestants {
+        println!("{}: {}", contestant.name(), contestant.road());
+    }
+    println!("what is read is in memory before each command, and nothing is left to be written");
+    let trees = match &options.trees {
+        Some(trees) => trees.canonicalize().map_err(|error| {
+            format!("could not find the folder of trees, {}: {error}", trees.display())
+        })?,
+        None => options.dir.clone(),
+    };
+    if options.wants(RelayPart::Photos) {
+        let tree = tree::photos(&trees, options.tree_bytes)?;
+        let lanes = measure(options, &contestants, &tree)?;
+        print(&tree, &lanes);
+        judge(goals, "photos", &lanes);
+    }
+    if options.wants(RelayPart::Pictures) {
+        let tree = tree::pictures(&trees, options.picture_count)?;
+        let lanes = measure(options, &contestants, &tree)?;
+        print(&tree, &lanes);
+        judge(goals, "pictures of 20 KB", &lanes);
+    }
+    Ok(())
+}
+
+fn gather(options: &RelayOptions) -> Result<Vec<Box<dyn Contestant>>, Failure> {
+    let ours = Ours::find(options.server.as_deref(), options.client.as_deref())?;
+    let mut contestants: Vec<Box<dyn Contestant>> = vec![Box::new(ours)];
+    let left_out = "left out (scripts/bench relay --install)";
+    match Restic::find() {
+        Some(restic) => contestants.push(Box::new(restic)),
+        None => println!("restic or rclone is not installed: {left_out}"),
+    }
+    match Borg::find() {
+        Some(borg) => contestants.push(Box::new(borg)),
+        None => println!("borg is not installed: {left_out}"),
+    }
+    Ok(contestants)
+}
+
+fn measure(
+    options: &RelayOptions,
+    contestants: &[Box<dyn Contestant>],
+    tree: &Tree,
+) -> Result<Vec<Lane>, Failure> {
+    let lane = |one: &dyn Contestant| Lane { name: one.name(), runs: Vec::new() };
+    let mut lanes: Vec<Lane> = contestants.iter().map(|one| lane(one.as_ref())).collect();
+    for round in 0..options.rounds {
+        eprintln!("bench: {}: round {} of {}", tree.title, round + 1, options.rounds);
+        let folder = Folder::make(&options.dir, "round")?;
+        let mut begun: Vec<(usize, Place)> = Vec::new();
+        for step in 0..contestants.len() {
+            let index = (round + step) % contestants.len();
+            begun.push((index, Place::begin(contestants[index].as_ref(), &folder.path)?));
+        }
+        for (index, place) in &mut begun {
+            ready(&options.dir, &tree.path)?;
+            lanes[*index].runs.push((Phase::First, place.keeper.back_up(tree)?));
+        }
+        for _ in 0..options.repeats {
+            for (index, place) in &mut begun {
+                ready(&options.dir, &tree.path)?;
+                lanes[*index].runs.push((Phase::Unchanged, place.keeper.back_up_unchanged(tree)?));
+            }
+        }
+        for (index, place) in &mut begun {
+            let to = Folder::make(&folder.path, "restored")?;
+            ready(&options.dir, &place.home)?;
+            let run = place.keeper.restore(tree, &to.path)?;
+            tree::require_restored(tree, &to.path)
+                .map_err(|error| format!("{}: {error}", lanes[*index].name))?;
+            to.remove()?;
+            lanes[*index].runs.push((Phase::Restore, run));
+        }
+        for (_, place) in begun {
+            place.keeper.stop()?;
+        }
+        folder.remove()?;
+    }
+    Ok(lanes)
+}
+
+struct Place {
+    keeper: Box<dyn Keeper>,
+    home: PathBuf,
+}
+
+impl Place {
+    fn begin(contestant: &dyn Contestant, parent: &Path) -> Result<Self, Failure> {
+        let home = parent.join(contestant.name());
+        std::fs::create_dir(&home)
+            .map_err(|error| format!("could not make {}: {error}", home.display()))?;
+        Ok(Self { keeper: contestant.begin(home.clone())?, home })
+    }
+}
+
+/// Writes out what the file system holds back, then reads what will be read.
+fn ready(dir: &Path, read: &Path) -> Result<(), Failure> {
+    std::fs::File::open(dir)
+        .and_then(|folder| Ok(rustix::fs::syncfs(folder)?))
+        .map_err(|error| format!("could not sync {}: {error}", dir.display()))?;
+    tree::warm(read)
+}
+
+fn print(tree: &Tree, lanes: &[Lane]) {
+    for (phase, name) in PHASES {
+        let runs = lanes.first().map_or(0, |lane| lane.of(phase).count());
+        let title = format!("{name}: {}, {runs} runs in turn (s)", tree.title);
+        let heading =
+            ["contestant", "min", "median", "max", "MB/s", "CPU s", "client peak", "server peak"];
+        let mut table = Table::new(title, &heading);
+        for lane in lanes {
+            let Some(seconds) = lane.seconds(phase) else { continue };
+            let cpu = Spread::of(lane.of(phase).map(|run| run.client.cpu_seconds));
+            let client = lane.of(phase).map(|run| run.client.peak_bytes).max();
+            let server = lane.of(phase).filter_map(|run| Some(run.server?.peak_bytes)).max();
+            let dash = || "-".to_owned();
+            let rate = tree.bytes as f64 / 1e6 / seconds.median();
+            table.row([
+                lane.name.to_owned(),
+                format!("{:.2}", seconds.min()),
+                format!("{:.2}", seconds.median()),
+                format!("{:.2}", seconds.max()),
+                if phase == Phase::Unchanged { dash() } else { format!("{rate:.0}") },
+                cpu.map_or_else(dash, |cpu| format!("{:.1}", cpu.median())),
+                client.map_or_else(dash, mib),
+                server.map_or_else(dash, mib),
+            ]);
+        }
+        table.print();
+    }
+}
+
+fn judge(goals: &mut Goals, tree: &str, lanes: &[Lane]) {
+    for (phase, name) in PHASES {
+        let target = if phase == Phase::Unchanged { 0.25 } else { 1.0 };
+        let what = format!("{tree}: {}: time over the fastest other", name.to_lowercase());
+        goals.judge(what, Direction::AtMost, target, "", over_the_fastest(lanes, phase));
+    }
+    let Some(ours) = lanes.iter().find(|lane| lane.name == OURS) else { return };
+    let in_mib = |bytes: u64| bytes as f64 / (1024.0 * 1024.0);
+    let (client, server) = ours.peaks();
+    let what = format!("{tree}: memory of the client");
+    goals.judge(what, Direction::AtMost, 128.0, " MiB", client.map(in_mib));
+    let what = format!("{tree}: memory of the server");
+    goals.judge(what, Direction::AtMost, 48.0, " MiB", server.map(in_mib));
+}
+
+/// Our median over the smallest median of the others.
+fn over_the_fastest(lanes: &[Lane], phase: Phase) -> Option<f64> {
+    let median = |lane: &Lane| lane.seconds(phase).map(|seconds| seconds.median());
+    let ours = lanes.iter().find(|lane| lane.name == OURS).and_then(median)?;
+    let others = lanes.iter().filter(|lane| lane.name != OURS).filter_map(median);
+    Some(ours / others.min_by(f64::total_cmp)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::process::Finished;
+
+    fn lane(name: &'static str, seconds: &[u64]) -> Lane {
+        let run = |seconds: &u64| {
+            let took = Duration::from_secs(*seconds);
+            let client =
+                Finished { took, peak_bytes: *seconds, cpu_seconds: 0.0, output: String::new() };
+            (Phase::First, Run { client, server: None })
+        };
+        Lane { name, runs: seconds.iter().map(run).collect() }
+    }
+
+    #[test]
+    fn ours_is_judged_by_the_fastest_of_the_others_and_by_nobody_when_alone() {
+        let lanes = [lane(OURS, &[3, 9, 6]), lane("a", &[30]), lane("b", &[4])];
+        assert_eq!(over_the_fastest(&lanes, Phase::First), Some(1.5));
+        assert_eq!(over_the_fastest(&lanes, Phase::Restore), None);
+        assert_eq!(over_the_fastest(&lanes[..1], Phase::First), None);
+        assert_eq!(lanes[0].peaks(), (Some(9), None));
+    }
+}
