@@ -454,8 +454,7 @@ fn count(flag: &str, value: &str) -> Result<u64, UsageError> {
 }
 
 fn size(flag: &str, value: &str) -> Result<u64, UsageError> {
-    let units =
-        [("GiB", 1024 * MIB), ("MiB", MIB), ("KiB", 1024), ("MB", 1_000_000), ("", 1)];
+    let units = [("GiB", 1024 * MIB), ("MiB", MIB), ("KiB", 1024), ("MB", 1_000_000), ("", 1)];
     for (unit, factor) in units {
         if let Some(number) = value.strip_suffix(unit) {
             return count(flag, number)?

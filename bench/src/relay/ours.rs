@@ -80,8 +80,7 @@ impl OurKeeper {
         let server = Some(self.server.process.memory());
         let mut events =
             client.output.lines().rev().filter_map(|line| serde_json::from_str(line).ok());
-        let is_wanted =
-            |found: &Value| found.get("event").and_then(Value::as_str) == Some(event);
+        let is_wanted = |found: &Value| found.get("event").and_then(Value::as_str) == Some(event);
         let summary = events.find(is_wanted);
         let summary = summary.ok_or_else(|| format!("the client did not say {event}"))?;
         drop(events);

@@ -75,11 +75,8 @@ pub fn compare_boxes(options: &RelayOptions, goals: &mut Goals) {
             },
             &mut || pure::seal_in_place(&mut boxed.borrow_mut(), &NONCE, &KEY),
             &mut || {
-                let sealed = dryoc_box::crypto_secretbox_easy_inplace(
-                    &mut boxed.borrow_mut(),
-                    &NONCE,
-                    &KEY,
-                );
+                let sealed =
+                    dryoc_box::crypto_secretbox_easy_inplace(&mut boxed.borrow_mut(), &NONCE, &KEY);
                 sealed.expect("it has room for a tag");
             },
         ],

@@ -9,13 +9,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use photosync_protocol::digest::Digest;
-use photosync_protocol::format::chunk::Sealer;
+use photosync_protocol::format::chunk::{MAX_OBJECT_BYTES, Sealer};
 use photosync_protocol::format::keys::DeviceKeys;
 use photosync_protocol::format::segment::{Entry, FULL_BYTES, MAX_INLINE_CHUNKS, Segment};
+use photosync_protocol::v2::relay::MAX_BATCH_OBJECTS;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::remote::LENGTH_BYTES;
 use super::sealing::{Sealed, seal_file};
 use super::store::{Object, Store};
 use super::{Relay, refused};
@@ -27,10 +29,11 @@ use crate::meter::Meter;
 use crate::report::{BackupSummary, Event, Report};
 use crate::scan::{self, Found, Root, Rules};
 
-/// Sealed bytes of one batch: what is sent at once.
-const BATCH_BYTES: usize = 8 << 20;
-/// Objects of one batch.
-const BATCH_OBJECTS: usize = 500;
+/// Sealed bytes of one batch, what is sent at once: two chunks, and never more than one request takes.
+const BATCH_BYTES: usize = 2 * (MAX_OBJECT_BYTES + LENGTH_BYTES);
+const _: () = assert!(BATCH_BYTES < super::remote::BATCH_BYTES);
+/// Objects of one batch: one request.
+const BATCH_OBJECTS: usize = MAX_BATCH_OBJECTS;
 /// Sealed objects that wait for a batch: with chunks of 4 MiB this bounds the memory.
 const WAITING: usize = 4;
 /// Files in one segment, unless they fill it before.
@@ -202,13 +205,16 @@ impl Run<'_> {
     async fn take(&mut self, made: Made) -> Result<()> {
         match made {
             Made::Object(object) => {
-                if self.sent.insert(object.1) {
-                    self.batch_bytes += object.2.len();
-                    self.batch.push(object);
+                if !self.sent.insert(object.1) {
+                    return Ok(());
                 }
-                if self.batch_bytes >= BATCH_BYTES || self.batch.len() >= BATCH_OBJECTS {
+                let bytes = object.2.len() + LENGTH_BYTES;
+                let is_full = self.batch_bytes + bytes > BATCH_BYTES;
+                if is_full || self.batch.len() >= BATCH_OBJECTS {
                     self.send_batch().await?;
                 }
+                self.batch_bytes += bytes;
+                self.batch.push(object);
             }
             Made::File(sealed) => {
                 self.meter.finish(sealed.file.size_bytes);

@@ -1,9 +1,11 @@
 //! A server that keeps sealed objects and can open none of them.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::stream;
 use photosync_protocol::digest::Digest;
 use photosync_protocol::error::RetryClass;
 use photosync_protocol::format::keyring::sequence_of;
@@ -14,7 +16,7 @@ use photosync_protocol::v2::relay::{
     HELD, MAX_BATCH_OBJECTS, RelayHeads, RelayObjects, RelaySegments, SEQUENCE_HEADER,
     WRITER_HEADER,
 };
-use reqwest::header::CONTENT_TYPE;
+use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use reqwest::{Method, RequestBuilder, StatusCode};
 
 use super::refused;
@@ -25,8 +27,10 @@ use crate::pause::Pauses;
 
 /// A line slower than this is given up: 16 KiB a second.
 const SLOWEST_BYTES_PER_S: u64 = 16 << 10;
-/// Bytes of one batch of objects.
-const BATCH_BYTES: usize = 8 << 20;
+/// Bytes of one batch of objects: two chunks and a little.
+pub const BATCH_BYTES: usize = 9 << 20;
+/// Bytes of the length before each object of a batch.
+pub const LENGTH_BYTES: usize = 4;
 const OCTETS: &str = "application/octet-stream";
 
 /// The relay of the account that is signed in.
@@ -98,33 +102,36 @@ impl Remote {
         Ok(missing)
     }
 
-    /// Keeps objects; all are durable when it returns.
+    /// Keeps objects; all are durable when it returns. They are sent from where they lie: no copy is made.
     pub async fn put(&self, objects: Vec<Object>) -> Result<()> {
         let mut waiting = objects.into_iter().peekable();
         while waiting.peek().is_some() {
-            let (mut body, mut batch) = (Vec::new(), Vec::new());
+            let (mut pieces, mut batch, mut size) = (Vec::new(), Vec::new(), 0);
             while let Some((_, id, bytes)) = waiting.next_if(|(.., bytes)| {
                 batch.is_empty()
-                    || batch.len() < MAX_BATCH_OBJECTS && body.len() + bytes.len() < BATCH_BYTES
+                    || batch.len() < MAX_BATCH_OBJECTS && size + bytes.len() < BATCH_BYTES
             }) {
                 let length = u32::try_from(bytes.len()).map_err(|_| unreadable("objects"))?;
-                body.extend(length.to_le_bytes());
-                let at = body.len();
-                body.extend(bytes);
-                batch.push((id, at..body.len()));
+                let (length, bytes) =
+                    (Bytes::copy_from_slice(&length.to_le_bytes()), Bytes::from(bytes));
+                size += length.len() + bytes.len();
+                pieces.extend([length, bytes.clone()]);
+                batch.push((id, bytes));
             }
-            let body = Bytes::from(body);
-            let size = body.len() as u64;
-            let sent = self
-                .call(size, |connection| octets(connection, Method::POST, "/relay/objects", &body));
+            let sent = self.call(size as u64, |connection| {
+                let pieces = pieces.clone().into_iter().map(Ok::<_, Infallible>);
+                octets_of(connection, Method::POST, "/relay/objects")
+                    .header(CONTENT_LENGTH, size)
+                    .body(reqwest::Body::wrap_stream(stream::iter(pieces)))
+            });
             match sent.await {
                 Ok(_) => {}
                 // A proxy in between takes only smaller bodies.
                 Err(failure)
                     if failure.status == Some(StatusCode::PAYLOAD_TOO_LARGE) && batch.len() > 1 =>
                 {
-                    for (id, range) in batch {
-                        self.put_one(id, body.slice(range)).await?;
+                    for (id, bytes) in batch {
+                        self.put_one(id, bytes).await?;
                     }
                 }
                 Err(failure) => return Err(failure.error),
@@ -244,7 +251,11 @@ impl Remote {
 }
 
 fn octets(connection: &Connection, method: Method, route: &str, body: &Bytes) -> RequestBuilder {
-    connection.request(method, route).header(CONTENT_TYPE, OCTETS).body(body.clone())
+    octets_of(connection, method, route).body(body.clone())
+}
+
+fn octets_of(connection: &Connection, method: Method, route: &str) -> RequestBuilder {
+    connection.request(method, route).header(CONTENT_TYPE, OCTETS)
 }
 
 fn broken(cause: &reqwest::Error) -> Failure {

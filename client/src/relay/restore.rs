@@ -1,18 +1,19 @@
 //! Restoring from a relay: with a server or from a bare folder, with an index or without.
 
 use std::collections::HashMap;
+use std::fs::File;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use photosync_protocol::digest::Digest;
-use photosync_protocol::format::chunk;
 use photosync_protocol::format::keys::DeviceKeys;
 use photosync_protocol::format::manifest::Manifest;
 use photosync_protocol::format::object::{Kind, id_of};
+use photosync_protocol::format::{Bad, chunk};
 use photosync_protocol::v2::AssetRow;
 use sha2::Digest as _;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -229,61 +230,41 @@ impl Work {
             }
             return Err(error);
         }
+        let (settled, modified_ms) = (partial.clone(), file.target.modified_ms);
+        blocking(move || placing::settle(&settled, modified_ms)).await?;
+        // Only names are taken one after the other; the disk is waited for side by side.
         let naming = self.naming.lock().await;
         let (plan, folder) = (self.plan.clone(), self.folder.clone());
         let (digest, target) = (file.row.digest, file.target.clone());
-        let placed = blocking(move || {
-            let names = plan.names(&folder, &target, &digest);
-            placing::place_first(&partial, names, target.modified_ms)
-        })
-        .await;
+        let named =
+            blocking(move || placing::name_first(&partial, plan.names(&folder, &target, &digest)))
+                .await;
         drop(naming);
-        placed.map(|_| "restored")
+        let named = named?;
+        blocking(move || placing::sync_folder(&named)).await?;
+        Ok("restored")
     }
 
     /// Makes `partial` hold exactly the original's bytes, going on where an earlier run stopped.
     async fn receive(&self, manifest: &Manifest, partial: &Path) -> Result<()> {
         let flight = self.meter.flight(&manifest.name);
-        let failed =
-            |cause: std::io::Error| Error::file("write", partial, &cause).coded("unwritable");
-        for is_last in [false, true] {
-            let mut hasher = sha2::Sha256::new();
-            let mut file = tokio::fs::OpenOptions::new()
-                .create(true)
-                .read(true)
-                .write(true)
-                .truncate(is_last)
-                .open(partial)
-                .await
-                .map_err(failed)?;
-            let whole =
-                hash_whole_chunks(&mut file, manifest, &mut hasher).await.map_err(failed)?;
+        for begins_anew in [false, true] {
+            let (path, size_bytes) = (partial.to_owned(), manifest.size_bytes);
+            let begun = blocking(move || Receiving::begin(path, size_bytes, begins_anew)).await?;
+            let (mut receiving, whole) = begun;
             for (index, id) in manifest.chunks.iter().enumerate().skip(whole) {
                 if self.stop.is_cancelled() {
                     return Err(Error::interrupted());
                 }
                 let object = self.store.get(Kind::Chunk, *id).await?;
                 let missing = || Error::new(ErrorKind::File, format!("piece {id} is missing"));
-                let mut object = object.ok_or_else(|| missing().coded("missing"))?;
+                let object = object.ok_or_else(|| missing().coded("missing"))?;
                 self.meter.pass(object.len() as u64).await;
                 let (id, keys, wanted) = (*id, self.keys.clone(), manifest.chunk_bytes(index));
-                let mut given = hasher;
-                let (opened, back) = blocking(move || {
-                    let named = |bad| refused(format!("piece {id}"), bad);
-                    let data = chunk::open(&mut object, &id, &keys).map_err(named)?;
-                    if data.len() as u64 != wanted {
-                        return Err(named(photosync_protocol::format::Bad::BadContents));
-                    }
-                    given.update(data);
-                    Ok((data.to_vec(), given))
-                })
-                .await?;
-                hasher = back;
-                file.write_all(&opened).await.map_err(failed)?;
-                flight.advance(opened.len() as u64);
+                receiving = blocking(move || receiving.take(object, &id, &keys, wanted)).await?;
+                flight.advance(wanted);
             }
-            file.flush().await.map_err(failed)?;
-            if Digest(hasher.finalize().into()) == manifest.digest {
+            if Digest(receiving.hasher.finalize().into()) == manifest.digest {
                 return Ok(());
             }
             flight.move_to(0);
@@ -293,23 +274,69 @@ impl Work {
     }
 }
 
+/// A file that is filled piece by piece, hashed as it grows. Its methods block.
+struct Receiving {
+    partial: PathBuf,
+    file: File,
+    hasher: sha2::Sha256,
+}
+
+impl Receiving {
+    /// Goes on behind the whole chunks that the file holds, or begins anew. Answers also how many those are.
+    fn begin(partial: PathBuf, size_bytes: u64, begins_anew: bool) -> Result<(Self, usize)> {
+        let mut hasher = sha2::Sha256::new();
+        let mut begun = || {
+            let mut options = File::options();
+            options.create(true).read(true).write(true).truncate(begins_anew);
+            let mut file = options.open(&partial)?;
+            let whole = hash_whole_chunks(&mut file, size_bytes, &mut hasher)?;
+            Ok((file, whole))
+        };
+        let begun: std::io::Result<(File, usize)> = begun();
+        let (file, whole) = begun.map_err(|cause| unwritable(&partial, &cause))?;
+        Ok((Self { partial, file, hasher }, whole))
+    }
+
+    /// Opens a sealed piece, which must hold `wanted` bytes, and adds it.
+    fn take(
+        mut self,
+        mut object: Vec<u8>,
+        id: &Digest,
+        keys: &DeviceKeys,
+        wanted: u64,
+    ) -> Result<Self> {
+        let named = |bad| refused(format!("piece {id}"), bad);
+        let data = chunk::open(&mut object, id, keys).map_err(named)?;
+        if data.len() as u64 != wanted {
+            return Err(named(Bad::BadContents));
+        }
+        self.hasher.update(data);
+        self.file.write_all(data).map_err(|cause| unwritable(&self.partial, &cause))?;
+        Ok(self)
+    }
+}
+
+fn unwritable(path: &Path, cause: &std::io::Error) -> Error {
+    Error::file("write", path, cause).coded("unwritable")
+}
+
 /// Hashes the whole chunks that a partial file holds, cuts off the rest, and stands behind them.
-async fn hash_whole_chunks(
-    file: &mut tokio::fs::File,
-    manifest: &Manifest,
+fn hash_whole_chunks(
+    file: &mut File,
+    size_bytes: u64,
     hasher: &mut sha2::Sha256,
 ) -> std::io::Result<usize> {
-    let length = file.metadata().await?.len().min(manifest.size_bytes);
+    let length = file.metadata()?.len().min(size_bytes);
     let whole = length / chunk::CHUNK_BYTES as u64;
     let bytes = whole * chunk::CHUNK_BYTES as u64;
     let mut piece = vec![0; 256 * 1024];
     let mut left = bytes;
     while left > 0 {
         let most = piece.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-        file.read_exact(&mut piece[..most]).await?;
+        file.read_exact(&mut piece[..most])?;
         hasher.update(&piece[..most]);
         left -= most as u64;
     }
-    file.set_len(bytes).await?;
+    file.set_len(bytes)?;
     Ok(usize::try_from(whole).unwrap_or(usize::MAX))
 }

@@ -138,23 +138,46 @@ pub fn place_first(
     names: impl Iterator<Item = (PathBuf, bool)>,
     modified_ms: Option<i64>,
 ) -> Result<PathBuf> {
+    settle(partial, modified_ms)?;
+    let target = name_first(partial, names)?;
+    sync_folder(&target)?;
+    Ok(target)
+}
+
+/// Gives a whole, hashed file a name that must be free; `false` if it is not. Blocks.
+pub fn place(partial: &Path, target: &Path, modified_ms: Option<i64>) -> Result<bool> {
+    settle(partial, modified_ms)?;
+    if !name(partial, target)? {
+        return Ok(false);
+    }
+    sync_folder(target)?;
+    Ok(true)
+}
+
+/// Gives a whole, hashed file its time and makes it durable, so that it may get a name. Blocks.
+pub fn settle(partial: &Path, modified_ms: Option<i64>) -> Result<()> {
+    let failed = |cause: std::io::Error| unwritable(partial, &cause);
+    let file = File::options().write(true).open(partial).map_err(failed)?;
+    if let Some(time) = modified_ms.and_then(time_of) {
+        file.set_modified(time).map_err(failed)?;
+    }
+    file.sync_all().map_err(failed)
+}
+
+/// Gives a settled file the first of these names that is free and may be written. Whoever calls it at once with others
+/// that want the same names sees to it that one comes after the other. Blocks.
+pub fn name_first(partial: &Path, names: impl Iterator<Item = (PathBuf, bool)>) -> Result<PathBuf> {
     for (target, _) in names.filter(|(_, may_be_written)| *may_be_written) {
-        if place(partial, &target, modified_ms)? {
+        if name(partial, &target)? {
             return Ok(target);
         }
     }
     Err(Error::file("name", partial, &"10,000 files have its name").coded("exists"))
 }
 
-/// Gives a whole, hashed file a name that must be free; `false` if it is not. Blocks.
-pub fn place(partial: &Path, target: &Path, modified_ms: Option<i64>) -> Result<bool> {
-    let failed = |cause: std::io::Error| Error::file("write", target, &cause).coded("unwritable");
-    let file = File::options().write(true).open(partial).map_err(failed)?;
-    if let Some(time) = modified_ms.and_then(time_of) {
-        file.set_modified(time).map_err(failed)?;
-    }
-    file.sync_all().map_err(failed)?;
-    drop(file);
+/// Gives a settled file a name that must be free; `false` if it is not. Blocks.
+fn name(partial: &Path, target: &Path) -> Result<bool> {
+    let failed = |cause: std::io::Error| unwritable(target, &cause);
     // A link fails if the name is taken, a rename would replace what is there.
     match fs::hard_link(partial, target) {
         Ok(()) => fs::remove_file(partial).map_err(failed)?,
@@ -163,12 +186,24 @@ pub fn place(partial: &Path, target: &Path, modified_ms: Option<i64>) -> Result<
         Err(_) if fs::symlink_metadata(target).is_ok() => return Ok(false),
         Err(_) => fs::rename(partial, target).map_err(failed)?,
     }
+    Ok(true)
+}
+
+/// Makes the name of a file durable. Blocks.
+pub fn sync_folder(target: &Path) -> Result<()> {
     #[cfg(unix)]
     if let Some(folder) = target.parent() {
         let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+        let synced = File::open(folder).and_then(|folder| folder.sync_all());
+        synced.map_err(|cause| unwritable(target, &cause))?;
     }
-    Ok(true)
+    #[cfg(not(unix))]
+    let _ = target;
+    Ok(())
+}
+
+fn unwritable(path: &Path, cause: &std::io::Error) -> Error {
+    Error::file("write", path, cause).coded("unwritable")
 }
 
 fn time_of(unix_ms: i64) -> Option<SystemTime> {

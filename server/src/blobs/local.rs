@@ -1,16 +1,16 @@
 //! A storage root on a local disk.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, RwLock, Semaphore};
 use uuid::Uuid;
 
-use super::publish::{Mode, Publisher, rename_new};
+use super::publish::{Mode, Move, Publisher, rename_new};
 use super::resumable::RESUMABLE_PREFIX;
 use super::stage::{Stage, Staged};
 use super::{BlobError, Key, STAGING};
@@ -25,7 +25,24 @@ pub struct LocalStore {
     root: Arc<PathBuf>,
     publisher: Publisher,
     disk: Arc<Semaphore>,
+    /// Held for writing while folders are made: whoever sees one there may rely on it being durable.
+    folders: Arc<RwLock<()>>,
     reserve_bytes: u64,
+}
+
+/// Uploads of one account that begin one after the other.
+pub struct Stages {
+    staging: PathBuf,
+    store: LocalStore,
+}
+
+impl Stages {
+    /// The next one.
+    pub fn begin(&self) -> Stage {
+        let store = self.store.clone();
+        let space = Arc::new(move |bytes| store.require_space(bytes));
+        Stage::new(self.staging.join(random_id()), self.store.disk.clone(), space)
+    }
 }
 
 /// What became of bytes that wanted a name.
@@ -44,7 +61,8 @@ impl LocalStore {
     pub fn start(root: PathBuf, disk_tasks: usize, reserve_bytes: u64) -> io::Result<Self> {
         let publisher = Publisher::start()?;
         let disk = Arc::new(Semaphore::new(disk_tasks.max(1)));
-        Ok(Self { root: Arc::new(root), publisher, disk, reserve_bytes })
+        let folders = Arc::default();
+        Ok(Self { root: Arc::new(root), publisher, disk, folders, reserve_bytes })
     }
 
     /// The root folder.
@@ -73,15 +91,14 @@ impl LocalStore {
 
     /// Begins an upload of `declared_bytes` (0 if unknown). Refused at once when the disk has no room for it.
     pub async fn stage(&self, account: Uuid, declared_bytes: u64) -> Result<Stage, BlobError> {
-        let store = self.clone();
-        blocking(move || store.stage_here(account, declared_bytes)).await
+        Ok(self.stages(account, declared_bytes).await?.begin())
     }
 
-    fn stage_here(&self, account: Uuid, declared_bytes: u64) -> Result<Stage, BlobError> {
-        let path = self.make_room(account, declared_bytes)?.join(random_id());
+    /// Begins many uploads that have `declared_bytes` together: the disk is asked once.
+    pub async fn stages(&self, account: Uuid, declared_bytes: u64) -> Result<Stages, BlobError> {
         let store = self.clone();
-        let space = Arc::new(move |bytes| store.require_space(bytes));
-        Ok(Stage::new(path, self.disk.clone(), space))
+        let staging = blocking(move || store.make_room(account, declared_bytes)).await?;
+        Ok(Stages { staging, store: self.clone() })
     }
 
     /// The staging folder of an account, which is there afterwards; refused when the disk has no room for
@@ -131,7 +148,38 @@ impl LocalStore {
     pub async fn commit_new(&self, staged: Staged, key: &Key) -> Result<CommitOutcome, BlobError> {
         let to = self.path(key);
         self.create_parent(&to, key).await?;
-        let published = self.publisher.publish(staged.path().clone(), to.clone(), Mode::New).await;
+        let published = self.publisher.publish(staged.path().clone(), to, Mode::New).await;
+        self.outcome(staged, key, published).await
+    }
+
+    /// As [`Self::commit_new`] for many, in order: all are renamed, then each folder is synced once. Each succeeds or
+    /// fails by itself; an error of the whole means that none has got a name.
+    pub async fn commit_new_batch(
+        &self,
+        batch: Vec<(Staged, Key)>,
+    ) -> Result<Vec<Result<CommitOutcome, BlobError>>, BlobError> {
+        let failed = |source| BlobError::new("publish", "a batch", source);
+        let to_move = |(staged, key): &(Staged, Key)| Move {
+            from: staged.path().clone(),
+            to: self.path(key),
+        };
+        let moves: Vec<Move> = batch.iter().map(to_move).collect();
+        self.create_parents(&moves).await?;
+        let published = self.publisher.publish_all(moves, Mode::New).await.map_err(failed)?;
+        let mut outcomes = Vec::with_capacity(batch.len());
+        for ((staged, key), published) in batch.into_iter().zip(published) {
+            outcomes.push(self.outcome(staged, &key, published).await);
+        }
+        Ok(outcomes)
+    }
+
+    /// What an order to publish came to.
+    async fn outcome(
+        &self,
+        staged: Staged,
+        key: &Key,
+        published: io::Result<()>,
+    ) -> Result<CommitOutcome, BlobError> {
         match published {
             Ok(()) => {
                 staged.gone();
@@ -190,13 +238,37 @@ impl LocalStore {
 
     async fn create_parent(&self, path: &Path, key: &Key) -> Result<(), BlobError> {
         let Some(parent) = path.parent() else { return Ok(()) };
+        let seen = self.folders.read().await;
         if parent.is_dir() {
             return Ok(());
         }
-        let (root, parent, subject) = (self.root.clone(), parent.to_owned(), key.to_string());
+        drop(seen);
+        self.create_folders(vec![parent.to_owned()], key.to_string()).await
+    }
+
+    /// The folders that files of a batch are moved to are there afterwards, durably.
+    async fn create_parents(&self, moves: &[Move]) -> Result<(), BlobError> {
+        let seen = self.folders.read().await;
+        let mut parents: Vec<PathBuf> =
+            moves.iter().filter_map(|one| one.to.parent().map(Path::to_owned)).collect();
+        parents.sort_unstable();
+        parents.dedup();
+        parents.retain(|parent| !parent.is_dir());
+        drop(seen);
+        if parents.is_empty() {
+            return Ok(());
+        }
+        self.create_folders(parents, "a batch".to_owned()).await
+    }
+
+    async fn create_folders(&self, folders: Vec<PathBuf>, whose: String) -> Result<(), BlobError> {
+        // It goes with the work: a caller that gives up must not let others see folders that are not durable yet.
+        let making = self.folders.clone().write_owned().await;
+        let root = self.root.clone();
         blocking(move || {
-            create_dirs_durably(&root, &parent)
-                .map_err(|source| BlobError::new("create a folder for", &subject, source))
+            let _making = making;
+            create_dirs_durably(&root, &folders)
+                .map_err(|source| BlobError::new("create a folder for", &whose, source))
         })
         .await
     }
@@ -350,14 +422,15 @@ pub fn create_private_dir(folder: &Path) -> io::Result<()> {
     builder.create(folder)
 }
 
-fn create_dirs_durably(root: &Path, folder: &Path) -> io::Result<()> {
-    create_private_dir(folder)?;
-    let mut next = Some(folder);
-    while let Some(current) = next.filter(|current| current.starts_with(root)) {
-        sync_dir(current)?;
-        next = current.parent();
+/// Creates folders and makes them durable, with everything above them up to the root, each synced once.
+fn create_dirs_durably(root: &Path, folders: &[PathBuf]) -> io::Result<()> {
+    let mut changed = BTreeSet::new();
+    for folder in folders {
+        create_private_dir(folder)?;
+        changed.extend(folder.ancestors().take_while(|above| above.starts_with(root)));
     }
-    Ok(())
+    // The longest path comes last in this order: what is deeper is synced first.
+    changed.into_iter().rev().try_for_each(sync_dir)
 }
 
 /// Writes a small file so that it is either the old one or the new one, whatever happens; readable by its owner only.

@@ -1,6 +1,8 @@
 //! Gives finished files their names, in groups: every waiting file is renamed, then each folder is synced once.
-//! With eight uploads in flight this saves most of the flushes that would otherwise come one after another.
+//! With eight uploads in flight this saves most of the flushes that would otherwise come one after another, and whole
+//! batches of sealed objects share the flushes of their folders.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -9,8 +11,12 @@ use tokio::sync::oneshot;
 
 use super::local::sync_dir;
 
-/// Renames that one folder sync covers at most.
-const MAX_GROUP: usize = 64;
+/// Orders of a group: several batches share the flushes of their folders.
+const MAX_ORDERS: usize = 64;
+/// Renames of a group at most, unless one order alone has more.
+const MAX_MOVES: usize = 4096;
+/// Folders flushed at once: the disk takes the flushes of several together.
+const FLUSHES_AT_ONCE: usize = 4;
 
 /// What happens if the name is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,11 +27,17 @@ pub(super) enum Mode {
     Heal,
 }
 
+/// From where to where a file goes.
+#[derive(Debug, Clone)]
+pub(super) struct Move {
+    pub(super) from: PathBuf,
+    pub(super) to: PathBuf,
+}
+
 struct Order {
-    from: PathBuf,
-    to: PathBuf,
+    moves: Vec<Move>,
     mode: Mode,
-    reply: oneshot::Sender<io::Result<()>>,
+    reply: oneshot::Sender<Vec<io::Result<()>>>,
 }
 
 /// Handle of the publishing thread; the thread ends with the last handle.
@@ -46,49 +58,95 @@ impl Publisher {
 
     /// Renames `from` to `to` and makes the new name durable. `AlreadyExists` if it is taken.
     pub(super) async fn publish(&self, from: PathBuf, to: PathBuf, mode: Mode) -> io::Result<()> {
-        let (reply, done) = oneshot::channel();
-        let ended = || io::Error::other("the publishing thread has ended");
-        self.orders.send(Order { from, to, mode, reply }).map_err(|_| ended())?;
-        done.await.map_err(|_| ended())?
+        let done = self.publish_all(vec![Move { from, to }], mode).await?;
+        done.into_iter().next().unwrap_or_else(|| Err(ended()))
     }
+
+    /// As [`Self::publish`] for many, in order; each succeeds or fails by itself.
+    pub(super) async fn publish_all(
+        &self,
+        moves: Vec<Move>,
+        mode: Mode,
+    ) -> io::Result<Vec<io::Result<()>>> {
+        let (reply, done) = oneshot::channel();
+        self.orders.send(Order { moves, mode, reply }).map_err(|_| ended())?;
+        done.await.map_err(|_| ended())
+    }
+}
+
+fn ended() -> io::Error {
+    io::Error::other("the publishing thread has ended")
 }
 
 fn work(queue: &mut UnboundedReceiver<Order>) {
     while let Some(first) = queue.blocking_recv() {
+        let mut move_count = first.moves.len();
         let mut group = vec![first];
-        while group.len() < MAX_GROUP {
+        while group.len() < MAX_ORDERS && move_count < MAX_MOVES {
             let Ok(next) = queue.try_recv() else { break };
+            move_count += next.moves.len();
             group.push(next);
         }
-        let mut results: Vec<io::Result<()>> = group.iter().map(rename).collect();
-        let mut folders: Vec<&Path> = group.iter().filter_map(|order| order.to.parent()).collect();
+        let mut results: Vec<Vec<io::Result<()>>> = group.iter().map(rename_all).collect();
+        let targets = group.iter().flat_map(|order| &order.moves);
+        let mut folders: Vec<&Path> = targets.filter_map(|one| one.to.parent()).collect();
         folders.sort_unstable();
         folders.dedup();
-        for folder in folders {
-            let synced = crate::fault::point("sync_dir").and_then(|()| sync_dir(folder));
-            let Err(error) = synced else { continue };
-            for (order, result) in group.iter().zip(&mut results) {
-                if order.to.parent() == Some(folder) && result.is_ok() {
+        let unsynced = sync_all(&folders);
+        for (order, results) in group.iter().zip(&mut results) {
+            for (one, result) in order.moves.iter().zip(results) {
+                let error = one.to.parent().and_then(|folder| unsynced.get(folder));
+                if let (Some(error), true) = (error, result.is_ok()) {
                     // The name may or may not survive: take it back, so that nothing half-done stays.
                     if order.mode == Mode::New {
-                        let _ = std::fs::remove_file(&order.to);
+                        let _ = std::fs::remove_file(&one.to);
                     }
                     *result = Err(io::Error::new(error.kind(), error.to_string()));
                 }
             }
         }
-        for (order, result) in group.into_iter().zip(results) {
-            // A closed reply means that the server is stopping; the file is adopted at the next start.
-            let _ = order.reply.send(result);
+        for (order, results) in group.into_iter().zip(results) {
+            // A closed reply means that the server is stopping; the files are adopted at the next start.
+            let _ = order.reply.send(results);
         }
     }
 }
 
-fn rename(order: &Order) -> io::Result<()> {
+/// Makes the names in each folder durable. Answers those that failed.
+fn sync_all<'a>(folders: &[&'a Path]) -> BTreeMap<&'a Path, io::Error> {
+    let sync = |folder: &&'a Path| {
+        let synced = crate::fault::point("sync_dir").and_then(|()| sync_dir(folder));
+        synced.err().map(|error| (*folder, error))
+    };
+    if folders.len() < 2 * FLUSHES_AT_ONCE {
+        return folders.iter().filter_map(sync).collect();
+    }
+    let share = folders.len().div_ceil(FLUSHES_AT_ONCE);
+    std::thread::scope(|scope| {
+        let begin = |some: &'_ [&'a Path]| {
+            let some = some.to_vec();
+            scope.spawn(move || some.iter().filter_map(sync).collect::<Vec<_>>())
+        };
+        let running: Vec<_> = folders.chunks(share).map(|some| (some, begin(some))).collect();
+        let failed = running.into_iter().flat_map(|(some, one)| {
+            one.join().unwrap_or_else(|_| {
+                let ended = |folder: &&'a Path| (*folder, io::Error::other("a flush panicked"));
+                some.iter().map(ended).collect()
+            })
+        });
+        failed.collect()
+    })
+}
+
+fn rename_all(order: &Order) -> Vec<io::Result<()>> {
+    order.moves.iter().map(|one| rename(one, order.mode)).collect()
+}
+
+fn rename(one: &Move, mode: Mode) -> io::Result<()> {
     crate::fault::point("publish")?;
-    match order.mode {
-        Mode::Heal => std::fs::rename(&order.from, &order.to),
-        Mode::New => rename_new(&order.from, &order.to),
+    match mode {
+        Mode::Heal => std::fs::rename(&one.from, &one.to),
+        Mode::New => rename_new(&one.from, &one.to),
     }?;
     crate::fault::point("published")
 }

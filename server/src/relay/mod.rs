@@ -17,6 +17,7 @@ mod rules;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
 use std::fs::File;
 
 use photosync_protocol::error::ErrorCode;
@@ -25,7 +26,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::auth::random_id;
-use crate::blobs::{CommitOutcome, Key, Stage, Staged, hash_file};
+use crate::blobs::{BlobError, CommitOutcome, Key, Stage, Staged, hash_file};
 use crate::boot::App;
 use crate::clock::iso_utc;
 use crate::db::Tx;
@@ -110,65 +111,147 @@ struct Arrived {
     gate: Option<Gate>,
 }
 
-/// The one road by which sealed bytes are kept under their hash, durably: bytes, name, row, in this order. True if they
-/// were there already; a damaged file is replaced by these good bytes. Runs in a task of its own: a client that goes
-/// away now changes nothing any more.
+impl Arrived {
+    fn size_bytes(&self) -> i64 {
+        i64::try_from(self.staged.size_bytes).unwrap_or(i64::MAX)
+    }
+}
+
+/// [`keep_batch`] of one.
 async fn keep(app: &App, arrived: Arrived) -> Result<bool> {
+    let kept = keep_batch(app, arrived.account, vec![arrived]).await?;
+    kept.into_iter().next().ok_or_else(|| Error::internal("store a sealed object"))
+}
+
+/// The one road by which sealed bytes are kept under their hash, durably: bytes, name, row, in this order; names in one
+/// order to the disk, rows in one transaction. For each, in order: true if it was there already; a damaged file is
+/// replaced by these good bytes. After an error, those whose file got its name are kept, unless the account may not
+/// keep them: then none is. Runs in a task of its own: a client that goes away now changes nothing any more.
+async fn keep_batch(app: &App, account: Uuid, batch: Vec<Arrived>) -> Result<Vec<bool>> {
     let app = app.clone();
-    let task = tokio::spawn(async move { keep_here(&app, arrived).await });
+    let task = tokio::spawn(async move { keep_here(&app, account, batch).await });
     task.await.map_err(|source| Error::internal("store a sealed object").caused_by(source))?
 }
 
-async fn keep_here(app: &App, arrived: Arrived) -> Result<bool> {
-    let Arrived { account, staged, kind, collectable, gate } = arrived;
-    let _stripe = app.stripes.lock(account, &staged.digest).await;
-    let chunk_id = hex::encode(staged.digest);
-    let size_bytes = i64::try_from(staged.size_bytes).unwrap_or(i64::MAX);
-    if let Some(gate) = gate.clone().filter(|_| app.config.plans.enabled) {
+/// A sealed object whose file has its name.
+struct Named {
+    row: NewObject,
+    gate: Option<Gate>,
+    is_new_file: bool,
+    was_whole: bool,
+}
+
+async fn keep_here(app: &App, account: Uuid, batch: Vec<Arrived>) -> Result<Vec<bool>> {
+    let _stripes = app.stripes.lock_all(account, batch.iter().map(|one| one.staged.digest)).await;
+    let gate = batch.iter().find_map(|one| one.gate.clone());
+    if let Some(gate) = gate.filter(|_| app.config.plans.enabled) {
         // Most refusals are found here, before a file gets its name; the transaction below decides.
-        let id = chunk_id.clone();
-        let ask = move |tx: &mut dyn Tx| match objects_sql::find_object(tx, account, &id)? {
-            Some(_) => Ok(()),
-            None => gate.require(tx, account, size_bytes),
-        };
+        let sizes: Vec<(String, i64)> =
+            batch.iter().map(|one| (hex::encode(one.staged.digest), one.size_bytes())).collect();
+        let ask = move |tx: &mut dyn Tx| require_all(tx, account, &sizes, &gate);
         app.db.read::<(), Error, _>(ask).await?;
     }
-    let key = Key::chunk(account, &chunk_id);
-    // `commit_new` reads bytes that are there already and compares them with their hash.
-    let outcome = app.relay_chunks.commit_new(staged, &key).await?;
-    let (is_new_file, was_whole) = match outcome {
-        CommitOutcome::Stored => (true, false),
-        CommitOutcome::AlreadyStored => (false, true),
-        CommitOutcome::Taken(staged) => {
-            tracing::error!(%account, chunk = %chunk_id, "a damaged chunk was replaced by the bytes that were sent again");
-            app.relay_chunks.heal(staged, &key).await?;
-            (false, false)
+    let (named, failed) = name_all(app, account, batch).await?;
+    let rows: Vec<(NewObject, Option<Gate>)> =
+        named.iter().map(|one| (one.row.clone(), one.gate.clone())).collect();
+    let stored = app.db.write(move |tx| store_rows(tx, account, &rows)).await;
+    let known = match stored {
+        Ok(known) => known,
+        Err(error) => {
+            // A refusal means that the rows are certainly not there: give files of ours up too. After a failure
+            // nobody knows, and a row without bytes would be worse than bytes without a row.
+            if is_refusal(&error) {
+                for one in named.iter().filter(|one| one.is_new_file) {
+                    let _ = app.relay_chunks.remove(&Key::chunk(account, &one.row.chunk_id)).await;
+                }
+            }
+            return Err(error);
         }
     };
+    if let Some(error) = failed {
+        return Err(error.into());
+    }
+    Ok(known.into_iter().zip(&named).map(|(known, one)| known && one.was_whole).collect())
+}
+
+/// Gives every file its name, durably. Answers those that have it, and the first error of the others.
+async fn name_all(
+    app: &App,
+    account: Uuid,
+    batch: Vec<Arrived>,
+) -> Result<(Vec<Named>, Option<BlobError>)> {
     let stored_at_ms = app.clock.now_ms();
-    let new = NewObject { account, chunk_id, size_bytes, kind, collectable, stored_at_ms };
-    let stored = app
-        .db
-        .write(move |tx| -> Result<bool> {
-            let known = objects_sql::find_object(tx, account, &new.chunk_id)?;
-            if let (None, Some(gate)) = (&known, &gate) {
-                gate.require(tx, account, size_bytes)?;
+    let (mut files, mut rows) = (Vec::new(), Vec::new());
+    for arrived in batch {
+        let (chunk_id, size_bytes) = (hex::encode(arrived.staged.digest), arrived.size_bytes());
+        let Arrived { staged, kind, collectable, gate, .. } = arrived;
+        files.push((staged, Key::chunk(account, &chunk_id)));
+        rows.push((
+            NewObject { account, chunk_id, size_bytes, kind, collectable, stored_at_ms },
+            gate,
+        ));
+    }
+    // It reads bytes that are there already and compares them with their hash.
+    let outcomes = app.relay_chunks.commit_new_batch(files).await?;
+    let (mut named, mut failed) = (Vec::new(), None);
+    for ((row, gate), outcome) in rows.into_iter().zip(outcomes) {
+        let (is_new_file, was_whole) = match outcome {
+            Ok(CommitOutcome::Stored) => (true, false),
+            Ok(CommitOutcome::AlreadyStored) => (false, true),
+            Ok(CommitOutcome::Taken(staged)) => {
+                tracing::error!(%account, chunk = %row.chunk_id, "a damaged chunk was replaced by the bytes that were sent again");
+                let key = Key::chunk(account, &row.chunk_id);
+                match app.relay_chunks.heal(staged, &key).await {
+                    Ok(()) => (false, false),
+                    Err(error) => {
+                        failed.get_or_insert(error);
+                        continue;
+                    }
+                }
             }
-            objects_sql::store(tx, &new)?;
-            Ok(known.is_some_and(|known| !known.is_damaged))
-        })
-        .await;
-    match stored {
-        Ok(known) => Ok(known && was_whole),
-        Err(error) => {
-            // A refusal means that the row is certainly not there: give a file of ours up too. After a failure
-            // nobody knows, and a row without bytes would be worse than bytes without a row.
-            if is_new_file && is_refusal(&error) {
-                let _ = app.relay_chunks.remove(&key).await;
+            Err(error) => {
+                failed.get_or_insert(error);
+                continue;
             }
-            Err(error)
+        };
+        named.push(Named { row, gate, is_new_file, was_whole });
+    }
+    Ok((named, failed))
+}
+
+/// Whether the account may keep what of these it does not have yet, all together.
+fn require_all(tx: &mut dyn Tx, account: Uuid, sizes: &[(String, i64)], gate: &Gate) -> Result<()> {
+    let (mut seen, mut more_bytes) = (HashSet::new(), None);
+    for (chunk_id, size_bytes) in sizes {
+        let is_known = objects_sql::find_object(tx, account, chunk_id)?.is_some();
+        if !is_known && seen.insert(chunk_id) {
+            more_bytes = Some(more_bytes.unwrap_or(0) + size_bytes);
         }
     }
+    more_bytes.map_or(Ok(()), |bytes| gate.require(tx, account, bytes))
+}
+
+/// Rows of objects whose files are in place, all or none. For each: whether it was held before.
+fn store_rows(
+    tx: &mut dyn Tx,
+    account: Uuid,
+    rows: &[(NewObject, Option<Gate>)],
+) -> Result<Vec<bool>> {
+    let (mut known, mut more_bytes) = (Vec::with_capacity(rows.len()), 0);
+    for (row, gate) in rows {
+        let before = objects_sql::find_object(tx, account, &row.chunk_id)?;
+        if before.is_none() {
+            // What this batch adds counts already.
+            if let Some(gate) = gate {
+                gate.require(tx, account, more_bytes + row.size_bytes)?;
+            }
+            more_bytes += row.size_bytes;
+        }
+        objects_sql::store(tx, row)?;
+        known.push(before.is_some_and(|before| !before.is_damaged));
+    }
+    objects_sql::count_bytes(tx, account, more_bytes)?;
+    Ok(known)
 }
 
 /// Whether an error of the writing transaction says that nothing was written.

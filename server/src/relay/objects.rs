@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::frames::Frames;
 use super::plans::{self, Gate};
 use super::queries::objects as queries;
-use super::{Arrived, Opened, damage, keep, rules};
+use super::{Arrived, Opened, damage, keep, keep_batch, rules};
 use crate::blobs::{BlobError, Stage, Staged};
 use crate::boot::App;
 use crate::db::DbResult;
@@ -28,9 +28,8 @@ use crate::http::body::too_large;
 const STEP: usize = 1000;
 /// Objects of a batch that are being made durable while the next ones arrive; each has at most 1 MiB in memory.
 const SEALS_AT_ONCE: usize = 16;
-/// Objects of a batch that get their names and rows at once. In order of ids they lie in few of the 256 folders, each of
-/// which is flushed once for all of them: more at once would arrive at the publishing thread out of order.
-const KEEPS_AT_ONCE: usize = 128;
+/// Whether the disk has room is asked again after so many bytes of a batch: 16 MiB.
+const ROOM_CHECK_BYTES: u64 = 16 << 20;
 /// What stands for the length of an object that is missing or damaged.
 const ABSENT: u32 = u32::MAX;
 /// Objects read ahead of the client in a fetch; at most this many are in memory beside the one being sent.
@@ -86,18 +85,19 @@ pub(super) fn require_sealed(staged: &Staged) -> Result<char> {
         .ok_or_else(|| Error::bad_request("the body is no sealed object of version 2"))
 }
 
-/// Keeps every object of a batch: each after its length, an unsigned 32-bit little-endian number. All are whole before
+/// Keeps every object of a batch of `declared_bytes` (0 if unknown): each after its length, an unsigned 32-bit little-endian number. All are whole before
 /// the first gets its name: a batch that breaks off stores nothing.
 pub async fn store_batch(
     app: &App,
     account: Uuid,
+    declared_bytes: u64,
     frames: &mut Frames<impl Stream<Item = io::Result<Bytes>> + Unpin>,
 ) -> Result<RelayStored> {
     plans::require_uploadable(app, account, 0).await?;
     // Tasks that live on when this one is dropped: each removes its own file, and only after it was written.
     let mut seals: FuturesUnordered<JoinHandle<Result<(usize, Staged)>>> = FuturesUnordered::new();
-    let mut staged = Vec::new();
-    let mut count = 0;
+    let mut stages = app.relay_chunks.stages(account, declared_bytes).await?;
+    let (mut staged, mut staged_bytes, mut count) = (Vec::new(), 0, 0);
     while let Some(length) = frames.read_u32(app).await? {
         let bytes = u64::from(length);
         if count == MAX_BATCH_OBJECTS {
@@ -106,7 +106,12 @@ pub async fn store_batch(
         if bytes == 0 || bytes > MAX_OBJECT_BYTES {
             return Err(broken_batch(count, "an object has 1 byte to 24 MiB"));
         }
-        let mut stage = app.relay_chunks.stage(account, bytes).await?;
+        if staged_bytes >= ROOM_CHECK_BYTES {
+            staged_bytes = 0;
+            stages = app.relay_chunks.stages(account, bytes).await?;
+        }
+        staged_bytes += bytes;
+        let mut stage = stages.begin();
         frames.stage(app, &mut stage, bytes).await?;
         let index = count;
         seals.push(tokio::spawn(async move {
@@ -137,32 +142,30 @@ fn broken_batch(index: usize, message: &str) -> Error {
     Error::bad_request(format!("{message}; nothing was stored")).with("index", index)
 }
 
-/// Gives staged objects names and rows. In order of ids, so that those of one folder share its flush.
+/// Gives staged objects names and rows, all in one order to the disk and one transaction.
 async fn keep_all(
     app: App,
     account: Uuid,
     mut staged: Vec<(usize, Staged)>,
 ) -> Result<RelayStored> {
-    staged.sort_unstable_by_key(|(_, staged)| staged.digest);
-    let mut kept: Vec<Option<Kept>> = vec![None; staged.len()];
-    let mut staged = staged.into_iter();
-    loop {
-        let group = staged.by_ref().take(KEEPS_AT_ONCE).map(|(index, staged)| {
-            let app = &app;
-            async move { store(app, account, None, staged).await.map(|kept| (index, kept)) }
-        });
-        let done = futures_util::future::join_all(group).await;
-        if done.is_empty() {
-            break;
-        }
-        for done in done {
-            let (index, done) = done?;
-            kept[index] = Some(done);
-        }
+    if staged.is_empty() {
+        return Ok(RelayStored { ids: Vec::new(), known: 0 });
     }
-    let kept: Vec<Kept> = kept.into_iter().flatten().collect();
-    let known = kept.iter().filter(|kept| kept.known).count();
-    Ok(RelayStored { ids: kept.into_iter().map(|kept| kept.id).collect(), known })
+    // In order of ids, as the index is: each of its pages is then changed once.
+    staged.sort_unstable_by_key(|(_, staged)| staged.digest);
+    let gate = Gate::now(&app);
+    let (mut places, mut batch) = (Vec::new(), Vec::new());
+    for (index, staged) in staged {
+        places.push((index, Digest(staged.digest)));
+        let (kind, gate) = (rules::kind_of(&staged.head), Some(gate.clone()));
+        batch.push(Arrived { account, staged, kind, collectable: true, gate });
+    }
+    let known = keep_batch(&app, account, batch).await?;
+    let known = known.into_iter().filter(|known| *known).count();
+    app.metrics.duplicates.inc_by(known as u64);
+    app.metrics.stored.inc_by((places.len() - known) as u64);
+    places.sort_unstable();
+    Ok(RelayStored { ids: places.into_iter().map(|(_, id)| id).collect(), known })
 }
 
 /// Says for each id, in order, whether it is held whole: [`HELD`] or [`MISSING`]. No file is looked at.

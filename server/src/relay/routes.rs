@@ -127,12 +127,13 @@ pub async fn put_objects(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<RelayStored>> {
-    if declared_bytes(&headers) > MAX_BATCH_BYTES {
+    let bytes = declared_bytes(&headers);
+    if bytes > MAX_BATCH_BYTES {
         return refuse(body, too_large(MAX_BATCH_BYTES)).await;
     }
     let body = with_idle_limit(body, app.config.body_idle);
     let mut frames = Frames::new(body, MAX_BATCH_BYTES);
-    match objects::store_batch(&app, uploader.account, &mut frames).await {
+    match objects::store_batch(&app, uploader.account, bytes, &mut frames).await {
         Ok(stored) => Ok(Json(stored)),
         Err(error) => {
             frames.drain(&app).await;

@@ -214,7 +214,8 @@ async fn nearly_full(left_bytes: i64) -> Stand {
     };
     let write = move |tx: &mut dyn Tx| {
         queries::set_plan(tx, account, &plan, 1)?;
-        objects_sql::store(tx, &filler)
+        objects_sql::store(tx, &filler)?;
+        objects_sql::count_bytes(tx, account, filler.size_bytes)
     };
     stand.app.db.write(write).await.unwrap();
     stand

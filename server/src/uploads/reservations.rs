@@ -1,17 +1,13 @@
 //! Names and digests that an upload is about to use.
 //!
 //! Names are reserved, never locked: nobody waits for a name, a taken one means the next number. The only thing
-//! waited for is one of 1,024 stripes by (account, digest), so that the same bytes arriving twice become one asset.
+//! waited for is the stripe of an (account, digest), so that the same bytes arriving twice become one asset.
 
 use std::collections::HashSet;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
+use tokio::sync::Notify;
 use uuid::Uuid;
-
-/// Enough that two uploads at once rarely share one, at 64 KiB of memory.
-const STRIPES: usize = 1024;
 
 /// Names in use by uploads that are not committed yet.
 #[derive(Clone, Default)]
@@ -61,25 +57,74 @@ impl Drop for NameGuard {
     }
 }
 
-/// One lock for many digests.
-#[derive(Clone)]
+/// A lock for every digest of every account. Two digests never share one, so that whole batches go side by side.
+#[derive(Clone, Default)]
 pub struct Stripes {
-    locks: Arc<[Arc<AsyncMutex<()>>]>,
+    shared: Arc<Shared>,
 }
 
-impl Default for Stripes {
-    fn default() -> Self {
-        Self { locks: (0..STRIPES).map(|_| Arc::default()).collect() }
-    }
+#[derive(Default)]
+struct Shared {
+    held: Mutex<HashSet<(Uuid, [u8; 32])>>,
+    freed: Notify,
+}
+
+/// Holds the stripes of some digests until it is dropped.
+pub struct StripeGuard {
+    shared: Arc<Shared>,
+    keys: Vec<(Uuid, [u8; 32])>,
 }
 
 impl Stripes {
     /// Waits until nobody else decides about these bytes of this account. Always taken before the database.
-    pub async fn lock(&self, account: Uuid, digest: &[u8; 32]) -> OwnedMutexGuard<()> {
-        let mut hasher = DefaultHasher::new();
-        (account, digest).hash(&mut hasher);
-        let stripe = usize::try_from(hasher.finish() % STRIPES as u64).unwrap_or(0);
-        self.locks[stripe].clone().lock_owned().await
+    pub async fn lock(&self, account: Uuid, digest: &[u8; 32]) -> StripeGuard {
+        self.lock_all(account, std::iter::once(*digest)).await
+    }
+
+    /// Waits until nobody else decides about any of these. All are taken at once or none: two batches that share
+    /// digests never hold one each that the other waits for.
+    pub async fn lock_all(
+        &self,
+        account: Uuid,
+        digests: impl IntoIterator<Item = [u8; 32]>,
+    ) -> StripeGuard {
+        let mut keys: Vec<_> = digests.into_iter().map(|digest| (account, digest)).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        loop {
+            let mut freed = std::pin::pin!(self.shared.freed.notified());
+            // From here on no release is missed, also one that comes before the wait.
+            freed.as_mut().enable();
+            {
+                let mut held = self.shared.held();
+                if keys.iter().all(|key| !held.contains(key)) {
+                    held.extend(keys.iter().copied());
+                    return StripeGuard { shared: self.shared.clone(), keys };
+                }
+            }
+            freed.await;
+        }
+    }
+}
+
+impl Shared {
+    fn held(&self) -> MutexGuard<'_, HashSet<(Uuid, [u8; 32])>> {
+        match self.held.lock() {
+            Ok(held) => held,
+            // Nothing here panics while holding it.
+            Err(poisoned) => poisoned.into_inner(),
+        }
+    }
+}
+
+impl Drop for StripeGuard {
+    fn drop(&mut self) {
+        let mut held = self.shared.held();
+        for key in &self.keys {
+            held.remove(key);
+        }
+        drop(held);
+        self.shared.freed.notify_waiters();
     }
 }
 
@@ -97,5 +142,23 @@ mod tests {
         assert!(names.try_reserve(Uuid::max(), "a.jpg", "a.jpg").is_some());
         drop(guard);
         assert!(names.try_reserve(account, "a.jpg", "a.jpg").is_some());
+    }
+
+    #[tokio::test]
+    async fn a_batch_waits_for_every_stripe_it_shares_and_for_no_other() {
+        let (stripes, account) = (Stripes::default(), Uuid::nil());
+        let digest = |number| [number; 32];
+        let first = stripes.lock_all(account, [digest(1), digest(2), digest(2)]).await;
+        let apart = stripes.lock_all(account, [digest(3)]).await;
+        let _other_account = stripes.lock(Uuid::max(), &digest(1)).await;
+        let (waiting, keys) = (stripes.clone(), [digest(2), digest(3)]);
+        let waiting = tokio::spawn(async move { drop(waiting.lock_all(account, keys).await) });
+        drop(first);
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished(), "it must wait for the other stripe too");
+        let _free_meanwhile = stripes.lock(account, &digest(1)).await;
+        drop(apart);
+        tokio::time::timeout(std::time::Duration::from_secs(10), waiting).await.unwrap().unwrap();
+        assert_eq!(stripes.shared.held().len(), 2);
     }
 }

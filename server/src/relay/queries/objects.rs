@@ -79,10 +79,9 @@ pub struct NewObject {
     pub stored_at_ms: i64,
 }
 
-/// Adds an object, brings it back from the trash, or notes that it is whole again. One that was there is not counted
-/// twice. What was sent by version 1 once stays uncollectable.
+/// Adds an object, brings it back from the trash, or notes that it is whole again. Its bytes are counted by
+/// [`count_bytes`]. What was sent by version 1 once stays uncollectable.
 pub fn store(tx: &mut dyn Tx, new: &NewObject) -> DbResult<()> {
-    let known = find_object(tx, new.account, &new.chunk_id)?;
     tx.execute(
         "INSERT INTO relay_chunks (account_uuid, chunk_id, size_bytes, stored_at_ms, kind, collectable)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6)
@@ -99,12 +98,18 @@ pub fn store(tx: &mut dyn Tx, new: &NewObject) -> DbResult<()> {
             new.collectable
         ],
     )?;
-    if known.is_none() {
-        tx.execute(
-            "UPDATE accounts SET relay_bytes = relay_bytes + ?2 WHERE account_uuid = ?1",
-            params![new.account, new.size_bytes],
-        )?;
+    Ok(())
+}
+
+/// Counts bytes of objects that an account did not have outside the trash before.
+pub fn count_bytes(tx: &mut dyn Tx, account: Uuid, more_bytes: i64) -> DbResult<()> {
+    if more_bytes == 0 {
+        return Ok(());
     }
+    tx.execute(
+        "UPDATE accounts SET relay_bytes = relay_bytes + ?2 WHERE account_uuid = ?1",
+        params![account, more_bytes],
+    )?;
     Ok(())
 }
 
