@@ -9,6 +9,7 @@ use photosync_protocol::v2::relay::{HELD, MISSING};
 use tempfile::TempDir;
 
 use super::chains::NewSegment;
+use super::frames::Frames;
 use super::queries::Plan;
 use super::*;
 use crate::accounts;
@@ -54,6 +55,16 @@ impl Stand {
     async fn store(&self, bytes: &[u8]) -> Result<Id> {
         let staged = self.stage(bytes).await;
         objects::store(&self.app, self.account, None, staged).await.map(|kept| kept.id)
+    }
+
+    async fn store_batch(&self, batch: &[Vec<u8>]) -> Result<(Vec<Id>, usize)> {
+        let framed = batch.iter().map(|one| [&(one.len() as u32).to_le_bytes()[..], one].concat());
+        let body = framed.collect::<Vec<_>>().concat();
+        let bytes = body.len() as u64;
+        let body = futures_util::stream::iter([Ok(bytes::Bytes::from(body))]);
+        let mut frames = Frames::new(body, bytes);
+        let stored = objects::store_batch(&self.app, self.account, bytes, &mut frames).await?;
+        Ok((stored.ids, stored.known))
     }
 
     async fn have(&self, ids: &[Id]) -> Vec<u8> {
@@ -251,6 +262,43 @@ async fn of_uploads_at_once_a_nearly_full_plan_takes_exactly_those_that_fit() {
     assert!(
         store_chunk(&stand.app, stand.account, None, stand.stage(&[7; 112]).await).await.is_err()
     );
+}
+
+#[tokio::test]
+async fn a_batch_that_passes_the_plan_leaves_nothing_and_one_that_fits_is_kept_whole() {
+    let stand = nearly_full(250).await;
+    let batch: Vec<Vec<u8>> = (0..3).map(|seed| object('C', seed)).collect();
+    let refused = stand.store_batch(&batch).await.unwrap_err();
+    assert_eq!(refused.code, ErrorCode::QuotaExceeded);
+    let ids: Vec<Id> = batch.iter().map(|one| Id(Sha256::digest(one).into())).collect();
+    assert_eq!(stand.have(&ids).await, [MISSING; 3]);
+    assert!(ids.iter().all(|id| !stand.file(*id).exists()));
+    assert_eq!(stand.used_bytes().await, 1_000_000_000 - 250);
+
+    assert_eq!(stand.store_batch(&batch[..2]).await.unwrap(), (ids[..2].to_vec(), 0));
+    assert_eq!(stand.have(&ids).await, [HELD, HELD, MISSING]);
+    assert_eq!(stand.used_bytes().await, 1_000_000_000 - 250 + 224);
+    // What is there already takes nothing of the plan.
+    assert_eq!(stand.store_batch(&batch[..2]).await.unwrap().1, 2);
+}
+
+#[tokio::test]
+async fn batches_at_once_that_share_objects_store_each_once_and_answer_in_their_own_order() {
+    let stand = Stand::new().await;
+    let batch = |seeds: &[u8]| seeds.iter().map(|seed| object('C', *seed)).collect::<Vec<_>>();
+    let batches = [batch(&[5, 1, 5, 2]), batch(&[2, 9, 1]), batch(&[9, 5])];
+    let sent = batches.iter().map(|batch| stand.store_batch(batch));
+    let answers = futures_util::future::join_all(sent).await;
+    let mut known = 0;
+    for (batch, answer) in batches.iter().zip(answers) {
+        let (ids, some) = answer.unwrap();
+        let expected: Vec<Id> = batch.iter().map(|one| Id(Sha256::digest(one).into())).collect();
+        assert_eq!(ids, expected);
+        known += some;
+    }
+    assert_eq!(known, 9 - 4, "four objects, each new once");
+    assert_eq!(stand.used_bytes().await, 4 * 112);
+    stand.require_agreement().await;
 }
 
 #[tokio::test]
