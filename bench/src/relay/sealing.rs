@@ -113,7 +113,7 @@ pub fn compare_pipeline(options: &RelayOptions, goals: &mut Goals) {
     let mut boxed = noise(TAG_BYTES + LENGTH_BYTES + CHUNK_BYTES);
     let object = noise(HEAD_BYTES + NONCE_BYTES + TAG_BYTES + LENGTH_BYTES + CHUNK_BYTES);
     let head = [0; HEAD_BYTES];
-    let [whole, hash, sealing, id] = in_turn(
+    let [whole, hash, sealing, id, hash_dryoc] = in_turn(
         options.calls,
         [
             &mut || {
@@ -126,6 +126,10 @@ pub fn compare_pipeline(options: &RelayOptions, goals: &mut Goals) {
             &mut || crypto::seal_in_place(&mut boxed, &NONCE, &keys.chunk.box_key),
             &mut || {
                 std::hint::black_box(id_of(&object));
+            },
+            &mut || {
+                let parts: [&[u8]; 2] = [&head, &plain];
+                std::hint::black_box(pure::keyed_hash(&KEY, &parts));
             },
         ],
     );
@@ -143,6 +147,8 @@ pub fn compare_pipeline(options: &RelayOptions, goals: &mut Goals) {
         table.row([what.to_owned(), fastest, median]);
     }
     table.row(["1/(1/h+1/b+1/s)".to_owned(), format!("{:.0}", rate(sum))]);
+    let [fastest, median] = rates(&hash_dryoc);
+    table.row(["for comparison, h by dryoc".to_owned(), fastest, median]);
     table.print();
     let what = "sealing over 1/(1/h+1/b+1/s)";
     goals.judge(what, Direction::AtLeast, 90.0, " %", Some(share * 100.0));
