@@ -60,6 +60,6 @@ fn time_tweetnacl(
     let times: Vec<f64> = serde_json::from_str(&finished.output)
         .map_err(|error| format!("tweetnacl's times cannot be read: {error}"))?;
     folder.remove()?;
-    let times = Spread::of(times.into_iter().map(|nanoseconds| nanoseconds / 1e9));
+    let times = Spread::of(times.into_iter().map(|microseconds| microseconds / 1e6));
     Ok(times.ok_or("tweetnacl was not called")?)
 }

@@ -1,9 +1,7 @@
 //! The box and the whole sealing of a piece, in memory, on one thread.
 //!
-//! What is compared is called in turn on the same buffer of 4 MiB, and the fastest call of each is compared: whatever
-//! else the machine does only makes a call slower.
-
-use std::time::{Duration, Instant};
+//! What is compared is called in turn on the same buffer of 4 MiB. What counts is the processor time of the fastest call
+//! of each: whatever else the machine does only makes a call slower, and a longer call is disturbed more often.
 
 use dryoc::classic::crypto_secretbox as dryoc_box;
 use photosync_protocol::crypto::{self, KEY_BYTES, Key, NONCE_BYTES, TAG_BYTES, pure, sodium};
@@ -24,7 +22,13 @@ pub const PIECE_BYTES: usize = CHUNK_BYTES;
 const KEY: [u8; KEY_BYTES] = [7; KEY_BYTES];
 const NONCE: [u8; NONCE_BYTES] = [9; NONCE_BYTES];
 
-/// How long each call took, in seconds.
+/// Processor time of this thread so far, in seconds.
+fn thread_seconds() -> f64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    now.tv_sec as f64 + now.tv_nsec as f64 / 1e9
+}
+
+/// How much processor time each call took, in seconds.
 pub type Times = Spread;
 
 /// Bytes that nothing compresses.
@@ -42,9 +46,10 @@ fn in_turn<const N: usize>(calls: usize, mut each: [&mut dyn FnMut(); N]) -> [Ti
         for step in 0..N {
             // Who comes first changes, so that nobody always finds the cache as another left it.
             let index = (round + step) % N;
-            let begun = Instant::now();
+            let begun = thread_seconds();
             each[index]();
-            times[index].push(begun.elapsed().max(Duration::from_nanos(1)).as_secs_f64());
+            // Never nothing, whatever the clock's grain.
+            times[index].push((thread_seconds() - begun).max(1e-9));
         }
     }
     times.map(|times| Spread::of(times).expect("every call was made at least once"))

@@ -1,4 +1,4 @@
-// Seals the same 4 MiB again and again with tweetnacl and prints how long each call took, in nanoseconds.
+// Seals the same 4 MiB again and again with tweetnacl and prints how much processor time each call took, in microseconds.
 // Arguments: the package's folder, how many bytes, how many calls.
 "use strict";
 const [folder, bytes, calls] = process.argv.slice(2);
@@ -11,8 +11,9 @@ const nonce = new Uint8Array(24).fill(9);
 const times = [];
 // The first calls are compiled while they run: they are made, and left out.
 for (let call = -3; call < Number(calls); call += 1) {
-  const begun = process.hrtime.bigint();
+  const begun = process.cpuUsage();
   nacl.secretbox(whole, nonce, key);
-  if (call >= 0) times.push(Number(process.hrtime.bigint() - begun));
+  const { user, system } = process.cpuUsage(begun);
+  if (call >= 0) times.push(user + system);
 }
 console.log(JSON.stringify(times));
