@@ -11,5 +11,6 @@ mod program;
 mod real;
 mod relay;
 mod restore;
+mod sealed;
 mod stand;
 mod trust;
