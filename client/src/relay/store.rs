@@ -79,7 +79,13 @@ impl Store {
             Self::Folder(folder) => {
                 let folder = folder.clone();
                 blocking(move || {
-                    Ok(ids.into_iter().filter(|(kind, id)| !folder.has(*kind, id)).collect())
+                    let mut missing = Vec::new();
+                    for (kind, id) in ids {
+                        if !folder.has(kind, &id)? {
+                            missing.push((kind, id));
+                        }
+                    }
+                    Ok(missing)
                 })
                 .await
             }
