@@ -154,6 +154,16 @@ impl Space {
         self.profile.write(&self.folder.join("segments").join(id.to_string()), object)
     }
 
+    /// This device's copy of a segment, if it has a whole one. Blocks.
+    pub fn copy_of(&self, id: &Digest) -> Result<Option<Vec<u8>>> {
+        let path = self.folder.join("segments").join(id.to_string());
+        match fs::read(&path) {
+            Ok(object) => Ok(Some(object).filter(|object| id_of(object) == *id)),
+            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(cause) => io("read", &path, Err(cause)),
+        }
+    }
+
     /// Every segment of every known chain, and the ids of those that are damaged here and have to be fetched again.
     /// Blocks.
     pub fn segments(&self) -> Result<(Vec<Mirrored>, Vec<Digest>)> {
