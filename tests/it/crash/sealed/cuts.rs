@@ -6,12 +6,13 @@ use std::time::Instant;
 
 use photosync_powercut_replay::{Cut, Recording};
 use photosync_tests::http::Client;
+use photosync_tests::relay::chunk_id;
 use photosync_tests::server::find_binary;
 
 use super::super::power_cut::{Moment, agree, look_at, read_tree, start_recorded};
 use super::super::torture::process::{Running, Started, check, serve_command, start};
 use super::super::torture::{Dice, binaries, list_below, random_seed, scratch_folder};
-use super::{Owner, Step, keyring, round};
+use super::{Load, Owner, Step, keyring, round};
 
 /// Computers that seal at once.
 const WRITERS: u64 = 3;
@@ -49,6 +50,28 @@ fn send_all(server: &Running, owner: &Owner, plan: &[Vec<Step>]) {
     });
 }
 
+/// Without its database, too, a server has to know the places of what was answered.
+fn require_noted<'a>(
+    left: &Path,
+    mut promised: impl Iterator<Item = &'a Step>,
+) -> Result<(), String> {
+    let mut text = String::new();
+    for account in std::fs::read_dir(left.join("relay")).map_err(|error| error.to_string())? {
+        let path = account.map_err(|error| error.to_string())?.path().join(".chains.jsonl");
+        text += &std::fs::read_to_string(path).unwrap_or_default();
+    }
+    let is_noted = |step: &Step| match &step.load {
+        Load::Segment { object, .. } | Load::Keyring { object, .. } => {
+            text.lines().any(|line| line.contains(&chunk_id(object)) && line.ends_with('}'))
+        }
+        _ => true,
+    };
+    match promised.find(|step| !is_noted(step)) {
+        Some(step) => Err(format!("the place of {} was answered and is not noted", step.id)),
+        None => Ok(()),
+    }
+}
+
 /// Starts a server on what a cut left and holds it to every answer until then; what was not answered is sent again.
 fn judge(
     left: &Path,
@@ -57,6 +80,7 @@ fn judge(
     is_promised: impl Fn(&Step) -> bool + Copy,
     is_thorough: bool,
 ) -> Result<(), String> {
+    require_noted(left, plan.iter().flatten().filter(|step| is_promised(step)))?;
     let binary = find_binary().map_err(|error| error.to_string())?;
     let mut command = serve_command(&binaries::fault_server()?, left);
     command.env("PHOTOSYNC_FAULT", "boot_id:1+:eio");
