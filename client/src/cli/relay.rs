@@ -101,20 +101,22 @@ pub async fn relay(context: &Context, relay: Relay) -> Result<Exit> {
     match relay.command {
         Command::Init { memory, kit } => return init(context, &store, &memory, kit).await,
         Command::Unlock => {
-            keys::unlock(&store, profile, ask("Password: ", "password")?).await?;
+            let space = keys::unlock(&store, profile, ask("Password: ", "password")?).await?;
             say(
                 context,
                 "unlocked",
                 format!("This computer now has the keys to {}.", store.shown()),
             );
+            name_foreign(context, &store, &space);
             return Ok(Exit::Success);
         }
         Command::Recover { memory } => {
             let words = ask("The 24 words: ", "24 words")?;
             let password = ask_new()?;
-            keys::recover(&store, profile, &words, password, memory.cost()).await?;
+            let space = keys::recover(&store, profile, &words, password, memory.cost()).await?;
             let text = "This computer now has the keys, and the new password opens them elsewhere.";
             say(context, "recovered", text.to_owned());
+            name_foreign(context, &store, &space);
             return Ok(Exit::Success);
         }
         _ => {}
@@ -259,6 +261,20 @@ fn say(context: &Context, event: &str, text: String) {
     } else {
         context.report.event(&Event::Note { text });
     }
+}
+
+/// Says that somebody else's keyrings lie there too.
+fn name_foreign(context: &Context, store: &Store, space: &relay::Space) {
+    let who = match space.foreign.len() {
+        0 => return,
+        1 => "a keyring that is not of this sealed backup; it was".to_owned(),
+        count => format!("{count} keyrings that are not of this sealed backup; they were"),
+    };
+    let text = format!(
+        "In {} there is also {who} left alone. If nobody you know put it there, somebody else can write there.",
+        store.shown()
+    );
+    context.report.event(&Event::Note { text });
 }
 
 fn ask(prompt: &str, what: &str) -> Result<Zeroizing<String>> {

@@ -6,6 +6,7 @@
 
 pub mod backup;
 mod folder;
+mod keyrings;
 pub mod keys;
 mod remote;
 mod restore;

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use photosync_protocol::crypto::{self, Key};
 use photosync_protocol::digest::Digest;
@@ -29,6 +29,10 @@ pub struct Space {
     pub writer: Writer,
     /// Number of the newest keyring it saw.
     pub keyring_sequence: u64,
+    /// Its id.
+    pub keyring: Option<Digest>,
+    /// Keyrings in the same place that are not of this sealed backup: kept there, and not looked at again.
+    pub foreign: Vec<Digest>,
     /// When epochs began.
     pub epochs: Vec<Epoch>,
     /// The newest segments it saw.
@@ -51,6 +55,10 @@ struct Stored {
     place: String,
     writer: Writer,
     keyring_sequence: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    keyring: Option<Digest>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    foreign: Vec<Digest>,
     epochs: Vec<Epoch>,
     recovery_wrap: String,
     /// The keys of the epochs, oldest first, in hexadecimal.
@@ -87,6 +95,8 @@ impl Space {
             keys,
             writer: stored.writer,
             keyring_sequence: stored.keyring_sequence,
+            keyring: stored.keyring,
+            foreign: stored.foreign,
             epochs: stored.epochs,
             chains: stored.chains,
         }))
@@ -94,7 +104,13 @@ impl Space {
 
     /// Keeps what an opened keyring says. A device that had keys already stays the same writer and forgets nothing of
     /// what it saw. Blocks.
-    pub fn keep(profile: &Profile, place: &str, keyring: &Keyring) -> Result<Self> {
+    pub fn keep(
+        profile: &Profile,
+        place: &str,
+        keyring: &Keyring,
+        id: Digest,
+        foreign: Vec<Digest>,
+    ) -> Result<Self> {
         let wrong = |bad| refused("the keyring", bad);
         let keys = keyring.device_keys().map_err(wrong)?;
         let known = Self::find(profile, place)?;
@@ -112,6 +128,8 @@ impl Space {
             keys,
             writer,
             keyring_sequence: keyring.sequence,
+            keyring: Some(id),
+            foreign,
             epochs: keyring.contents.epochs.clone(),
             chains,
         };
@@ -126,6 +144,8 @@ impl Space {
             place: place.to_owned(),
             writer: self.writer,
             keyring_sequence: self.keyring_sequence,
+            keyring: self.keyring,
+            foreign: self.foreign.clone(),
             epochs: self.epochs.clone(),
             recovery_wrap: hex::encode(self.keys.recovery_wrap),
             keys: keys.map(Zeroizing::new).collect(),
@@ -137,6 +157,11 @@ impl Space {
         self.profile.create()?;
         io("make the folder", &mirror, fs::create_dir_all(&mirror))?;
         self.profile.write(&self.folder.join("space.json"), text.as_bytes())
+    }
+
+    /// Where all this lies.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// Which files were sealed already.
