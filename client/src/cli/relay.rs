@@ -1,13 +1,13 @@
 //! `relay`: sealed backups that nobody else can read.
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use photosync_client::error::{Error, Kind, Result};
-use photosync_client::relay::keys::{self, kit, write_kit};
-use photosync_client::relay::{self, Relay as Opened, Store};
+use photosync_client::relay::kit::{self, Kit};
+use photosync_client::relay::{self, Relay as Opened, Store, keys};
 use photosync_client::report::Event;
 use photosync_client::restore;
 use photosync_protocol::crypto::Cost;
@@ -19,7 +19,7 @@ use super::Context;
 use super::account::read_secret;
 use super::arguments::{Backup, Restore};
 use super::files::rules;
-use super::show::{files, line_to_stdout, number};
+use super::show::{files, line_to_stdout, number, wrapped};
 
 /// `relay`
 #[derive(Debug, Args)]
@@ -44,7 +44,13 @@ pub enum Command {
     Init {
         #[command(flatten)]
         memory: Memory,
-        /// Write the sheet with the 24 words to this file, to print it
+        /// Write the sheet with the 24 words to this file: a page to print if it ends with .svg, else text
+        #[arg(long, value_name = "FILE")]
+        kit: Option<PathBuf>,
+    },
+    /// Write the sheet with the 24 words anew, or only check that they open it; they are asked for
+    Kit {
+        /// A page to print if it ends with .svg, else text
         #[arg(long, value_name = "FILE")]
         kit: Option<PathBuf>,
     },
@@ -110,6 +116,7 @@ pub async fn relay(context: &Context, relay: Relay) -> Result<Exit> {
             name_foreign(context, &store, &space);
             return Ok(Exit::Success);
         }
+        Command::Kit { kit } => return write_kit(context, &store, kit).await,
         Command::Recover { memory } => {
             let words = ask("The 24 words: ", "24 words")?;
             let password = ask_new()?;
@@ -169,7 +176,9 @@ pub async fn relay(context: &Context, relay: Relay) -> Result<Exit> {
             say(context, "rotated", text);
             Ok(Exit::Success)
         }
-        Command::Init { .. } | Command::Unlock | Command::Recover { .. } => Ok(Exit::Success),
+        Command::Init { .. } | Command::Kit { .. } | Command::Unlock | Command::Recover { .. } => {
+            Ok(Exit::Success)
+        }
     }
 }
 
@@ -179,34 +188,62 @@ async fn init(
     memory: &Memory,
     file: Option<PathBuf>,
 ) -> Result<Exit> {
-    if let Some(file) = file.as_ref().filter(|file| file.exists()) {
-        let text = format!("{} is there already", file.display());
-        return Err(Error::new(Kind::Usage, text)
-            .coded("exists")
-            .hint("name another file with --kit"));
+    if let Some(file) = &file {
+        kit::require_writable(file)?;
     }
     let begun = keys::begin(store, &context.profile, ask_new()?, memory.cost()).await?;
-    let sheet = kit(store, &begun.words);
-    if let Some(file) = &file {
-        write_kit(file, &sheet)?;
-    }
+    let sheet = Kit::new(store, begun.words.clone()).await?;
+    let written = file.as_deref().map(|file| sheet.write(file)).transpose();
     if context.is_json {
         let line = serde_json::json!({"event": "relay_begun", "place": store.shown(), "words": begun.words.as_str(), "kit": file});
         line_to_stdout(&line.to_string());
+        return written.map(|_| Exit::Success);
+    }
+    match file.filter(|_| written.is_ok()) {
+        Some(file) => {
+            line_to_stdout(&wrapped("", &format!("Begun in {}.", store.shown())));
+            tell_of_kit(context, store, &file);
+        }
+        // Also when the file could not be written after all: the words are made only once.
+        None => {
+            line_to_stdout(&sheet.text());
+            line_to_stdout("These words are not shown again. Write them down now.");
+        }
+    }
+    written.map(|_| Exit::Success)
+}
+
+async fn write_kit(context: &Context, store: &Store, file: Option<PathBuf>) -> Result<Exit> {
+    if let Some(file) = &file {
+        kit::require_writable(file)?;
+    }
+    let words = ask("The 24 words: ", "24 words")?;
+    let sheet = Kit::of_typed(store, &context.profile, &words).await?;
+    if let Some(file) = &file {
+        sheet.write(file)?;
+    }
+    if context.is_json {
+        line_to_stdout(&serde_json::json!({"event": "relay_kit", "kit": file}).to_string());
         return Ok(Exit::Success);
     }
-    match file {
-        Some(file) => line_to_stdout(&format!(
-            "Begun in {}.\nThe 24 words are in {}. Print it, put it where you keep your passport, and delete the file.",
-            store.shown(),
-            file.display()
-        )),
-        None => line_to_stdout(&format!(
-            "{}\nThese words are not shown again. Write them down now.",
-            sheet.as_str()
-        )),
+    let text = format!("These are the words: they open the sealed backup in {}.", store.shown());
+    line_to_stdout(&wrapped("", &text));
+    if let Some(file) = &file {
+        tell_of_kit(context, store, file);
     }
     Ok(Exit::Success)
+}
+
+/// What to do with a kit that was written, and whether it should lie there.
+fn tell_of_kit(context: &Context, store: &Store, file: &Path) {
+    let text = format!(
+        "The recovery kit is in {}. Print it, put it where you keep your passport, and delete the file.",
+        file.display()
+    );
+    line_to_stdout(&wrapped("", &text));
+    if let Some(text) = kit::misplaced(store, &context.profile, file) {
+        context.report.event(&Event::Note { text: format!("warning: {text}") });
+    }
 }
 
 async fn verify(context: &Context, opened: &mut Opened, read: bool) -> Result<Exit> {

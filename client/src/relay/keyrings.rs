@@ -60,13 +60,22 @@ pub(super) async fn choose(store: &Store, secret: Secret, known: Option<&Space>)
         // The right password would not help: what it opened is not there any more.
         let is_gone = known_id.filter(|id| all.iter().all(|(there, _)| there != id));
         match (is_gone, why) {
-            (Some(_), Why::NoneOpens) => refused(
-                format!("every keyring in {} (the one this computer knows is gone)", store.shown()),
-                Bad::RolledBack,
-            ),
+            (Some(_), Why::NoneOpens) => {
+                let text = format!(
+                    "the keyring that this computer knows is not in {} any more, and nothing there opens in its place",
+                    store.shown()
+                );
+                Error::new(ErrorKind::WrongServer, text).coded("gone").hint(
+                    "something was removed or exchanged; look for an older copy of the relay. Of what is there, the 24 words \
+                     restore what they can: photosync relay recover",
+                )
+            }
             (_, why) => why.error(store, &all, &secret),
         }
     })?;
+    if known.is_some_and(|known| known.keyring_sequence > chosen.keyring.sequence) {
+        return Err(refused("the keyring", Bad::RolledBack));
+    }
     let newest_there = all.iter().filter_map(|(_, object)| sequence_of(object).ok()).max();
     let last = match store {
         // A folder may hold any number of a stranger's; ours go on where ours were.

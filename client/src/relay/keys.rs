@@ -1,7 +1,5 @@
 //! Beginning a relay, and everything about its keys: the password, the 24 words, epochs.
 
-use std::path::Path;
-
 use photosync_protocol::crypto::{Cost, Key};
 use photosync_protocol::digest::Digest;
 use photosync_protocol::format::Bad;
@@ -145,7 +143,7 @@ pub async fn recover(
             Err(error) if error.code == "no_keyring" => {
                 (rebuild(store, &recovery, known.as_ref()).await?, vec![])
             }
-            Err(error) if matches!(error.code, "wrong_secret" | "damaged") => {
+            Err(error) if matches!(error.code, "wrong_secret" | "damaged" | "gone") => {
                 let rebuilt = rebuild(store, &recovery, known.as_ref()).await.map_err(|_| error)?;
                 (rebuilt, store.keyrings().await?.into_iter().map(|(id, _)| id).collect())
             }
@@ -279,45 +277,4 @@ async fn put(store: &Store, keyring: &Keyring, lock: Lock) -> Result<Digest> {
     .await?;
     store.put_keyring(id, object).await?;
     Ok(id)
-}
-
-/// The sheet to print: everything somebody needs who has only it and the sealed objects.
-pub fn kit(store: &Store, words: &str) -> Zeroizing<String> {
-    let list: Vec<&str> = words.split(' ').collect();
-    let rows = list.len().div_ceil(4);
-    let mut text = String::from(
-        "PhotoSync recovery kit\n\nWhoever has these 24 words and the sealed backup can read every photo in it.\n\
-         Keep this sheet where you keep your passport. It is the only way back if the password is lost.\n\n",
-    );
-    for row in 0..rows {
-        for column in 0..4 {
-            let number = column * rows + row;
-            if let Some(word) = list.get(number) {
-                text.push_str(&format!("{:>2}. {word:<12}", number + 1));
-            }
-        }
-        text.truncate(text.trim_end().len());
-        text.push('\n');
-    }
-    let before = match store {
-        Store::Folder(_) => "photosync relay --dir FOLDER recover",
-        Store::Remote(_) => "photosync login ADDRESS E-MAIL\n  photosync relay recover",
-    };
-    let place = store.shown();
-    text.push_str(&format!("\nThe sealed backup: {place}\n\nOn a new computer:\n  {before}\n"));
-    Zeroizing::new(text)
-}
-
-/// Writes a kit for its owner alone; an existing file is not replaced.
-pub fn write_kit(path: &Path, text: &str) -> Result<()> {
-    use std::io::Write;
-    let mut options = std::fs::OpenOptions::new();
-    options.create_new(true).write(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let written = options.open(path).and_then(|mut file| {
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
-    });
-    super::io("write", path, written)
 }

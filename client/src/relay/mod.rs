@@ -8,6 +8,7 @@ pub mod backup;
 mod folder;
 mod keyrings;
 pub mod keys;
+pub mod kit;
 mod remote;
 mod restore;
 mod sealing;

@@ -52,6 +52,11 @@ impl Remote {
         self.connection.base()
     }
 
+    /// Whose relay it is.
+    pub async fn email(&self) -> Result<String> {
+        self.connection.credentials().await.map(|credentials| credentials.email)
+    }
+
     /// As [`Connection::call`], for bodies or answers of up to `bytes`.
     async fn call(
         &self,

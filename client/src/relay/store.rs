@@ -75,6 +75,14 @@ impl Store {
         }
     }
 
+    /// E-mail of the account on a server; a folder has none.
+    pub async fn account(&self) -> Result<Option<String>> {
+        match self {
+            Self::Folder(_) => Ok(None),
+            Self::Remote(remote) => remote.email().await.map(Some),
+        }
+    }
+
     /// Which of these are not there, in order.
     pub async fn missing(&self, ids: Vec<(Kind, Digest)>) -> Result<Vec<(Kind, Digest)>> {
         match self {

@@ -8,8 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use photosync_client::error::Error;
 use photosync_client::profile::Profile;
-use photosync_client::relay::keys::{self, kit};
-use photosync_client::relay::{Relay, Space, Store, backup, restore, verify};
+use photosync_client::relay::{Relay, Space, Store, backup, keys, restore, verify};
 use photosync_client::report::{BackupSummary, Event, Report, RestoreSummary};
 use photosync_client::restore::Options;
 use photosync_client::scan::Rules;
@@ -481,14 +480,4 @@ async fn an_interrupted_run_goes_on_and_lists_nothing_twice() {
     assert_eq!((again.sent_files, again.held_files), (0, 6), "{again:?}");
     assert_eq!(of_kind(&computer.place, "segments").len(), 1);
     assert_eq!(computer.restore().await.1, read_tree(&computer.photos()));
-}
-
-#[test]
-fn the_sheet_has_every_word_with_its_number() {
-    let words: Vec<String> = (1..=24).map(|number| format!("word{number}x")).collect();
-    let sheet = kit(&Store::folder(Path::new("/media/disk")), &words.join(" "));
-    for (number, word) in words.iter().enumerate() {
-        assert!(sheet.contains(&format!("{:>2}. {word}", number + 1)), "{}", sheet.as_str());
-    }
-    assert!(sheet.contains("/media/disk"));
 }

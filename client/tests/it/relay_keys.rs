@@ -3,6 +3,7 @@
 use std::fs;
 use std::sync::Arc;
 
+use photosync_client::relay::kit::Kit;
 use photosync_client::relay::{Space, Store, keys};
 use photosync_protocol::crypto::{Key, SALT_BYTES};
 use photosync_protocol::format::keyring::{Contents, Epoch, Keyring, PasswordLock, recovery_lock};
@@ -112,7 +113,7 @@ async fn a_place_where_only_a_strangers_keyring_is_left_is_refused_and_the_words
     assert_eq!(refused.code, "other_relay", "{refused}");
     let other = secret("not that either");
     let refused = keys::unlock(&mine.store(), &mine.profile, other).await.err().unwrap();
-    assert_eq!(refused.code, "rolled_back", "{refused}");
+    assert_eq!(refused.code, "gone", "{refused}");
     assert_eq!(space_of(&mine).keyring_sequence, 1);
     let (store, new) = (mine.store(), secret("another password"));
     keys::recover(&store, &mine.profile, &words, new, LEAST_COST).await.unwrap();
@@ -154,4 +155,22 @@ async fn a_place_that_was_emptied_is_not_begun_anew_over_the_keys_to_what_was_th
     assert_eq!(refused.code, "emptied");
     assert!(!mine.place.exists());
     assert_eq!(space_of(&mine).writer, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_sheet_is_written_anew_from_words_that_open_it_and_from_no_others() {
+    let disk = tempfile::tempdir().unwrap();
+    let mine = Computer::new(disk.path(), "a");
+    let words = mine.begin().await;
+    let typed = words.to_uppercase().replace(' ', "  ");
+    let sheet = Kit::of_typed(&mine.store(), &mine.profile, &typed).await.unwrap();
+    sheet.write(&mine.home.join("kit.svg")).unwrap();
+    let page = fs::read_to_string(mine.home.join("kit.svg")).unwrap();
+    assert!(words.split(' ').all(|word| page.contains(&format!(">{word}</text>"))));
+    let others = RecoveryKey(Key::new([8; 32])).words();
+    for wrong in [others.as_str(), "not 24 words"] {
+        let refused = Kit::of_typed(&mine.store(), &mine.profile, wrong).await.err().unwrap();
+        assert_eq!(refused.code, "wrong_secret", "{refused}");
+    }
+    assert_eq!(of_kind(&mine.place, "keyrings").len(), 1, "nothing is changed there");
 }
