@@ -7,7 +7,7 @@ use std::sync::Arc;
 use clap::{Args, Subcommand};
 use photosync_client::error::{Error, Kind, Result};
 use photosync_client::relay::kit::{self, Kit};
-use photosync_client::relay::{self, Relay as Opened, Store, keys};
+use photosync_client::relay::{self, KeyPlace, Relay as Opened, Store, keys};
 use photosync_client::report::Event;
 use photosync_client::restore;
 use photosync_protocol::crypto::Cost;
@@ -280,15 +280,23 @@ fn status(context: &Context, opened: &Opened) -> Result<Exit> {
         let line = serde_json::json!({
             "event": "relay_status", "place": opened.store.shown(), "files": photos, "segments": segments.len(),
             "computers": computers, "epoch": epoch, "keyring": space.keyring_sequence,
+            "keys": if space.key_place.is_in_key_store() { "key_store" } else { "file" },
         });
         line_to_stdout(&line.to_string());
         return Ok(Exit::Success);
     }
-    let row = |name: &str, value: &str| line_to_stdout(&format!("{name:<14}{value}"));
+    let row = |name: &str, value: &str| line_to_stdout(&wrapped(&format!("{name:<14}"), value));
     row("Place", &opened.store.shown());
     row("Known there", &files(photos));
     row("Computers", &number(computers as u64));
     row("Keys", &format!("epoch {epoch}, keyring {}", space.keyring_sequence));
+    let place = match &space.key_place {
+        KeyPlace::KeyStore { entry, .. } => {
+            format!("key store of the system, as photosync: {entry}")
+        }
+        KeyPlace::File(why) => format!("file {} ({why})", space.file().display()),
+    };
+    row("Kept in", &place);
     Ok(Exit::Success)
 }
 

@@ -12,7 +12,8 @@ use photosync_protocol::format::keyring::{
 use photosync_protocol::format::keys::{EpochKeys, MasterKey, RecoveryKey};
 use zeroize::Zeroizing;
 
-use super::{Space, Store, failed, refused};
+use super::space::Seen;
+use super::{Store, failed, refused};
 use crate::backup::blocking;
 use crate::error::{Error, Kind as ErrorKind, Result};
 
@@ -40,13 +41,13 @@ type There = (Digest, Vec<u8>);
 
 /// Chooses with a password or the words. `known` is what this device keeps of the place, if anything: then only a keyring of
 /// the same sealed backup will do.
-pub(super) async fn choose(store: &Store, secret: Secret, known: Option<&Space>) -> Result<Chosen> {
+pub(super) async fn choose(store: &Store, secret: Secret, known: Option<&Seen>) -> Result<Chosen> {
     let known_id = known.and_then(|known| known.keyring);
     let likely = store.likely_keyrings(known_id).await?;
     if likely.is_empty() {
         return Err(none_there(store));
     }
-    let held = known.and_then(|known| known.keys.of(1).ok().cloned());
+    let held = known.and_then(|known| known.first.clone());
     let mut picked = pick_blocking(&likely, &secret, &held).await;
     let mut all = likely;
     // A server shows one keyring. If others came before it, one of those may be the right one.

@@ -12,7 +12,7 @@ use photosync_protocol::format::object::{Kind, claimed_epoch, id_of, recovery_wr
 use zeroize::Zeroizing;
 
 use super::keyrings::{Secret, choose, is_of, none_there};
-use super::space::random;
+use super::space::{Seen, random};
 use super::store::Look;
 use super::{Relay, Space, Store, failed, refused};
 use crate::backup::blocking;
@@ -44,14 +44,14 @@ pub async fn begin(
             "open it with photosync relay unlock, or with the 24 words: photosync relay recover",
         ));
     }
-    if let Some(known) = find(store, profile).await? {
+    if let Some(known) = find_seen(store, profile).await? {
         let text = format!(
             "this computer has keys to a sealed backup in {}, and nothing of it is there",
             store.shown()
         );
         return Err(Error::new(ErrorKind::Usage, text).coded("emptied").hint(format!(
             "is the right disk there? To begin anew all the same, move {} away",
-            known.folder().display()
+            known.folder.display()
         )));
     }
     let (master, recovery) = (MasterKey(Key::new(random()?)), RecoveryKey(Key::new(random()?)));
@@ -75,15 +75,15 @@ pub async fn unlock(
     profile: &Profile,
     password: Zeroizing<String>,
 ) -> Result<Space> {
-    let known = find(store, profile).await?;
+    let known = find_seen(store, profile).await?;
     let chosen = choose(store, Secret::Password(password), known.as_ref()).await?;
     keep(store, profile, chosen.keyring, chosen.id, chosen.foreign).await
 }
 
-/// What this device keeps of the place. Asking a key store may take as long as a person needs to unlock it.
-async fn find(store: &Store, profile: &Profile) -> Result<Option<Space>> {
+/// What this device saw of the place. Asking a key store may take as long as a person needs to unlock it.
+pub(super) async fn find_seen(store: &Store, profile: &Profile) -> Result<Option<Seen>> {
     let (profile, name) = (profile.clone(), store.name());
-    blocking(move || Space::find(&profile, &name)).await
+    blocking(move || Space::find_seen(&profile, &name)).await
 }
 
 /// Keeps what an opened keyring says. What this device wrote with old keys after they were changed, without knowing, does
@@ -133,7 +133,7 @@ pub async fn recover(
     let recovery = RecoveryKey::from_words(words).map_err(|bad| {
         refused("what was typed", bad).hint("24 words, in the order in which they were printed")
     })?;
-    let known = find(store, profile).await?;
+    let known = find_seen(store, profile).await?;
     let (keyring, foreign) =
         match choose(store, Secret::Words(recovery.clone()), known.as_ref()).await {
             Ok(chosen) => {
@@ -155,7 +155,7 @@ pub async fn recover(
 
 /// The keyring from what other objects carry. When its epochs began, and what was closed then, is known only if this device
 /// knew it before.
-async fn rebuild(store: &Store, recovery: &RecoveryKey, known: Option<&Space>) -> Result<Keyring> {
+async fn rebuild(store: &Store, recovery: &RecoveryKey, known: Option<&Seen>) -> Result<Keyring> {
     let mut found: Option<(MasterKey, _)> = None;
     let mut newest = 1;
     for kind in [Kind::Segment, Kind::Manifest] {
@@ -181,7 +181,7 @@ async fn rebuild(store: &Store, recovery: &RecoveryKey, known: Option<&Space>) -
     let (master, recovery_wrap) = found.ok_or_else(|| {
         refused(store.shown(), Bad::WrongSecret).hint("no object there was sealed for these words")
     })?;
-    let known = known.filter(|known| is_of(&master, known.keys.of(1).ok()));
+    let known = known.filter(|known| is_of(&master, known.first.as_ref()));
     let mut epochs = known.map(|known| known.epochs.clone()).unwrap_or_default();
     let epoch = |epoch| Epoch { epoch, began_at_ms: 0, closed: vec![] };
     // An epoch that nobody wrote down cannot be told from a stranger's claim: a keyring of a million epochs is none.
@@ -207,7 +207,7 @@ impl Relay {
         cost: Cost,
         profile: &Profile,
     ) -> Result<()> {
-        let chosen = choose(&self.store, Secret::Password(old), Some(&self.space)).await?;
+        let chosen = choose(&self.store, Secret::Password(old), Some(&self.space.seen())).await?;
         let keyring = Keyring { sequence: chosen.next_sequence, ..chosen.keyring };
         let id = put(&self.store, &keyring, Lock::New(new, cost)).await?;
         self.space = keep(&self.store, profile, keyring, id, chosen.foreign).await?;
@@ -218,7 +218,8 @@ impl Relay {
     /// count. Answers the epoch's number.
     pub async fn rotate(&mut self, password: Zeroizing<String>, profile: &Profile) -> Result<u32> {
         self.learn().await?;
-        let chosen = choose(&self.store, Secret::Password(password), Some(&self.space)).await?;
+        let chosen =
+            choose(&self.store, Secret::Password(password), Some(&self.space.seen())).await?;
         let mut keyring = chosen.keyring;
         let epoch = keyring.current_epoch().map_err(|bad| refused("the keyring", bad))? + 1;
         keyring.sequence = chosen.next_sequence;

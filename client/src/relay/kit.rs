@@ -12,8 +12,9 @@ use photosync_protocol::format::keys::RecoveryKey;
 use zeroize::Zeroizing;
 
 use super::keyrings::{Secret, choose};
-use super::{Space, Store, absolute, io, refused};
-use crate::backup::{LAST_PATHS, blocking};
+use super::keys::find_seen;
+use super::{Store, absolute, io, refused};
+use crate::backup::LAST_PATHS;
 use crate::cache::Cache;
 use crate::connection::now_ms;
 use crate::error::{Error, Kind, Result};
@@ -44,8 +45,7 @@ impl Kit {
             refused("what was typed", bad).hint("24 words, in the order in which they were printed")
         };
         let recovery = RecoveryKey::from_words(words).map_err(wrong)?;
-        let (asked, name) = (profile.clone(), store.name());
-        let known = blocking(move || Space::find(&asked, &name)).await?;
+        let known = find_seen(store, profile).await?;
         let words = recovery.words();
         choose(store, Secret::Words(recovery), known.as_ref()).await?;
         Self::new(store, words).await

@@ -6,6 +6,7 @@
 
 pub mod backup;
 mod folder;
+mod hiding;
 mod keyrings;
 pub mod keys;
 pub mod kit;
@@ -24,6 +25,7 @@ use photosync_protocol::format::Bad;
 use photosync_protocol::format::keyring::Failed;
 use tokio_util::sync::CancellationToken;
 
+pub use hiding::KeyPlace;
 pub use restore::restore;
 pub use space::Space;
 pub use store::Store;
