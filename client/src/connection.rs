@@ -144,6 +144,18 @@ impl Connection {
         to.client.request(method, format!("{}{PREFIX}{route}", to.base))
     }
 
+    /// The same server as it is reached now, with nobody signed in: for version 1, whose sessions are its own.
+    pub fn without_session(&self) -> Self {
+        let route = RwLock::new(self.route());
+        Self { route, session: None, stop: self.stop.clone(), report: self.report.clone() }
+    }
+
+    /// A request to a route of version 1, below `/api`.
+    pub fn request_old(&self, method: Method, route: &str) -> RequestBuilder {
+        let to = self.route();
+        to.client.request(method, format!("{}/api{route}", to.base))
+    }
+
     /// Sends what `build` makes, again and again while that makes sense.
     pub async fn call(&self, build: impl Fn(&Self) -> RequestBuilder) -> Result<Response> {
         let mut pauses = Pauses::default();

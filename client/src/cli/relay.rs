@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
+use photosync_client::credentials::Credentials;
 use photosync_client::error::{Error, Kind, Result};
 use photosync_client::relay::kit::{self, Kit};
+use photosync_client::relay::version1::{self, Source};
 use photosync_client::relay::{self, KeyPlace, Relay as Opened, Store, keys};
 use photosync_client::report::Event;
 use photosync_client::restore;
@@ -59,7 +61,7 @@ pub enum Command {
     /// Seal files and folders and keep them there; repeat it as often as you like
     Backup(Backup),
     /// Bring everything back into a folder; nothing there is overwritten
-    Restore(Restore),
+    Restore(RestoreSealed),
     /// Look whether everything is still there
     Verify {
         /// Also read and open every piece
@@ -82,6 +84,29 @@ pub enum Command {
     Rotate,
 }
 
+/// `relay restore`
+#[derive(Debug, Args)]
+pub struct RestoreSealed {
+    #[command(flatten)]
+    to: Restore,
+    #[command(flatten)]
+    old: OldBackup,
+}
+
+/// A cloud backup of the phone app or the desktop client that came before.
+#[derive(Debug, Args)]
+pub struct OldBackup {
+    /// Restore a cloud backup of the old desktop client, from the server or with --dir from a copy of its files
+    #[arg(long = "v1")]
+    pub is_v1: bool,
+    /// E-mail of the account then [default: who is signed in]
+    #[arg(long, value_name = "E-MAIL", requires = "is_v1")]
+    pub email: Option<String>,
+    /// Ask also for the password the account had when it was backed up, if it was changed since
+    #[arg(long, requires = "is_v1")]
+    pub old_password: bool,
+}
+
 /// What guessing the password costs.
 #[derive(Debug, Args)]
 pub struct Memory {
@@ -99,6 +124,12 @@ impl Memory {
 
 /// Does it.
 pub async fn relay(context: &Context, relay: Relay) -> Result<Exit> {
+    let relay = match relay.command {
+        Command::Restore(RestoreSealed { to, old }) if old.is_v1 => {
+            return restore_old(context, relay.dir, to, old).await;
+        }
+        command => Relay { command, ..relay },
+    };
     let store = Arc::new(match &relay.dir {
         Some(dir) => Store::folder(dir),
         None => Store::remote(context.connect()?).await?,
@@ -141,17 +172,8 @@ pub async fn relay(context: &Context, relay: Relay) -> Result<Exit> {
             let summary = relay::backup::run(&mut opened, &options).await?;
             Ok(if summary.complete { Exit::Success } else { Exit::Incomplete })
         }
-        Command::Restore(to) => {
-            if to.device.is_some() {
-                let text = "a sealed backup is restored whole, without --device";
-                return Err(Error::new(Kind::Usage, text));
-            }
-            let options = restore::Options {
-                device: None,
-                folder: to.dir,
-                parallel: to.transfer.parallel.into(),
-                limit: to.transfer.limit_rate,
-            };
+        Command::Restore(RestoreSealed { to, .. }) => {
+            let options = whole(to)?;
             let summary = relay::restore(&mut opened, &options).await?;
             Ok(if summary.failed_files == 0 { Exit::Success } else { Exit::Incomplete })
         }
@@ -180,6 +202,56 @@ pub async fn relay(context: &Context, relay: Relay) -> Result<Exit> {
             Ok(Exit::Success)
         }
     }
+}
+
+/// A sealed backup knows no other computers' folders to choose from.
+fn whole(to: Restore) -> Result<restore::Options> {
+    if to.device.is_some() {
+        let text = "a sealed backup is restored whole, without --device";
+        return Err(Error::new(Kind::Usage, text));
+    }
+    Ok(restore::Options {
+        device: None,
+        folder: to.dir,
+        parallel: to.transfer.parallel.into(),
+        limit: to.transfer.limit_rate,
+    })
+}
+
+async fn restore_old(
+    context: &Context,
+    dir: Option<PathBuf>,
+    to: Restore,
+    old: OldBackup,
+) -> Result<Exit> {
+    let options = whole(to)?;
+    let signed_in = Credentials::find_public(&context.profile)?.map(|known| known.email);
+    let email = old.email.or(signed_in).ok_or_else(|| {
+        Error::new(Kind::Usage, "whose backup it is is not known: nobody is signed in here")
+            .hint("name the account with --email")
+    })?;
+    let prompt = format!("Password of the account {email}: ");
+    let (source, password) = match dir {
+        Some(dir) => {
+            let dir = std::path::absolute(&dir).unwrap_or(dir);
+            (Source::folder(&dir)?, ask(&prompt, "password")?)
+        }
+        None => {
+            let connection = context.connect()?;
+            // Finds a server that moved, and says so if this computer was signed out.
+            Store::remote(connection.clone()).await?.look().await?;
+            let password = ask(&prompt, "password")?;
+            (Source::sign_in(&connection, &email, &password).await?, password)
+        }
+    };
+    let password = match old.old_password {
+        true => ask("Password it had when it was backed up: ", "old password")?,
+        false => password,
+    };
+    let keys = version1::keys_of(&email, &password);
+    let summary =
+        version1::restore(source, &keys, &options, &context.report, &context.stop).await?;
+    Ok(if summary.failed_files == 0 { Exit::Success } else { Exit::Incomplete })
 }
 
 async fn init(

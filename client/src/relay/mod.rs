@@ -17,6 +17,7 @@ mod space;
 mod store;
 mod sync;
 mod verify;
+pub mod version1;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

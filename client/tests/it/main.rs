@@ -14,3 +14,4 @@ mod relay_keys;
 mod restore;
 mod stand;
 mod trust;
+mod version1;

@@ -14,7 +14,7 @@ use photosync_tests::proxy::{FaultProxy, Plan};
 use crate::stand::{noise, write_old};
 
 pub const EMAIL: &str = "ada@example.org";
-const PASSWORD: &str = "correct horse";
+pub const PASSWORD: &str = "correct horse";
 
 pub struct Server {
     child: Child,
