@@ -344,14 +344,12 @@ async fn verify(context: &Context, opened: &mut Opened, read: bool) -> Result<Ex
 
 fn status(context: &Context, opened: &Opened) -> Result<Exit> {
     let space = &opened.space;
-    let (segments, _) = space.segments()?;
-    let counted = segments.iter().filter(|mirrored| mirrored.counts);
-    let photos: u64 = counted.map(|mirrored| mirrored.segment.entries.len() as u64).sum();
-    let (epoch, computers) = (space.keys.current().0, space.chains.heads().len());
+    let known = space.tally()?;
+    let epoch = space.keys.current().0;
     if context.is_json {
         let line = serde_json::json!({
-            "event": "relay_status", "place": opened.store.shown(), "files": photos, "segments": segments.len(),
-            "computers": computers, "epoch": epoch, "keyring": space.keyring_sequence,
+            "event": "relay_status", "place": opened.store.shown(), "files": known.files, "segments": known.segments,
+            "computers": known.computers, "epoch": epoch, "keyring": space.keyring_sequence,
             "keys": if space.key_place.is_in_key_store() { "key_store" } else { "file" },
         });
         line_to_stdout(&line.to_string());
@@ -359,8 +357,8 @@ fn status(context: &Context, opened: &Opened) -> Result<Exit> {
     }
     let row = |name: &str, value: &str| line_to_stdout(&wrapped(&format!("{name:<14}"), value));
     row("Place", &opened.store.shown());
-    row("Known there", &files(photos));
-    row("Computers", &number(computers as u64));
+    row("Known there", &files(known.files));
+    row("Computers", &number(known.computers));
     row("Keys", &format!("epoch {epoch}, keyring {}", space.keyring_sequence));
     let place = match &space.key_place {
         KeyPlace::KeyStore { entry, .. } => {

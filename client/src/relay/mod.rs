@@ -16,6 +16,7 @@ mod sealing;
 mod space;
 mod store;
 mod sync;
+mod tally;
 mod verify;
 pub mod version1;
 
@@ -30,6 +31,7 @@ pub use hiding::KeyPlace;
 pub use restore::restore;
 pub use space::Space;
 pub use store::Store;
+pub use tally::Tally;
 pub use verify::{Verified, verify};
 
 use crate::backup::blocking;

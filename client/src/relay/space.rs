@@ -9,7 +9,7 @@ use photosync_protocol::crypto::{self, Key};
 use photosync_protocol::digest::Digest;
 use photosync_protocol::format::keyring::{Epoch, Keyring};
 use photosync_protocol::format::keys::{DeviceKeys, EpochKeys, Wrap};
-use photosync_protocol::format::object::id_of;
+use photosync_protocol::format::object::{claimed_epoch, id_of};
 use photosync_protocol::format::segment::{Chains, Segment, Writer};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -229,7 +229,22 @@ impl Space {
 
     /// Keeps a copy of a segment. Blocks.
     pub fn mirror(&self, id: &Digest, object: &[u8]) -> Result<()> {
-        self.profile.write(&self.folder.join("segments").join(id.to_string()), object)
+        self.profile.write(&self.mirror_path(id), object)
+    }
+
+    /// Where the copy of a segment lies.
+    pub(super) fn mirror_path(&self, id: &Digest) -> PathBuf {
+        self.folder.join("segments").join(id.to_string())
+    }
+
+    /// Where all this lies.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Writes another file beside it. Blocks.
+    pub(super) fn write(&self, path: &Path, bytes: &[u8]) -> Result<()> {
+        self.profile.write(path, bytes)
     }
 
     /// Every segment of every known chain, and the ids of those that are damaged here and have to be fetched again.
@@ -239,8 +254,8 @@ impl Space {
         for head in self.chains.heads() {
             let mut next = Some(head.id);
             while let Some(id) = next {
-                let path = self.folder.join("segments").join(id.to_string());
-                let object = fs::read(&path).ok().filter(|object| id_of(object) == id);
+                let object =
+                    fs::read(self.mirror_path(&id)).ok().filter(|object| id_of(object) == id);
                 let Some(object) = object else {
                     lost.push(id);
                     break;
@@ -248,7 +263,9 @@ impl Space {
                 let segment = Segment::open(&object, &id, &self.keys)
                     .map_err(|bad| refused(format!("segment {id}"), bad))?;
                 next = segment.previous;
-                found.push(Mirrored { id, counts: self.counts(&segment, &object), segment });
+                let epoch = claimed_epoch(&object).unwrap_or(0);
+                let counts = self.counts(segment.writer, segment.sequence, epoch);
+                found.push(Mirrored { id, counts, segment });
             }
         }
         Ok((found, lost))
@@ -283,13 +300,13 @@ impl Space {
     }
 
     /// Whether a segment was written while its epoch was open: what a stolen device writes afterwards does not count.
-    fn counts(&self, segment: &Segment, object: &[u8]) -> bool {
-        let epoch = photosync_protocol::format::object::claimed_epoch(object).unwrap_or(0);
-        let Some(closing) = self.epochs.iter().find(|next| next.epoch == epoch + 1) else {
+    pub(super) fn counts(&self, writer: Writer, sequence: u64, epoch: u32) -> bool {
+        let Some(closing) = self.epochs.iter().find(|next| next.epoch == epoch.saturating_add(1))
+        else {
             return true;
         };
-        let head = closing.closed.iter().find(|head| head.writer == segment.writer);
-        head.is_some_and(|head| segment.sequence <= head.sequence)
+        let head = closing.closed.iter().find(|head| head.writer == writer);
+        head.is_some_and(|head| sequence <= head.sequence)
     }
 }
 

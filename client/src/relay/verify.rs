@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use photosync_protocol::digest::Digest;
 use photosync_protocol::format::manifest::Manifest;
-use photosync_protocol::format::object::Kind;
+use photosync_protocol::format::object::{Kind, id_of};
 use photosync_protocol::format::{Bad, chunk};
 use serde::Serialize;
 
@@ -32,6 +32,10 @@ pub struct Verified {
 /// again at the next backup.
 pub async fn verify(relay: &mut Relay, read: bool) -> Result<Verified> {
     relay.learn().await?;
+    if read {
+        mend_segments(relay).await?;
+    }
+    relay.put_back_segments().await?;
     let (manifests, damaged) = relay.manifests().await?;
     let chunks = manifests.values().flat_map(|manifest| manifest.chunks.iter());
     let objects: HashSet<(Kind, Digest)> = chunks
@@ -72,6 +76,24 @@ pub async fn verify(relay: &mut Relay, read: bool) -> Result<Verified> {
         relay.report.event(&Event::FileFailed { path, code: error.code, reason });
     }
     Ok(found)
+}
+
+/// Puts a good copy in the place of every segment whose bytes are not those of its id. The damaged one stays beside it. A server
+/// finds such objects itself when it reads them, and takes them again.
+async fn mend_segments(relay: &Relay) -> Result<()> {
+    for id in relay.space.segment_ids()? {
+        let there = relay.store.get(Kind::Segment, id).await?;
+        let copy = std::fs::read(relay.space.mirror_path(&id)).ok();
+        let copy = copy.filter(|copy| id_of(copy) == id);
+        if let Some(copy) = copy.filter(|_| there.is_some_and(|there| id_of(&there) != id)) {
+            relay.store.set_aside(Kind::Segment, id).await?;
+            relay.store.put(vec![(Kind::Segment, id, copy)]).await?;
+            let text =
+                format!("the index entry {id} was damaged and was put back from the copy here");
+            relay.report.event(&Event::Note { text });
+        }
+    }
+    Ok(())
 }
 
 fn reason(id: &Digest, manifest: &Manifest, lost: &HashMap<Digest, Bad>) -> Option<Bad> {

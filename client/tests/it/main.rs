@@ -10,6 +10,7 @@ mod places;
 mod program;
 mod real;
 mod relay;
+mod relay_index;
 mod relay_keys;
 mod restore;
 mod stand;
