@@ -183,8 +183,11 @@ impl Folder {
             return Ok(false);
         }
         let mut is_listed = false;
+        // There are few segments; all manifests are looked through only where an index is lost.
         for folder in ["segments", "manifests"] {
-            walk(&self.path.join(folder), &mut |_, _| is_listed = true)?;
+            if !is_listed {
+                walk(&self.path.join(folder), &mut |_, _| is_listed = true)?;
+            }
         }
         Ok(is_listed)
     }

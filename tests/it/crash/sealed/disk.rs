@@ -45,7 +45,10 @@ fn a_failing_call_in_the_middle_of_sealed_bytes_is_answered_and_loses_nothing() 
     let mut rest: Vec<Step> = Vec::new();
     let points = ["write", "sync", "publish", "published", "sync_dir", "commit"];
     for point in points {
-        for (nth, action) in [(1, "eio"), (2, "enospc"), (3, "eio")] {
+        // A segment is committed in three transactions; of the other calls two are as good as many.
+        let passes = if point == "commit" { 3 } else { 2 };
+        for nth in 1..=passes {
+            let action = if nth == 2 { "enospc" } else { "eio" };
             for way in ["batch", "single", "segment", "keyring"] {
                 sequence += 1;
                 let mut steps = round(&mut dice, 7, sequence);
@@ -56,14 +59,13 @@ fn a_failing_call_in_the_middle_of_sealed_bytes_is_answered_and_loses_nothing() 
                 if way == "segment" {
                     rest.extend(steps.drain(..2));
                 }
-                let server = run(serve_command(&binary, &data), &data);
-                prepare(
-                    &owner,
-                    &mut Client::new(server.address),
-                    &std::mem::take(&mut rest),
-                    &mut kept,
-                );
-                server.stop().expect("a clean stop");
+                if !rest.is_empty() {
+                    let server = run(serve_command(&binary, &data), &data);
+                    let mut client = Client::new(server.address);
+                    prepare(&owner, &mut client, &std::mem::take(&mut rest), &mut kept);
+                    drop(client);
+                    server.stop().expect("a clean stop");
+                }
 
                 let case = format!("{point}:{nth}:{action}");
                 let mut command = serve_command(&binary, &data);
@@ -92,11 +94,14 @@ fn a_failing_call_in_the_middle_of_sealed_bytes_is_answered_and_loses_nothing() 
                         let found = owner.fetch(&mut client, &ids).expect("an answer");
                         assert!(found.iter().all(Option::is_none), "{case}: half of it is there");
                     }
-                    let taken = owner.require_sent(&mut client, &step);
-                    taken.unwrap_or_else(|wrong| panic!("{case}: {wrong}"));
+                    // The fault has been met: this server takes the rest as well.
+                    steps.insert(0, step);
+                    steps.sort_by_key(|step| matches!(step.load, Load::Segment { .. }));
+                    prepare(&owner, &mut client, &steps, &mut kept);
+                } else {
+                    kept.push(step);
+                    rest = steps;
                 }
-                kept.push(step);
-                rest = steps;
                 drop(client);
                 server.stop().expect("a clean stop");
                 if way == "keyring" {
@@ -109,7 +114,7 @@ fn a_failing_call_in_the_middle_of_sealed_bytes_is_answered_and_loses_nothing() 
     let found = owner.require_kept(&mut Client::new(server.address), &kept, &kept);
     found.unwrap_or_else(|wrong| panic!("{wrong}"));
     println!("crash: {failed} failing calls amid sealed bytes, each answered, nothing lost");
-    assert!(failed >= 30, "{failed} faults were met");
+    assert!(failed >= 25, "{failed} faults were met");
 }
 
 #[test]
