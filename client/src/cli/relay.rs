@@ -388,7 +388,7 @@ fn tell_of_keys(context: &Context, store: &Store, space: &relay::Space) {
         && context.profile.uses_key_store()
     {
         let file = space.file();
-        note(format!("They lie in {}, for your account alone to read: {why}.", file.display()));
+        note(format!("The keys lie in {}, for your account alone to read: {why}.", file.display()));
     }
     let who = match space.foreign.len() {
         0 => return,
