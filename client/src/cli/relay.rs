@@ -102,7 +102,7 @@ pub struct OldBackup {
     /// E-mail of the account then [default: who is signed in]
     #[arg(long, value_name = "E-MAIL", requires = "is_v1")]
     pub email: Option<String>,
-    /// Ask also for the password the account had when it was backed up, if it was changed since
+    /// Ask also for the password the account had when it was backed up, if it was changed on the server since
     #[arg(long, requires = "is_v1")]
     pub old_password: bool,
 }
@@ -144,7 +144,7 @@ pub async fn relay(context: &Context, relay: Relay) -> Result<Exit> {
                 "unlocked",
                 format!("This computer now has the keys to {}.", store.shown()),
             );
-            name_foreign(context, &store, &space);
+            tell_of_keys(context, &store, &space);
             return Ok(Exit::Success);
         }
         Command::Kit { kit } => return write_kit(context, &store, kit).await,
@@ -154,7 +154,7 @@ pub async fn relay(context: &Context, relay: Relay) -> Result<Exit> {
             let space = keys::recover(&store, profile, &words, password, memory.cost()).await?;
             let text = "This computer now has the keys, and the new password opens them elsewhere.";
             say(context, "recovered", text.to_owned());
-            name_foreign(context, &store, &space);
+            tell_of_keys(context, &store, &space);
             return Ok(Exit::Success);
         }
         _ => {}
@@ -231,6 +231,7 @@ async fn restore_old(
             .hint("name the account with --email")
     })?;
     let prompt = format!("Password of the account {email}: ");
+    let is_server = dir.is_none();
     let (source, password) = match dir {
         Some(dir) => {
             let dir = std::path::absolute(&dir).unwrap_or(dir);
@@ -244,7 +245,7 @@ async fn restore_old(
             (Source::sign_in(&connection, &email, &password).await?, password)
         }
     };
-    let password = match old.old_password {
+    let password = match old.old_password && is_server {
         true => ask("Password it had when it was backed up: ", "old password")?,
         false => password,
     };
@@ -273,7 +274,9 @@ async fn init(
     }
     match file.filter(|_| written.is_ok()) {
         Some(file) => {
-            line_to_stdout(&wrapped("", &format!("Begun in {}.", store.shown())));
+            let text = format!("Begun in {}. This computer has the keys.", store.shown());
+            line_to_stdout(&wrapped("", &text));
+            tell_of_keys(context, store, &begun.space);
             tell_of_kit(context, store, &file);
         }
         // Also when the file could not be written after all: the words are made only once.
@@ -378,18 +381,24 @@ fn say(context: &Context, event: &str, text: String) {
     }
 }
 
-/// Says that somebody else's keyrings lie there too.
-fn name_foreign(context: &Context, store: &Store, space: &relay::Space) {
+/// Says where the keys lie if that is not the key store, and that somebody else's keyrings lie in the place too.
+fn tell_of_keys(context: &Context, store: &Store, space: &relay::Space) {
+    let note = |text: String| context.report.event(&Event::Note { text });
+    if let KeyPlace::File(why) = &space.key_place
+        && context.profile.uses_key_store()
+    {
+        let file = space.file();
+        note(format!("The keys lie in {}, for your account alone to read: {why}.", file.display()));
+    }
     let who = match space.foreign.len() {
         0 => return,
         1 => "a keyring that is not of this sealed backup; it was".to_owned(),
         count => format!("{count} keyrings that are not of this sealed backup; they were"),
     };
-    let text = format!(
+    note(format!(
         "In {} there is also {who} left alone. If nobody you know put it there, somebody else can write there.",
         store.shown()
-    );
-    context.report.event(&Event::Note { text });
+    ));
 }
 
 fn ask(prompt: &str, what: &str) -> Result<Zeroizing<String>> {

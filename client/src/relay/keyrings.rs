@@ -9,7 +9,7 @@ use photosync_protocol::format::Bad;
 use photosync_protocol::format::keyring::{
     Failed, Keyring, PasswordLock, password_lock, sequence_of,
 };
-use photosync_protocol::format::keys::{EpochKeys, MasterKey, RecoveryKey};
+use photosync_protocol::format::keys::{EpochKeys, MasterKey, RecoveryKey, WORDS};
 use zeroize::Zeroizing;
 
 use super::space::Seen;
@@ -96,6 +96,21 @@ pub(super) fn none_there(store: &Store) -> Error {
         .hint("begin with photosync relay init; with the 24 words of a lost one: photosync relay recover")
 }
 
+/// Reads what somebody typed for the 24 words; the error says what is wrong with them as words.
+pub(super) fn read_words(typed: &str) -> Result<RecoveryKey> {
+    let count = typed.split_whitespace().count();
+    RecoveryKey::from_words(typed).map_err(|_| {
+        let text = match count {
+            WORDS => "these are not the 24 words of a kit: one is mistyped, or two changed places"
+                .to_owned(),
+            count => format!("these are {count} words, and a kit has {WORDS}"),
+        };
+        Error::new(ErrorKind::SignIn, text)
+            .coded("wrong_secret")
+            .hint("type them in the order of their numbers, with a blank between them")
+    })
+}
+
 /// Why none was chosen.
 #[derive(Debug)]
 enum Why {
@@ -113,7 +128,7 @@ impl Why {
     fn error(self, store: &Store, there: &[There], secret: &Secret) -> Error {
         let what = match secret {
             Secret::Password(_) => "password",
-            Secret::Words(_) => "words",
+            Secret::Words(_) => "set of words",
         };
         let wrong = |text: String| Error::new(ErrorKind::SignIn, text).coded("wrong_secret");
         match self {
@@ -124,7 +139,7 @@ impl Why {
             )),
             Self::NoneOpens => match there.first().map(|(id, object)| whole(id, object)) {
                 Some(Err(bad)) => refused("the keyring", bad),
-                _ => refused("the keyring", Bad::WrongSecret),
+                _ => wrong(format!("this {what} does not open the sealed backup in {}", store.shown())),
             }
             .hint("type it again; the 24 words open it too: photosync relay recover"),
             Self::Replaced => wrong(format!("this {what} was replaced by a newer one"))

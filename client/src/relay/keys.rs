@@ -9,7 +9,7 @@ use photosync_protocol::format::manifest::Manifest;
 use photosync_protocol::format::object::{Kind, claimed_epoch, id_of, recovery_wrap};
 use zeroize::Zeroizing;
 
-use super::keyrings::{Secret, choose, is_of, none_there};
+use super::keyrings::{Secret, choose, is_of, none_there, read_words};
 use super::space::{Seen, random};
 use super::store::Look;
 use super::{Relay, Space, Store, failed, refused};
@@ -128,9 +128,7 @@ pub async fn recover(
     password: Zeroizing<String>,
     cost: Cost,
 ) -> Result<Space> {
-    let recovery = RecoveryKey::from_words(words).map_err(|bad| {
-        refused("what was typed", bad).hint("24 words, in the order in which they were printed")
-    })?;
+    let recovery = read_words(words)?;
     let known = find_seen(store, profile).await?;
     let (keyring, foreign) =
         match choose(store, Secret::Words(recovery.clone()), known.as_ref()).await {

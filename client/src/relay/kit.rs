@@ -8,12 +8,11 @@ mod page;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use photosync_protocol::format::keys::RecoveryKey;
 use zeroize::Zeroizing;
 
-use super::keyrings::{Secret, choose};
+use super::keyrings::{Secret, choose, read_words};
 use super::keys::find_seen;
-use super::{Store, absolute, io, refused};
+use super::{Store, absolute, io};
 use crate::backup::LAST_PATHS;
 use crate::cache::Cache;
 use crate::connection::now_ms;
@@ -41,10 +40,7 @@ impl Kit {
     /// The sheet for words that somebody types, if they open the sealed backup: a way to replace a lost sheet, and to prove
     /// one that is not lost.
     pub async fn of_typed(store: &Store, profile: &Profile, words: &str) -> Result<Self> {
-        let wrong = |bad| {
-            refused("what was typed", bad).hint("24 words, in the order in which they were printed")
-        };
-        let recovery = RecoveryKey::from_words(words).map_err(wrong)?;
+        let recovery = read_words(words)?;
         let known = find_seen(store, profile).await?;
         let words = recovery.words();
         choose(store, Secret::Words(recovery), known.as_ref()).await?;
@@ -141,12 +137,12 @@ pub fn misplaced(store: &Store, profile: &Profile, path: &Path) -> Option<String
     if let Store::Folder(sealed) = store
         && above.starts_with(folder(sealed.path()))
     {
-        let text = "The kit lies in the folder of the sealed backup: whoever finds one has both. Move it away.";
+        let text = "the kit lies in the folder of the sealed backup: whoever finds one has both; move it away";
         return Some(text.to_owned());
     }
     let is_backed_up = backed_up(profile).iter().any(|root| above.starts_with(folder(root)));
-    let text = "The kit lies in a folder that is backed up: its words would go to the server. Move it away \
-                before the next backup.";
+    let text = "the kit lies in a folder that is backed up: its words would go to the server; move it \
+                away before the next backup";
     is_backed_up.then(|| text.to_owned())
 }
 
@@ -193,6 +189,7 @@ fn day_of(unix_ms: i64) -> String {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use photosync_protocol::format::keys::RecoveryKey;
 
     /// A sheet with the words of 32 bytes that nobody uses.
     pub fn kit(account: Option<&str>, place: &str) -> Kit {

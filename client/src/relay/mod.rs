@@ -63,7 +63,8 @@ impl Relay {
         let space = blocking(move || Space::find(&profile, &name)).await?.ok_or_else(|| {
             Error::new(Kind::SignIn, format!("this computer has no keys to {}", store.shown()))
                 .coded("locked")
-                .hint("begin with photosync relay init, or photosync relay recover")
+                .hint("photosync relay unlock gets them by the password, photosync relay recover by the 24 words; a new sealed \
+                       backup begins with photosync relay init")
         })?;
         Ok(Self { store, space, report, stop })
     }

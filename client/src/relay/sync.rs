@@ -115,11 +115,9 @@ impl Relay {
     }
 
     /// Puts segments back that this device has a copy of and the place has lost: without them nobody could begin to read
-    /// a chain. Not the newest one of a chain; a place without that is refused, for it may be an old state.
+    /// a chain. Only after [`Self::learn`], which refuses a place that went back to an older state.
     pub(super) async fn put_back_segments(&self) -> Result<u64> {
-        let heads: Vec<Digest> = self.space.chains.heads().iter().map(|head| head.id).collect();
-        let known = self.space.segment_ids()?.into_iter().filter(|id| !heads.contains(id));
-        let known = known.map(|id| (Kind::Segment, id)).collect();
+        let known = self.space.segment_ids()?.into_iter().map(|id| (Kind::Segment, id)).collect();
         let mut objects = Vec::new();
         for (kind, id) in self.store.missing(known).await? {
             let copy = std::fs::read(self.space.mirror_path(&id)).ok();

@@ -42,7 +42,7 @@ pub enum Source {
         manifests: Vec<PathBuf>,
     },
     /// A server, with a session as those clients have it.
-    Server(Old),
+    Server(Box<Old>),
 }
 
 /// A version 1 session.
@@ -113,7 +113,7 @@ impl Source {
         });
         let answer = sent.await.map_err(|failure| failure.error)?;
         let token = read::<v1::LoginAnswer>("/login", &answer)?.token.into();
-        Ok(Self::Server(Old { connection, token, device }))
+        Ok(Self::Server(Box::new(Old { connection, token, device })))
     }
 
     /// For people.

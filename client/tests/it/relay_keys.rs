@@ -3,22 +3,39 @@
 use std::fs;
 use std::sync::Arc;
 
+use photosync_client::connection::Connection;
+use photosync_client::profile::Profile;
 use photosync_client::relay::kit::Kit;
-use photosync_client::relay::{Space, Store, keys};
+use photosync_client::relay::{Relay, Space, Store, backup, keys};
+use photosync_client::report::{Quiet, Report};
+use photosync_client::scan::Rules;
 use photosync_protocol::crypto::{Key, SALT_BYTES};
+use photosync_protocol::digest::Digest;
 use photosync_protocol::format::keyring::{Contents, Epoch, Keyring, PasswordLock, recovery_lock};
 use photosync_protocol::format::keys::{LEAST_COST, MasterKey, RecoveryKey};
 use photosync_protocol::format::object::recovery_wrap;
 
+use reqwest::Method;
+use tokio_util::sync::CancellationToken;
+
+use crate::real::{binary, login, start};
 use crate::relay::{Computer, Failed, PASSWORD, of_kind, secret};
 
 /// A keyring of another sealed backup with this number, as somebody who can write to the place puts it there.
 fn plant(computer: &Computer, sequence: u64, epochs: u32, password: &str) -> std::path::PathBuf {
-    let (master, words) = (MasterKey(Key::new([7; 32])), RecoveryKey(Key::new([8; 32])));
-    let lock = PasswordLock::new(&master, password, LEAST_COST, [9; SALT_BYTES], &[1; 24]).unwrap();
     // It looks as if it were ours: it has the wrap that every object of ours carries.
     let ours = of_kind(&computer.place, "keyrings").first().map(|path| fs::read(path).unwrap());
-    let wrap = ours.map(|object| recovery_wrap(&object).unwrap());
+    let (id, object) = foreign(ours.as_deref(), sequence, epochs, password);
+    let path = computer.place.join("keyrings").join(id.to_string());
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(&path, object).unwrap();
+    path
+}
+
+fn foreign(ours: Option<&[u8]>, sequence: u64, epochs: u32, password: &str) -> (Digest, Vec<u8>) {
+    let (master, words) = (MasterKey(Key::new([7; 32])), RecoveryKey(Key::new([8; 32])));
+    let lock = PasswordLock::new(&master, password, LEAST_COST, [9; SALT_BYTES], &[1; 24]).unwrap();
+    let wrap = ours.map(|object| recovery_wrap(object).unwrap());
     let epoch = |epoch| Epoch { epoch, began_at_ms: 0, closed: vec![] };
     let keyring = Keyring {
         sequence,
@@ -26,11 +43,7 @@ fn plant(computer: &Computer, sequence: u64, epochs: u32, password: &str) -> std
         master,
         contents: Contents { epochs: (1..=epochs).map(epoch).collect() },
     };
-    let (id, object) = keyring.seal(&lock).unwrap();
-    let path = computer.place.join("keyrings").join(id.to_string());
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(&path, object).unwrap();
-    path
+    keyring.seal(&lock).unwrap()
 }
 
 fn space_of(computer: &Computer) -> Space {
@@ -173,4 +186,57 @@ async fn a_lost_sheet_is_written_anew_from_words_that_open_it_and_from_no_others
         assert_eq!(refused.code, "wrong_secret", "{refused}");
     }
     assert_eq!(of_kind(&mine.place, "keyrings").len(), 1, "nothing is changed there");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_shows_a_strangers_keyring_is_asked_for_ours_and_ours_goes_on_behind_it() {
+    let disk = tempfile::tempdir().unwrap();
+    let server = start(&binary(), &disk.path().join("data"));
+    let at = |name: &str| disk.path().join(name);
+    for profile in ["a", "b"] {
+        login(&server, &at(profile));
+    }
+    let (report, stop): (Arc<dyn Report>, _) = (Arc::new(Quiet), CancellationToken::new());
+    let connect = |name: &str| {
+        let profile = Profile::at(at(name));
+        let connection = Connection::signed_in(&profile, report.clone(), stop.clone()).unwrap();
+        (profile, Arc::new(connection))
+    };
+    let (mine, connection) = connect("a");
+    let store = Store::remote(connection.clone()).await.unwrap();
+    keys::begin(&store, &mine, secret(PASSWORD), LEAST_COST).await.unwrap();
+    let (_, planted) = foreign(None, 2, 2, "a stranger's password");
+    let put = |connection: &Connection| {
+        let request = connection.request(Method::PUT, "/relay/keyring").body(planted.clone());
+        let request = request.header("Content-Type", "application/octet-stream");
+        request.header("PhotoSync-Sequence", "2")
+    };
+    connection.call(put).await.unwrap();
+
+    // Another computer has only what the server says, and that keeps every keyring.
+    let (other, second) = connect("b");
+    let store = Store::remote(second).await.unwrap();
+    let space = keys::unlock(&store, &other, secret(PASSWORD)).await.unwrap();
+    assert_eq!((space.keyring_sequence, space.foreign.len()), (1, 1));
+    let wrong = keys::unlock(&store, &other, secret("not the password")).await.err().unwrap();
+    assert_eq!(wrong.code, "wrong_secret", "{wrong}");
+    // It goes on with its keys, and a new password follows what the server shows.
+    let store = Arc::new(store);
+    let open = || Relay::open(store.clone(), &other, report.clone(), stop.clone());
+    let mut relay = open().await.unwrap();
+    fs::create_dir(at("photos")).unwrap();
+    fs::write(at("photos").join("a.jpg"), "a").unwrap();
+    let options = backup::Options {
+        paths: vec![at("photos")],
+        rules: Rules::new(&[], false).unwrap(),
+        parallel: 2,
+        limit: None,
+    };
+    assert!(backup::run(&mut relay, &options).await.unwrap().complete);
+    let new = secret("another password");
+    relay.change_password(secret(PASSWORD), new.clone(), LEAST_COST, &other).await.unwrap();
+    assert_eq!(relay.space.keyring_sequence, 3);
+    let store = Store::remote(connection).await.unwrap();
+    let space = keys::unlock(&store, &mine, new).await.unwrap();
+    assert_eq!((space.keyring_sequence, space.chains.heads().len()), (3, 0));
 }
