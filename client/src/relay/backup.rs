@@ -149,6 +149,10 @@ impl Run<'_> {
         self.relay.learn_from(look).await?;
         self.cache.belong_to(&self.relay.space.writer.to_string())?;
         let (pending, roots) = self.look(options).await?;
+        // A server is asked only if something is sent: a backup on which nothing changed is one request.
+        if !pending.is_empty() || matches!(*self.relay.store, Store::Folder(_)) {
+            self.relay.put_back_segments().await?;
+        }
         if pending.is_empty() {
             return Ok(());
         }
