@@ -3,9 +3,7 @@
 use photosync_protocol::crypto::{Cost, Key};
 use photosync_protocol::digest::Digest;
 use photosync_protocol::format::Bad;
-use photosync_protocol::format::keyring::{
-    Contents, Epoch, Keyring, PasswordLock, recovery_lock, sequence_of,
-};
+use photosync_protocol::format::keyring::{Contents, Epoch, Keyring, PasswordLock, recovery_lock};
 use photosync_protocol::format::keys::{MasterKey, RecoveryKey};
 use photosync_protocol::format::manifest::Manifest;
 use photosync_protocol::format::object::{Kind, claimed_epoch, id_of, recovery_wrap};
@@ -185,8 +183,9 @@ async fn rebuild(store: &Store, recovery: &RecoveryKey, known: Option<&Seen>) ->
     // An epoch that nobody wrote down cannot be told from a stranger's claim: a keyring of a million epochs is none.
     let from = u32::try_from(epochs.len()).unwrap_or(u32::MAX).saturating_add(1);
     epochs.extend((from..=newest.min(1000)).map(epoch));
-    let there = store.likely_keyrings(None).await?;
-    let highest = there.iter().filter_map(|(_, object)| sequence_of(object).ok()).max();
+    // The number may be all that is left of the newest one.
+    let shown = store.look().await?.keyrings();
+    let highest = shown.iter().map(|(_, sequence)| *sequence).max();
     // A server takes only the successor of the one it shows; this device none that is older than one it saw.
     let last = match store {
         Store::Folder(_) => known.map_or(0, |known| known.keyring_sequence),
