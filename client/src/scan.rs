@@ -239,11 +239,13 @@ pub fn walk(
 }
 
 impl Walk {
-    fn add(&mut self, path: PathBuf, metadata: &Metadata, bytes: &mut u64) {
+    fn add(&mut self, mut path: PathBuf, metadata: &Metadata, bytes: &mut u64) {
         if metadata.len() == 0 {
             self.empty += 1;
             return;
         }
+        // Joined from folder and name it has room for twice the folder; a library has many files.
+        path.shrink_to_fit();
         *bytes += metadata.len();
         self.files.push(Found::of(path, metadata));
     }
