@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cache::{Known, path_bytes};
 use crate::error::{Error, Kind, Result};
+use crate::report::{Event, Report};
 use photosync_protocol::digest::Digest;
 
 /// What other programs leave beside photos and can make again.
@@ -236,6 +237,56 @@ pub fn walk(
     walk.files.sort_unstable_by(|a, b| path_bytes(&a.path).cmp(&path_bytes(&b.path)));
     progress(walk.files.len() as u64, bytes);
     Ok(walk)
+}
+
+/// What lies below all named paths.
+#[derive(Debug, Clone, Default)]
+pub struct Looked {
+    /// Where the walks began, each with the files below it in the order of their path's bytes.
+    pub roots: Vec<(Root, Vec<Found>)>,
+    /// Entries that could not be read, with the reason.
+    pub unreadable: Vec<(PathBuf, Error)>,
+    /// Files to be kept safe.
+    pub files: u64,
+    /// Their length.
+    pub bytes: u64,
+    /// Hidden, excluded and special entries.
+    pub skipped: u64,
+    /// Files without any bytes.
+    pub empty: u64,
+}
+
+impl Looked {
+    /// Only the paths, for whoever compares with what was known.
+    pub fn unread(&self) -> Vec<PathBuf> {
+        self.unreadable.iter().map(|(path, _)| path.clone()).collect()
+    }
+}
+
+/// Looks through everything that was named. Blocks.
+pub fn look(
+    paths: &[PathBuf],
+    rules: &Rules,
+    report: &dyn Report,
+    stop: &CancellationToken,
+) -> Result<Looked> {
+    let mut looked = Looked::default();
+    for root in roots(paths)? {
+        let (files, bytes) = (looked.files, looked.bytes);
+        let mut seen = |more: u64, length: u64| {
+            report.event(&Event::Scanning { files: files + more, bytes: bytes + length });
+        };
+        let walk = walk(&root, rules, stop, &mut seen)?;
+        looked.files += walk.files.len() as u64;
+        looked.bytes += walk.files.iter().map(|file| file.size_bytes).sum::<u64>();
+        looked.skipped += walk.skipped;
+        looked.empty += walk.empty;
+        looked.unreadable.extend(walk.unreadable);
+        looked.roots.push((root, walk.files));
+    }
+    let Looked { files, bytes, skipped, empty, .. } = looked;
+    report.event(&Event::Scanned { files, bytes, skipped, empty });
+    Ok(looked)
 }
 
 impl Walk {

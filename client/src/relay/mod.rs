@@ -14,6 +14,7 @@ mod space;
 mod store;
 mod sync;
 mod verify;
+mod working;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
