@@ -188,3 +188,141 @@ impl Reader {
 fn give_part(takers: &mut Vec<mpsc::Sender<Part>>, part: &Part) {
     takers.retain(|taker| taker.blocking_send(part.clone()).is_ok());
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use photosync_protocol::digest::Digest;
+    use sha2::Digest as _;
+    use std::fs;
+    use std::path::Path;
+
+    fn found(path: &Path) -> Found {
+        Found::of(path.to_owned(), &fs::metadata(path).unwrap())
+    }
+
+    fn write(path: &Path, length: usize) -> (Found, Digest) {
+        let bytes: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();
+        fs::write(path, &bytes).unwrap();
+        (found(path), Digest(sha2::Sha256::digest(&bytes).into()))
+    }
+
+    /// What a delivery was: its digest as told, its digest as received, or why there is none.
+    async fn receive(delivery: Delivery) -> std::result::Result<(Digest, Digest), &'static str> {
+        let mut parts = match delivery {
+            Delivery::Whole(hashed, bytes) => {
+                return Ok((hashed.digest, Digest(sha2::Sha256::digest(&bytes).into())));
+            }
+            Delivery::Failed(_, error) => return Err(error.code),
+            Delivery::Parts(_, parts) => parts,
+        };
+        let mut hasher = sha2::Sha256::new();
+        while let Some(part) = parts.recv().await {
+            match part {
+                Part::Bytes(bytes) => hasher.update(&bytes),
+                Part::End(hashed) => return Ok((hashed.digest, Digest(hasher.finalize().into()))),
+                Part::Again => return Err("again"),
+                Part::Failed(error) => return Err(error.code),
+            }
+        }
+        Err("nothing more came")
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn every_taker_gets_every_byte_and_the_room_is_free_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let lengths = [1, 5000, PART_BYTES, 8 << 20, (8 << 20) + 1, 12 << 20];
+        let files: Vec<_> = lengths
+            .into_iter()
+            .map(|length| write(&folder.path().join(length.to_string()), length))
+            .collect();
+        let gone = folder.path().join("gone");
+        let (lost, _) = write(&gone, 3);
+        fs::remove_file(gone).unwrap();
+        let (reader, deliveries) = Reader::new(2, CancellationToken::new());
+        let room = reader.room.clone();
+        let mut all: Vec<Found> = files.iter().map(|(file, _)| file.clone()).collect();
+        all.push(lost);
+        let reading = tokio::task::spawn_blocking(move || reader.read_all(all));
+        let taking: Vec<_> = deliveries
+            .into_iter()
+            .map(|mut deliveries| {
+                tokio::spawn(async move {
+                    let mut got = Vec::new();
+                    while let Some(delivery) = deliveries.recv().await {
+                        got.push(receive(delivery).await);
+                    }
+                    got
+                })
+            })
+            .collect();
+        let mut wanted: Vec<_> = files.iter().map(|(_, digest)| Ok((*digest, *digest))).collect();
+        wanted.push(Err("unreadable"));
+        for taken in taking {
+            assert!(taken.await.unwrap() == wanted);
+        }
+        reading.await.unwrap().unwrap();
+        assert_eq!(room.available_permits(), ROOM_BYTES);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_taker_that_went_away_holds_nobody_up_also_in_the_middle_of_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let (large, digest) = write(&folder.path().join("large"), 40 << 20);
+        let (small, _) = write(&folder.path().join("small"), 10);
+        let (reader, mut deliveries) = Reader::new(2, CancellationToken::new());
+        let mut leaving = deliveries.pop().unwrap();
+        let mut staying = deliveries.pop().unwrap();
+        let reading = tokio::task::spawn_blocking(move || reader.read_all(vec![large, small]));
+        match leaving.recv().await {
+            Some(Delivery::Parts(_, mut parts)) => {
+                assert!(matches!(parts.recv().await, Some(Part::Bytes(_))));
+            }
+            other => panic!("{other:?}"),
+        }
+        drop(leaving);
+        assert_eq!(receive(staying.recv().await.unwrap()).await, Ok((digest, digest)));
+        assert!(matches!(staying.recv().await, Some(Delivery::Whole(..))));
+        assert!(staying.recv().await.is_none());
+        reading.await.unwrap().unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_large_file_that_changes_while_it_is_read_comes_again_and_then_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("film");
+        let (before, _) = write(&path, 40 << 20);
+        let (reader, mut deliveries) = Reader::new(1, CancellationToken::new());
+        let mut deliveries = deliveries.pop().unwrap();
+        let reading = tokio::task::spawn_blocking(move || reader.read_all(vec![before]));
+        let first = deliveries.recv().await.unwrap();
+        // The reader waits for this taker: most of the film is not read yet.
+        let (_, digest) = write(&path, 9 << 20);
+        assert_eq!(receive(first).await, Err("again"));
+        assert_eq!(receive(deliveries.recv().await.unwrap()).await, Ok((digest, digest)));
+        assert!(deliveries.recv().await.is_none());
+        reading.await.unwrap().unwrap();
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_stopped_reader_ends_though_nobody_takes_what_it_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let files: Vec<Found> = (0..8)
+            .map(|number| write(&folder.path().join(number.to_string()), (8 << 20) - 1).0)
+            .collect();
+        let stop = CancellationToken::new();
+        let (reader, deliveries) = Reader::new(1, stop.clone());
+        let room = reader.room.clone();
+        let reading = tokio::task::spawn_blocking(move || reader.read_all(files));
+        let is_full = async {
+            while room.available_permits() > 8 << 20 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(30), is_full).await.unwrap();
+        stop.cancel();
+        assert_eq!(reading.await.unwrap().unwrap_err().kind, Kind::Interrupted);
+        drop(deliveries);
+        assert_eq!(room.available_permits(), ROOM_BYTES);
+    }
+}

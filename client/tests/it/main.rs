@@ -12,4 +12,5 @@ mod real;
 mod relay;
 mod restore;
 mod stand;
+mod together;
 mod trust;
