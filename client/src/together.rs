@@ -5,7 +5,7 @@
 //! own errors, and when one cannot go on the other is completed.
 
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::backup::{self, Options, blocking, newest_first};
@@ -40,8 +40,7 @@ pub async fn run(
     let [server_meter, relay_meter] = [(); 2].map(|()| Meter::new(options.limit));
     let (looking, stopping) = (report.clone(), stop.clone());
     let (paths, rules) = (options.paths.clone(), options.rules.clone());
-    let looked =
-        blocking(move || scan::look(&paths, &rules, looking.as_ref(), &stopping)).await?;
+    let looked = blocking(move || scan::look(&paths, &rules, looking.as_ref(), &stopping)).await?;
     let parallel = options.parallel;
     let of_relay = looked.clone();
     let beginning_relay = async {
@@ -77,11 +76,19 @@ pub async fn run(
         }
     };
     let (read, server, relay) = tokio::join!(reading, to_server, to_relay);
-    let ended = Ended {
-        server: tell(report.as_ref(), Destination::Server, server, &read),
-        relay: tell(report.as_ref(), Destination::Relay, relay, &read),
-    };
-    if stop.is_cancelled() { Err(Error::interrupted()) } else { Ok(ended) }
+    let ended = [(Destination::Server, server), (Destination::Relay, relay)]
+        .map(|(destination, ended)| (destination, conclude(report, destination, ended, &read)));
+    // Last comes what a person has to look after.
+    for (destination, ended) in &ended {
+        if let Err(Error { kind, code, message, hint }) = ended
+            && *kind != Kind::Interrupted
+        {
+            let (reason, hint) = (message.clone(), hint.clone());
+            report.event_of(*destination, &Event::Failed { code, reason, hint });
+        }
+    }
+    let [(_, server), (_, relay)] = ended;
+    if stop.is_cancelled() { Err(Error::interrupted()) } else { Ok(Ended { server, relay }) }
 }
 
 /// Takes out of both lists the files that stand in both, newest first.
@@ -93,20 +100,20 @@ fn take_shared(server: &mut Vec<Pending>, relay: &mut Vec<Pending>) -> Vec<Found
             && (pending.digest.is_none()
                 || pending.file.size_bytes < crate::sending::RESUMABLE_BYTES)
     };
-    let (shared, own): (Vec<_>, Vec<_>) =
-        std::mem::take(server).into_iter().partition(is_shared);
+    let (shared, own): (Vec<_>, Vec<_>) = std::mem::take(server).into_iter().partition(is_shared);
     drop(wanted);
     *server = own;
     let mut shared: Vec<Found> = shared.into_iter().map(|pending| pending.file).collect();
-    let taken: HashSet<PathBuf> = shared.iter().map(|file| file.path.clone()).collect();
-    relay.retain(|pending| !taken.contains(&pending.file.path));
+    let taken: HashSet<&Path> = shared.iter().map(|file| file.path.as_path()).collect();
+    relay.retain(|pending| !taken.contains(pending.file.path.as_path()));
+    drop(taken);
     shared.sort_unstable_by(newest_first);
     shared
 }
 
-/// Reports how one destination ended.
-fn tell(
-    report: &dyn Report,
+/// How one destination ended; its summary is reported if it ever looked at anything.
+fn conclude(
+    report: &Arc<dyn Report>,
     destination: Destination,
     ended: (BackupSummary, Result<()>),
     read: &Result<()>,
@@ -117,12 +124,6 @@ fn tell(
     summary.complete &= ended.is_ok();
     if ended.is_ok() || summary.files > 0 {
         report.event_of(destination, &Event::BackupDone(summary.clone()));
-    }
-    if let Err(Error { kind, code, message, hint }) = &ended
-        && *kind != Kind::Interrupted
-    {
-        let (reason, hint) = (message.clone(), hint.clone());
-        report.event_of(destination, &Event::Failed { code, reason, hint });
     }
     ended.map(|()| summary)
 }

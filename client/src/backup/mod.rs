@@ -5,6 +5,7 @@
 //! that cannot be done is reported and stands in nobody's way; a server that cannot be reached ends the run.
 
 mod claiming;
+mod coming;
 mod pipeline;
 mod reading;
 mod telling;

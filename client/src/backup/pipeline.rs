@@ -19,7 +19,7 @@ use crate::delivery::{Deliveries, Delivery, Part};
 use crate::error::{Error, Kind, Result};
 use crate::report::Event;
 use crate::scan::Found;
-use crate::sending::{Coming, Outcome, Outgoing, Sender};
+use crate::sending::{Outcome, Outgoing, Sender};
 use crate::settling;
 
 /// Digests asked about at once.
@@ -177,7 +177,7 @@ impl Run {
     }
 
     /// A file was read.
-    fn note(&self, hashed: Hashed) -> Result<(Found, Digest)> {
+    pub(super) fn note(&self, hashed: Hashed) -> Result<(Found, Digest)> {
         self.count(|counts| counts.hashed_files += 1);
         self.cache.record(&hashed.file, hashed.digest, hashed.read_at_ns)?;
         Ok((hashed.file, hashed.digest))
@@ -271,45 +271,12 @@ impl Run {
         Err(changing(&path))
     }
 
-    /// Sends a large file while it is read for several; whether it is done. The server is told no digest, which is
-    /// known only at the end: what it says it holds then is compared with it.
-    async fn send_parts(
-        self: &Arc<Self>,
-        sender: &Sender,
-        file: Found,
-        parts: mpsc::Receiver<Part>,
-    ) -> Result<bool> {
-        let (name, path) = (name_of(&file.path), file.path.clone());
-        let claims = self.claims_of(&file).await?;
-        let hashed = match sender.send_parts(&Coming { file, name, claims }, parts).await {
-            Ok(Some(hashed)) => hashed,
-            Ok(None) => return Ok(false),
-            Err(error) => {
-                if error.kind == Kind::File {
-                    self.cache.forget_file(&path)?;
-                }
-                return Err(error);
-            }
-        };
-        let (_, digest) = self.note(hashed)?;
-        let presences = settling::missing(&self.connection, &[digest]).await?;
-        if !presences.iter().all(|presence| presence.is_settled()) {
-            self.cache.forget_file(&path)?;
-            let text = format!("{} arrived with other bytes than were read", path.display());
-            return Err(Error::new(Kind::File, text)
-                .coded("digest_mismatch")
-                .hint("it is sent again at the next backup"));
-        }
-        self.cache.settle(&[digest])?;
-        Ok(true)
-    }
-
-    async fn claims_of(self: &Arc<Self>, file: &Found) -> Result<Claims> {
+    pub(super) async fn claims_of(self: &Arc<Self>, file: &Found) -> Result<Claims> {
         let (run, file) = (self.clone(), file.clone());
         blocking(move || Ok(run.sidecars.claims(&run.all_roots, &file))).await
     }
 }
 
-fn name_of(path: &Path) -> String {
+pub(super) fn name_of(path: &Path) -> String {
     path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }

@@ -395,4 +395,18 @@ mod tests {
         let line = backup_line(&some);
         assert!(line.contains("1 NOT backed up") && line.contains("Not everything"), "{line}");
     }
+
+    #[test]
+    fn one_bar_stands_for_two_places_and_one_line_for_a_file_that_fails_in_both() {
+        let server = Progress { files_done: 8, files_total: 10, ..Progress::default() };
+        let relay = Progress { files_done: 30, files_total: 40, ..Progress::default() };
+        let both = together([&server, &relay].into_iter());
+        assert_eq!((both.files_done, both.files_total), (30, 40));
+        let text = Text::new(false);
+        for to in [Destination::Server, Destination::Relay] {
+            let (path, reason) = ("/p/a.jpg".to_owned(), "could not read /p/a.jpg".to_owned());
+            text.event_of(to, &Event::FileFailed { path, code: "unreadable", reason });
+        }
+        assert_eq!(*text.failures.lock().unwrap(), 1);
+    }
 }

@@ -89,8 +89,7 @@ pub async fn run(relay: &mut Relay, options: &Options) -> Result<BackupSummary> 
     greet(relay).await?;
     let (report, stop) = (relay.report.clone(), relay.stop.clone());
     let (paths, rules, looking) = (options.paths.clone(), options.rules.clone(), report.clone());
-    let looked =
-        blocking(move || scan::look(&paths, &rules, looking.as_ref(), &stop)).await?;
+    let looked = blocking(move || scan::look(&paths, &rules, looking.as_ref(), &stop)).await?;
     let begun = begin(relay, options.parallel, meter, looked).await?;
     let (summary, ended) = begun.finish(None).await;
     report.event(&Event::BackupDone(summary.clone()));

@@ -34,33 +34,61 @@ pub(crate) struct Coming {
     pub claims: Claims,
 }
 
+/// An upload that was begun.
+#[derive(Debug, Clone)]
+pub(crate) struct Begun {
+    /// Where on the server.
+    pub location: String,
+    /// Bytes the server has of it.
+    pub offset: u64,
+}
+
 impl Sender {
-    /// Sends the parts as they come; `None` if the file changed and comes again. Nothing of it is kept then.
+    /// Begins to send a file, or goes on at `location`, where an earlier run began to send the same one.
+    pub(crate) async fn begin(&self, coming: &Coming, location: Option<String>) -> Result<Begun> {
+        let mut pauses = Pauses::default();
+        let Coming { file, name, claims } = coming;
+        while let Some(location) = &location {
+            match self.standing(location).await {
+                Ok(standing) => {
+                    let offset = if standing.is_asset { file.size_bytes } else { standing.offset };
+                    return Ok(Begun { location: location.clone(), offset });
+                }
+                // Swept meanwhile.
+                Err(failure) if failure.is_gone() => break,
+                Err(failure) => self.connection.wait_or_fail(failure, &mut pauses).await?,
+            }
+        }
+        let location = self.create_upload(file.size_bytes, name, claims, None).await?;
+        Ok(Begun { location, offset: 0 })
+    }
+
+    /// Sends the parts as they come, from where the upload stands on; `None` if the file changed and comes again.
+    /// Nothing of it is kept then.
     pub(crate) async fn send_parts(
         &self,
         coming: &Coming,
+        begun: &Begun,
         mut parts: mpsc::Receiver<Part>,
     ) -> Result<Option<Hashed>> {
         let flight = self.meter.flight(&coming.name);
-        let Coming { file, name, claims } = coming;
-        let location = self.create_upload(file.size_bytes, name, claims, None).await?;
-        let (mut offset, mut held) = (0, Bytes::new());
+        let (mut at, mut held) = (0, Bytes::new());
         loop {
             match self.connection.unless_stopped(parts.recv()).await? {
                 Some(Part::Bytes(next)) => {
                     let ready = std::mem::replace(&mut held, next);
-                    offset = self.send_part(coming, &location, offset, ready, &flight).await?;
+                    at = self.send_part(coming, begun, at, ready, &flight).await?;
                 }
                 Some(Part::End(hashed)) => {
-                    self.send_part(coming, &location, offset, held, &flight).await?;
+                    self.send_part(coming, begun, at, held, &flight).await?;
                     return Ok(Some(hashed));
                 }
                 Some(Part::Again) => {
-                    self.abandon(&location).await;
+                    self.abandon(&begun.location).await;
                     return Ok(None);
                 }
                 Some(Part::Failed(error)) => {
-                    self.abandon(&location).await;
+                    self.abandon(&begun.location).await;
                     return Err(error);
                 }
                 None => return Err(Error::interrupted()),
@@ -72,13 +100,14 @@ impl Sender {
     async fn send_part(
         &self,
         coming: &Coming,
-        location: &str,
+        begun: &Begun,
         start: u64,
         bytes: Bytes,
         flight: &Flight<'_>,
     ) -> Result<u64> {
         let end = start + bytes.len() as u64;
-        let (mut offset, mut pauses) = (start, Pauses::default());
+        let location = &begun.location;
+        let (mut offset, mut pauses) = (start.max(begun.offset), Pauses::default());
         while offset < end {
             let length = (end - offset).min(self.max_piece_bytes.load(Relaxed));
             let reading =
@@ -111,9 +140,7 @@ impl Sender {
                     offset = standing.offset;
                 }
                 Ok(_) => return Err(lost(coming)),
-                Err(failure) if failure.status.is_some_and(|status| status.as_u16() == 404) => {
-                    return Err(lost(coming));
-                }
+                Err(failure) if failure.is_gone() => return Err(lost(coming)),
                 Err(failure) => self.connection.wait_or_fail(failure, &mut pauses).await?,
             }
         }

@@ -27,7 +27,7 @@ const SMALLER_PIECES: [u64; 5] = [95 << 20, 45 << 20, 9 << 20, 900 << 10, 256 <<
 pub(super) struct Standing {
     pub(super) offset: u64,
     /// Whether the upload has become an asset.
-    is_asset: bool,
+    pub(super) is_asset: bool,
 }
 
 impl Sender {
@@ -44,9 +44,7 @@ impl Sender {
             let standing = match self.standing(&location).await {
                 Ok(standing) => standing,
                 // Swept, or ended by somebody: begin again.
-                Err(failure)
-                    if matches!(failure.status, Some(StatusCode::NOT_FOUND | StatusCode::GONE)) =>
-                {
+                Err(failure) if failure.is_gone() => {
                     location = self.create(outgoing).await?;
                     let retry = photosync_protocol::error::RetryClass::AfterPause;
                     let failure = Failure { retry, ..failure };
