@@ -55,6 +55,7 @@ impl Resumable {
         ResumableHandle { file: self.file.clone(), path: self.path.clone() }
     }
 
+    /// Adds bytes at the end, and leaves the hash to the caller. After an error the file ends where it ended before.
     fn append(&mut self, pieces: &[Bytes]) -> Result<(), BlobError> {
         for bytes in pieces {
             let written =
@@ -64,11 +65,8 @@ impl Resumable {
                 self.cut_to(self.length_bytes)?;
                 return Err(error);
             }
-            if let Some(hash) = &mut self.hash {
-                hash.update(bytes);
-            }
-            self.length_bytes += bytes.len() as u64;
         }
+        self.length_bytes += pieces.iter().map(|bytes| bytes.len() as u64).sum::<u64>();
         Ok(())
     }
 
@@ -171,19 +169,34 @@ impl LocalStore {
         .await
     }
 
-    /// Adds bytes at the end, holding one permit of the disk. After an error the file ends with what was written
-    /// whole before it.
+    /// Adds bytes at the end, holding one permit of the disk. They are hashed on one thread while another writes them.
+    /// After an error the file ends where it ended before, and the outcome says so.
     pub async fn append_resumable(
         &self,
         mut resumable: Resumable,
         pieces: Vec<Bytes>,
     ) -> Result<(Resumable, Result<(), BlobError>), BlobError> {
         let _permit = self.disk_permit().await;
-        blocking(move || {
+        let hashing = resumable.hash.take().map(|before| {
+            let pieces = pieces.clone();
+            tokio::task::spawn_blocking(move || {
+                let mut after = before.clone();
+                pieces.iter().for_each(|bytes| after.update(bytes));
+                (before, after)
+            })
+        });
+        let (mut resumable, outcome) = blocking(move || {
             let outcome = resumable.append(&pieces);
             Ok((resumable, outcome))
         })
-        .await
+        .await?;
+        if let Some(hashing) = hashing {
+            // A hash that is lost is found again by reading the bytes back.
+            let hashed = hashing.await.ok();
+            resumable.hash =
+                hashed.map(|(before, after)| if outcome.is_ok() { after } else { before });
+        }
+        Ok((resumable, outcome))
     }
 
     /// Forgets everything after `mark`.
@@ -293,6 +306,9 @@ fn copy_into(joined: &mut Resumable, part: &Path) -> Result<(), BlobError> {
             return Ok(());
         }
         joined.append(&[Bytes::copy_from_slice(&buffer[..read])])?;
+        if let Some(hash) = &mut joined.hash {
+            hash.update(&buffer[..read]);
+        }
     }
 }
 

@@ -5,6 +5,8 @@
 //! answer never comes before the commit. What a crash leaves is either a staged file (swept) or whole bytes without
 //! a row (adopted).
 
+use std::sync::Arc;
+
 use photosync_protocol::digest::Digest;
 use photosync_protocol::error::ErrorCode;
 use photosync_protocol::names::{fold_key, numbered_name, stored_name};
@@ -33,6 +35,9 @@ pub struct Arrived {
     /// Who sent them, and what it says about them.
     pub origin: Origin,
 }
+
+/// Statements of the caller's own; they get the asset's id, and may run again.
+pub type Also = Arc<dyn Fn(&mut dyn Tx, &str) -> DbResult<()> + Send + Sync>;
 
 /// Which device sent a file and what it claims. Empty for old clients, which say nothing.
 #[derive(Debug, Clone, Default)]
@@ -88,12 +93,17 @@ impl Finished {
 /// Turns whole bytes into a held asset. Runs in a task of its own: a client that closes its socket now changes
 /// nothing any more, the result is a whole asset or nothing.
 pub async fn finish(app: &App, arrived: Arrived) -> Result<Finished> {
+    finish_with(app, arrived, None).await
+}
+
+/// [`finish`], with statements that belong into the commit which makes or finds the asset.
+pub async fn finish_with(app: &App, arrived: Arrived, also: Option<Also>) -> Result<Finished> {
     let app = app.clone();
-    let task = tokio::spawn(async move { finish_here(&app, arrived).await });
+    let task = tokio::spawn(async move { finish_here(&app, arrived, also).await });
     task.await.map_err(|source| Error::internal("finish an upload").caused_by(source))?
 }
 
-async fn finish_here(app: &App, arrived: Arrived) -> Result<Finished> {
+async fn finish_here(app: &App, arrived: Arrived, also: Option<Also>) -> Result<Finished> {
     let Arrived { account, name, staged, arrived_at_ms, origin } = arrived;
     if staged.size_bytes == 0 {
         return Err(Error::new(ErrorCode::EmptyFile, "the file is empty; nothing was stored"));
@@ -114,7 +124,7 @@ async fn finish_here(app: &App, arrived: Arrived) -> Result<Finished> {
     if let Some(asset) = known {
         drop(guard);
         let finished = meet_known(app, asset, staged).await?;
-        note_origin(app, &finished, origin).await?;
+        note_known(app, &finished, origin, also).await?;
         return Ok(finished);
     }
     let media_type = media_type(&staged.head);
@@ -129,7 +139,8 @@ async fn finish_here(app: &App, arrived: Arrived) -> Result<Finished> {
         .db
         .write(move |tx| -> Result<()> {
             queries::store(tx, &draft)?;
-            origin.note(tx, &draft.asset_id, draft.digest, now_ms)
+            origin.note(tx, &draft.asset_id, draft.digest, now_ms)?;
+            Ok(also.as_ref().map_or(Ok(()), |also| also(tx, &draft.asset_id))?)
         })
         .await;
     if let Err(error) = stored {
@@ -143,14 +154,24 @@ async fn finish_here(app: &App, arrived: Arrived) -> Result<Finished> {
     Ok(finished)
 }
 
-/// Notes what a device says about an asset that was there already. The asset itself does not change.
-async fn note_origin(app: &App, finished: &Finished, origin: Origin) -> Result<()> {
-    if origin.is_silent() {
+/// Notes what a device and the caller say about an asset that was there already. The asset itself does not change.
+async fn note_known(
+    app: &App,
+    finished: &Finished,
+    origin: Origin,
+    also: Option<Also>,
+) -> Result<()> {
+    if origin.is_silent() && also.is_none() {
         return Ok(());
     }
     let (asset_id, digest) = (finished.asset_id.clone(), finished.digest);
     let now_ms = app.clock.now_ms();
-    app.db.write(move |tx| origin.note(tx, &asset_id, digest, now_ms)).await
+    app.db
+        .write(move |tx| -> Result<()> {
+            origin.note(tx, &asset_id, digest, now_ms)?;
+            Ok(also.as_ref().map_or(Ok(()), |also| also(tx, &asset_id))?)
+        })
+        .await
 }
 
 /// The held asset with these bytes, if it is certain without receiving them: what a client that names the digest
@@ -168,7 +189,7 @@ pub async fn find_held(
         return Ok(None);
     }
     let finished = Finished { asset_id: asset.asset_id, digest, name: asset.name, duplicate: true };
-    note_origin(app, &finished, origin).await?;
+    note_known(app, &finished, origin, None).await?;
     Ok(Some(finished))
 }
 

@@ -10,7 +10,7 @@ pub mod routes;
 pub mod tus;
 
 pub use crate::blobs::{Stage, Staged};
-pub use ingest::{Arrived, Finished, Origin, find_held, finish};
+pub use ingest::{Also, Arrived, Finished, Origin, find_held, finish, finish_with};
 
 use uuid::Uuid;
 

@@ -3,6 +3,8 @@
 //! Completion is a state that can be asked again: whatever is interrupted here is found by the next request, because
 //! the row says nothing of an asset until the asset is committed.
 
+use std::sync::Arc;
+
 use photosync_protocol::error::ErrorCode;
 
 use super::queries::{self, Upload};
@@ -11,8 +13,9 @@ use super::registry::Turn;
 use super::{PARTIAL, Progress, length_of, origin_of};
 use crate::boot::App;
 use crate::clock::DAY_MS;
+use crate::db::{DbResult, Tx};
 use crate::error::{Error, Result};
-use crate::uploads::{self, Arrived, Finished, Staged};
+use crate::uploads::{self, Also, Arrived, Staged};
 
 /// A finished upload can be asked what it became for this long: 7 days.
 pub const ANSWER_MS: i64 = 7 * DAY_MS;
@@ -69,22 +72,15 @@ pub async fn complete(app: &App, upload: Upload, mut turn: Turn) -> Result<Progr
         discard(app, &upload, &mut turn).await?;
         return Err(digest_mismatch());
     }
-    let size_bytes = super::stored_length(staged.size_bytes);
-    let finished = match store(app, &upload, staged).await {
+    let stored = store(app, upload.clone(), staged, queries::set_finished).await;
+    let (done, is_duplicate) = match stored {
         Err(error) if error.code == ErrorCode::EmptyFile => {
             discard(app, &upload, &mut turn).await?;
             return Err(error);
         }
         other => other?,
     };
-    let mut done = upload;
-    done.length_bytes = Some(size_bytes);
-    done.expires_at_ms = app.clock.now_ms() + ANSWER_MS;
-    let (id, asset_id, expires) =
-        (done.upload_id.clone(), finished.asset_id.clone(), done.expires_at_ms);
-    app.db.write(move |tx| queries::set_finished(tx, &id, size_bytes, &asset_id, expires)).await?;
-    done.asset_id = Some(finished.asset_id);
-    if finished.duplicate {
+    if is_duplicate {
         // Otherwise the file has another name by now. If this fails, the next start sweeps it.
         let _ = app.originals.remove_resumable(done.account_uuid, &done.upload_id).await;
     }
@@ -107,19 +103,37 @@ pub async fn seal(app: &App, turn: &Turn, open: crate::blobs::Resumable) -> Resu
     Ok(staged)
 }
 
-/// The road of every upload, with what this one's device claims.
-pub async fn store(app: &App, upload: &Upload, staged: Staged) -> Result<Finished> {
+/// The road of every upload, with what this one's device claims. `note` writes down in the same commit what the upload
+/// became. The finished upload, and whether its bytes were held before.
+pub async fn store(
+    app: &App,
+    upload: Upload,
+    staged: Staged,
+    note: impl Fn(&mut dyn Tx, &Upload) -> DbResult<()> + Send + Sync + 'static,
+) -> Result<(Upload, bool)> {
+    let size_bytes = super::stored_length(staged.size_bytes);
+    let mut done = Upload {
+        length_bytes: Some(size_bytes),
+        synced_bytes: size_bytes,
+        expires_at_ms: app.clock.now_ms() + ANSWER_MS,
+        ..upload
+    };
+    let row = done.clone();
+    let also: Also = Arc::new(move |tx, asset_id| {
+        note(tx, &Upload { asset_id: Some(asset_id.to_owned()), ..row.clone() })
+    });
     let arrived = Arrived {
-        account: upload.account_uuid,
-        name: upload.name.clone(),
+        account: done.account_uuid,
+        name: done.name.clone(),
         staged,
         arrived_at_ms: None,
-        origin: origin_of(upload),
+        origin: origin_of(&done),
     };
-    let finished = uploads::finish(app, arrived).await?;
+    let finished = uploads::finish_with(app, arrived, Some(also)).await?;
     let counter = if finished.duplicate { &app.metrics.duplicates } else { &app.metrics.stored };
     counter.inc();
-    Ok(finished)
+    done.asset_id = Some(finished.asset_id);
+    Ok((done, finished.duplicate))
 }
 
 /// The error of a whole file that is not what was announced.

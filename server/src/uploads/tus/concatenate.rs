@@ -10,8 +10,8 @@ use super::registry::Turn;
 use super::{Creation, FINAL, PARTIAL, Progress, complete, get, length_of, new_upload, owned};
 use crate::accounts::native::Uploader;
 use crate::boot::App;
+use crate::db::{DbResult, Tx};
 use crate::error::{Error, Result};
-use crate::uploads::Finished;
 
 /// Makes one file of complete partial uploads, in this order, and ends them. Asked again for the same parts, it
 /// answers the same upload; asked meanwhile, it waits.
@@ -42,21 +42,25 @@ pub async fn concatenate(
             Ok(staged) if upload.digest.is_some_and(|declared| declared != staged.digest) => {
                 Err(complete::digest_mismatch())
             }
-            Ok(staged) => complete::store(&app, &upload, staged).await,
+            Ok(staged) => {
+                let ended = parts.clone();
+                let note = move |tx: &mut dyn Tx, row: &Upload| end_with(tx, row, &ended);
+                complete::store(&app, upload.clone(), staged, note).await
+            }
             Err(error) => Err(error),
         };
-        if !matches!(&stored, Ok(finished) if !finished.duplicate) {
+        if !matches!(&stored, Ok((_, false))) {
             // Otherwise the file has another name by now. If this fails, the next start sweeps it.
             let _ = app.originals.remove_resumable(account, &upload.upload_id).await;
         }
-        let progress = note(&app, upload, stored?, whole_bytes, &parts).await?;
+        let (done, _) = stored?;
         for part in &parts {
             let _ = app.originals.remove_resumable(account, part).await;
             app.tus.forget(part);
         }
         drop(turns);
-        app.tus.forget(&progress.upload.upload_id);
-        Ok(progress)
+        app.tus.forget(&done.upload_id);
+        Ok(Progress::finished(done))
     })
     .await
 }
@@ -94,25 +98,9 @@ async fn require_complete(app: &App, account: Uuid, parts: &[String]) -> Result<
 }
 
 /// Notes what the parts became, and ends them, at once.
-async fn note(
-    app: &App,
-    mut upload: Upload,
-    finished: Finished,
-    whole_bytes: u64,
-    parts: &[String],
-) -> Result<Progress> {
-    upload.asset_id = Some(finished.asset_id);
-    upload.length_bytes = Some(super::stored_length(whole_bytes));
-    upload.synced_bytes = super::stored_length(whole_bytes);
-    upload.expires_at_ms = app.clock.now_ms() + complete::ANSWER_MS;
-    let (row, ended) = (upload.clone(), parts.to_vec());
-    app.db
-        .write(move |tx| -> Result<()> {
-            for part in &ended {
-                queries::remove(tx, part)?;
-            }
-            Ok(queries::store(tx, &row)?)
-        })
-        .await?;
-    Ok(Progress::finished(upload))
+fn end_with(tx: &mut dyn Tx, row: &Upload, parts: &[String]) -> DbResult<()> {
+    for part in parts {
+        queries::remove(tx, part)?;
+    }
+    queries::store(tx, row)
 }

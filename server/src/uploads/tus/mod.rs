@@ -204,14 +204,14 @@ pub async fn create(app: &App, uploader: &Uploader, creation: Creation) -> Resul
 }
 
 /// A small file that comes with its creation. Nothing of it is kept before it is whole, which saves one commit of
-/// three; a cut costs [`SMALL_BYTES`] at most.
+/// two; a cut costs [`SMALL_BYTES`] at most.
 pub async fn create_small(
     app: &App,
     uploader: &Uploader,
     creation: Creation,
     body: Body,
 ) -> Result<Progress> {
-    let mut upload = new_upload(app, uploader, &creation)?;
+    let upload = new_upload(app, uploader, &creation)?;
     let length = creation.length_bytes.unwrap_or(0);
     if let Some(digest) = upload.digest
         && let Some(known) = find_same(app, &upload, digest, stored_length(length)).await?
@@ -226,12 +226,8 @@ pub async fn create_small(
         if upload.digest.is_some_and(|declared| declared != staged.digest) {
             return Err(complete::digest_mismatch());
         }
-        upload.synced_bytes = stored_length(staged.size_bytes);
-        upload.asset_id = Some(complete::store(&app, &upload, staged).await?.asset_id);
-        upload.expires_at_ms = app.clock.now_ms() + complete::ANSWER_MS;
-        let row = upload.clone();
-        app.db.write(move |tx| queries::store(tx, &row)).await?;
-        Ok(Progress::finished(upload))
+        let (done, _) = complete::store(&app, upload, staged, queries::store).await?;
+        Ok(Progress::finished(done))
     })
     .await
 }

@@ -146,19 +146,13 @@ pub fn raise_synced(
     Ok(())
 }
 
-/// Notes what an upload became.
-pub fn set_finished(
-    tx: &mut dyn Tx,
-    id: &str,
-    length_bytes: i64,
-    asset_id: &str,
-    expires_at_ms: i64,
-) -> DbResult<()> {
+/// Notes what an upload became: its asset, length and new end.
+pub fn set_finished(tx: &mut dyn Tx, done: &Upload) -> DbResult<()> {
     tx.execute(
         "UPDATE tus_uploads
          SET asset_id = ?3, length_bytes = ?2, synced_bytes = ?2, expires_at_ms = ?4
          WHERE upload_id = ?1",
-        params![id, length_bytes, asset_id, expires_at_ms],
+        params![&done.upload_id, done.length_bytes, done.asset_id.as_ref(), done.expires_at_ms],
     )?;
     Ok(())
 }

@@ -67,20 +67,20 @@ async fn recover_one(
     if found.unwrap_or(0) >= durable {
         return Ok(true);
     }
-    // A crash between the asset's commit and this row's: the bytes have their name already.
+    // A crash between the name and the commit: the bytes have their name already, and were adopted.
     let asset = match upload.digest {
         Some(digest) => db.read(move |tx| find_by_digest(tx, account, &digest)).await?,
         None => None,
     };
     match asset.filter(|asset| asset.listed) {
         Some(asset) => {
-            let expires_at_ms =
-                upload.expires_at_ms.max(upload.created_at_ms + complete::ANSWER_MS);
-            let size_bytes = asset.size_bytes;
-            db.write(move |tx| {
-                queries::set_finished(tx, &id, size_bytes, &asset.asset_id, expires_at_ms)
-            })
-            .await?;
+            let done = Upload {
+                length_bytes: Some(asset.size_bytes),
+                expires_at_ms: upload.expires_at_ms.max(upload.created_at_ms + complete::ANSWER_MS),
+                asset_id: Some(asset.asset_id),
+                ..upload
+            };
+            db.write(move |tx| queries::set_finished(tx, &done)).await?;
         }
         None => {
             tracing::warn!(
