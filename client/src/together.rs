@@ -1,6 +1,6 @@
 //! One backup to two destinations, a server and a relay, that reads each file once.
 //!
-//! Folders are looked through once. What both need is read once and given to both (see [`crate::delivery`]); what only
+//! Folders are looked through once. What both need is read once and given to both (see `delivery`); what only
 //! one needs, it does by itself as always. Neither knows of the other: each keeps its own cache, its own counts, and its
 //! own errors, and when one cannot go on the other is completed.
 

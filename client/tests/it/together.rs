@@ -296,7 +296,7 @@ fn a_run_that_was_interrupted_in_a_film_is_completed_by_the_next_one_in_both_pla
     let computer = Computer::with_relay();
     computer.fill();
     // Newest first: when the first file is there, the films are still to come.
-    let mut child = computer.backup(&["--json", "--limit-rate", "2M"]).spawn().unwrap();
+    let mut child = computer.backup(&["--json", "--limit-rate", "6M"]).spawn().unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let is_even = |line: &String| line.contains("file_done") && line.contains("even.mov");
     assert!(lines.map_while(Result::ok).any(|line| is_even(&line)), "no film ever arrived");
