@@ -2,12 +2,13 @@
 //!
 //! Read in this order: [`account`] (who owns which folder), [`names`] (what a file is called, listed and on
 //! disk), [`v1`] (the wire of the existing phone and desktop clients), [`error`] (the one error body),
-//! [`v2`] (the native wire: sessions, tus, claims, what is missing, receipts), [`process`] (the ready line and the exit codes), [`config_names`] (every setting).
+//! [`v2`] (the native wire: sessions, tus, claims, what is missing, receipts), [`process`] (the ready line and the exit codes), [`config_names`] (every setting), [`control`] (what a tray asks of the server beside it).
 //!
 //! With the feature `sodium` or `pure-rust` also `format` (the encrypted formats of the relay) and `crypto` (the library behind them).
 
 pub mod account;
 pub mod config_names;
+pub mod control;
 #[cfg(any(feature = "sodium", feature = "pure-rust"))]
 pub mod crypto;
 pub mod digest;

@@ -1,5 +1,8 @@
 //! How a running server talks to whoever started it: one line on stdout, and an exit code.
 
+use std::ffi::OsString;
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 /// First word of the ready line.
@@ -43,6 +46,20 @@ pub struct RunFile {
     pub started_by: String,
 }
 
+/// Where a person's own server keeps its data; `variable` answers an environment variable. `None` if the system says
+/// of no folder that it is the user's.
+pub fn usual_data_dir(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let home = |name: &str| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    if cfg!(target_os = "windows") {
+        return Some(home("LOCALAPPDATA")?.join("PhotoSync"));
+    }
+    if cfg!(target_os = "macos") {
+        return Some(home("HOME")?.join("Library/Application Support/PhotoSync"));
+    }
+    let shared = home("XDG_DATA_HOME").or_else(|| Some(home("HOME")?.join(".local/share")));
+    Some(shared?.join("photosync"))
+}
+
 macro_rules! exit_codes {
     ($($(#[doc = $doc:literal])* $name:ident = $code:literal;)*) => {
         /// Exit codes of the server and the client: a public interface.
@@ -54,6 +71,10 @@ macro_rules! exit_codes {
             pub const ALL: &'static [(Exit, &'static str)] = &[$((Exit::$name, concat!($($doc),*)),)*];
             /// The number the process ends with.
             pub fn code(self) -> u8 { self as u8 }
+            /// What a process that ended with this number meant; `None` if it is none of ours.
+            pub fn from_code(code: i32) -> Option<Self> {
+                match code { $($code => Some(Exit::$name),)* _ => None }
+            }
         }
     };
 }

@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// The port existing phone and desktop apps dial.
+pub const DEFAULT_PORT: u16 = 3000;
+
 /// Header with the device UUID, required beside the token on every authenticated version-1 route.
 pub const DEVICE_UUID_HEADER: &str = "x-device-uuid";
 /// Header with the name of a raw upload.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use photosync_protocol::process::Exit;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::accounts::queries::{find_fact, set_fact};
 use crate::auth::aliases::Aliases;
@@ -65,6 +65,7 @@ pub struct AppState {
     /// Manifests are the only large bodies held in memory: two at once.
     pub manifest_bodies: Semaphore,
     upkeep: Notify,
+    stop: watch::Sender<bool>,
     _locks: Vec<VolumeLock>,
 }
 
@@ -72,6 +73,18 @@ impl AppState {
     /// Something is waiting for upkeep: a trash to move, an account to erase.
     pub fn wake_upkeep(&self) {
         self.upkeep.notify_one();
+    }
+
+    /// Ends [`serve`](crate::serve::serve) and everything that waits for [`Self::stop_wanted`].
+    pub fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    /// Waits for [`Self::stop`].
+    pub async fn stop_wanted(&self) {
+        let mut wanted = self.stop.subscribe();
+        // The sender lives as long as this.
+        let _ = wanted.wait_for(|wanted| *wanted).await;
     }
 
     /// Waits for [`Self::wake_upkeep`].
@@ -258,6 +271,7 @@ pub async fn boot(config: Config, options: BootOptions) -> Result<App, BootError
         metrics: Metrics::default(),
         manifest_bodies: Semaphore::new(2),
         upkeep: Notify::new(),
+        stop: watch::Sender::new(false),
         _locks: locks,
         config,
     }))

@@ -63,7 +63,7 @@ pub struct Listener {
     pub router: Router,
 }
 
-/// Serves until `stop` is done, then stops accepting, lets requests finish for [`GRACE`], and drops the rest.
+/// Serves until `stop` is done or the app is told to stop, then stops accepting, lets requests finish for [`GRACE`], and drops the rest.
 pub async fn serve(app: App, listeners: Vec<Listener>, stop: impl Future<Output = ()>) {
     let graceful = Arc::new(GracefulShutdown::new());
     let mut tasks = JoinSet::new();
@@ -77,7 +77,10 @@ pub async fn serve(app: App, listeners: Vec<Listener>, stop: impl Future<Output 
         };
         tasks.spawn(accepting.run(listener.socket, graceful.clone()));
     }
-    stop.await;
+    tokio::select! {
+        () = stop => app.stop(),
+        () = app.stop_wanted() => {}
+    }
     tracing::info!("stopping: no new connections; requests have 5 s to finish");
     tasks.shutdown().await;
     // The accepting tasks are gone, so this is the last holder.
@@ -116,6 +119,9 @@ impl Accepting {
             tokio::spawn(async move {
                 let _place = place;
                 this.app.metrics.connections.inc();
+                if let Ok(own) = stream.local_addr() {
+                    this.app.presence.note_reached(peer, own);
+                }
                 this.serve_stream(stream, peer, watcher).await;
                 this.app.metrics.connections.dec();
             });

@@ -75,6 +75,17 @@ pub fn list(tx: &mut dyn Tx) -> DbResult<Vec<Account>> {
     rows.iter().map(account).collect()
 }
 
+/// How many accounts can sign in.
+pub fn count_active(tx: &mut dyn Tx) -> DbResult<i64> {
+    let counted = find(
+        tx,
+        "SELECT COUNT(*) FROM accounts
+         WHERE deleted_at_ms IS NULL AND disabled = 0 AND password_hash IS NOT NULL",
+        &[],
+    )?;
+    counted.map_or(Ok(0), |row| row.integer(0))
+}
+
 /// Adds an account.
 pub fn store(tx: &mut dyn Tx, new: &Account) -> DbResult<()> {
     tx.execute(

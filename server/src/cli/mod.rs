@@ -8,7 +8,7 @@ use std::io::{BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use photosync_protocol::config_names::{CONFIG_VARIABLE, DATA_DIR_VARIABLE};
-use photosync_protocol::process::Exit;
+use photosync_protocol::process::{Exit, usual_data_dir};
 use photosync_server::boot::{BootError, BootOptions, boot};
 use photosync_server::config::{self, Config, Resolved, Sources};
 use photosync_server::control::{self, Command, Outcome, remote};
@@ -110,7 +110,7 @@ fn resolve(parsed: &Parsed) -> Result<(Resolved, PathBuf), BootError> {
         .data
         .clone()
         .or_else(|| get(DATA_DIR_VARIABLE))
-        .or_else(default_data_dir)
+        .or_else(|| usual_data_dir(|name| std::env::var_os(name)))
         .ok_or_else(|| {
             failed(
                 Exit::Configuration,
@@ -138,21 +138,6 @@ fn read_config(path: &Path) -> Result<(PathBuf, String), BootError> {
         failed(Exit::Configuration, format!("could not read {}: {error}", path.display()))
     })?;
     Ok((path.to_owned(), text))
-}
-
-/// Where a person's own server keeps its data.
-fn default_data_dir() -> Option<PathBuf> {
-    let home = |name: &str| {
-        std::env::var_os(name).map(PathBuf::from).filter(|path| !path.as_os_str().is_empty())
-    };
-    if cfg!(target_os = "windows") {
-        return Some(home("LOCALAPPDATA")?.join("PhotoSync"));
-    }
-    if cfg!(target_os = "macos") {
-        return Some(home("HOME")?.join("Library/Application Support/PhotoSync"));
-    }
-    let shared = home("XDG_DATA_HOME").or_else(|| Some(home("HOME")?.join(".local/share")));
-    Some(shared?.join("photosync"))
 }
 
 /// Carries a command out here, or by the server that holds the data.

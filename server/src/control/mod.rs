@@ -2,6 +2,7 @@
 //! by that server through its loopback listener.
 
 pub mod remote;
+mod status;
 
 use photosync_protocol::v2::session::PairingOffer;
 use serde::{Deserialize, Serialize};

@@ -5,15 +5,18 @@ use std::net::{Ipv4Addr, TcpStream};
 use std::path::Path;
 use std::time::Duration;
 
-use axum::extract::State;
-use axum::http::{HeaderMap, header};
-use axum::routing::post;
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{Next, from_fn};
+use axum::response::IntoResponse;
+use axum::routing::{get, post};
 use axum::{Json, Router};
+use photosync_protocol::control::{STATUS_PATH, STOP_PATH};
 use photosync_protocol::error::{ErrorBody, ErrorCode};
 use photosync_protocol::process::RunFile;
 use sha2::{Digest, Sha256};
 
-use super::{Command, Outcome, execute};
+use super::{Command, Outcome, execute, status};
 use crate::boot::App;
 use crate::error::{Error, Result};
 use crate::secrets::Secrets;
@@ -21,20 +24,33 @@ use crate::secrets::Secrets;
 const SECRET: &str = "control";
 const RUN_FILE: &str = "run.json";
 
-/// Routes of the control listener: one command, under the token of `<data>/secrets/control`.
+/// Routes of the control listener, all under the token of `<data>/secrets/control`.
 pub fn router(app: &App) -> io::Result<Router> {
-    let token = app.secrets.get_or_make(SECRET)?;
-    let handle = move |State(app): State<App>, headers: HeaderMap, Json(command): Json<Command>| async move {
-        let presented =
-            headers.get(header::AUTHORIZATION).map(|value| value.as_bytes()).unwrap_or_default();
-        let wanted = format!("Bearer {token}");
-        if Sha256::digest(presented) != Sha256::digest(wanted.as_bytes()) {
-            return Err(Error::new(ErrorCode::Unauthorised, "the control token is wrong"));
+    let wanted = Sha256::digest(format!("Bearer {}", app.secrets.get_or_make(SECRET)?));
+    let guard = from_fn(move |request: Request, next: Next| async move {
+        let presented = request.headers().get(header::AUTHORIZATION);
+        if Sha256::digest(presented.map(HeaderValue::as_bytes).unwrap_or_default()) != wanted {
+            let error = Error::new(ErrorCode::Unauthorised, "the control token is wrong");
+            return error.into_response();
         }
+        next.run(request).await
+    });
+    let command = |State(app): State<App>, Json(command): Json<Command>| async move {
         let outcome: Result<Outcome> = execute(&app, command).await;
         outcome.map(Json)
     };
-    Ok(Router::new().route("/control/command", post(handle)).with_state(app.clone()))
+    let status = |State(app): State<App>| status::stream_status(app);
+    let stop = |State(app): State<App>| async move {
+        tracing::info!("asked to stop through the control listener");
+        app.stop();
+        StatusCode::NO_CONTENT
+    };
+    Ok(Router::new()
+        .route("/control/command", post(command))
+        .route(STATUS_PATH, get(status))
+        .route(STOP_PATH, post(stop))
+        .layer(guard)
+        .with_state(app.clone()))
 }
 
 /// Notes where a running server can be reached.

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::boot::App;
 
@@ -12,6 +13,7 @@ pub struct Presence {
     server_id: String,
     name: String,
     listening: OnceLock<Vec<SocketAddr>>,
+    was_reached: AtomicBool,
 }
 
 impl Presence {
@@ -20,7 +22,7 @@ impl Presence {
         let name = configured_name
             .unwrap_or_else(|| gethostname::gethostname().to_string_lossy().into_owned());
         let name = rules::server_name(&name);
-        Self { server_id, name, listening: OnceLock::new() }
+        Self { server_id, name, listening: OnceLock::new(), was_reached: AtomicBool::new(false) }
     }
 
     /// 32 hexadecimal digits, made at first start.
@@ -41,6 +43,19 @@ impl Presence {
     /// The public sockets as they were bound; empty in a process that does not serve.
     pub fn listening(&self) -> &[SocketAddr] {
         self.listening.get().map_or(&[], Vec::as_slice)
+    }
+
+    /// Notes a connection to a public socket. One of this machine to itself says nothing about the network.
+    pub fn note_reached(&self, peer: SocketAddr, own: SocketAddr) {
+        let (peer, own) = (peer.ip().to_canonical(), own.ip().to_canonical());
+        if !peer.is_loopback() && peer != own {
+            self.was_reached.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether another machine has connected since the start.
+    pub fn was_reached(&self) -> bool {
+        self.was_reached.load(Ordering::Relaxed)
     }
 
     /// Every address under which another machine could reach the public sockets now, most likely first.

@@ -1,0 +1,48 @@
+//! What a tray asks of the server beside it, over the loopback control listener (`run.json`, token in
+//! `secrets/control`).
+
+use serde::{Deserialize, Serialize};
+
+/// `GET` with the control token: lines of [`Status`] as JSON, one at once, another after every
+/// [`STATUS_EVERY_MS`], until either end stops. An end of the stream is the end of the server.
+pub const STATUS_PATH: &str = "/control/status";
+
+/// `POST` with the control token: the server stops as after SIGTERM. The answer comes first.
+pub const STOP_PATH: &str = "/control/stop";
+
+/// Milliseconds between two lines of the status: what a tray shows is never older than twice this.
+pub const STATUS_EVERY_MS: u64 = 1_000;
+
+/// How a running server is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Version of the server program.
+    pub version: String,
+    /// Process id.
+    pub pid: u32,
+    /// Port of the public listener that a person types.
+    pub port: u16,
+    /// Accounts that can sign in.
+    pub accounts: u64,
+    /// Originals stored since this server started.
+    pub stored: u64,
+    /// Bytes of uploads received since this server started: it grows while somebody sends.
+    pub received_bytes: u64,
+    /// Whether another machine has reached this server since it started.
+    pub was_reached: bool,
+    /// Free bytes of the disk of the originals; `None` where the system does not tell.
+    pub free_bytes: Option<u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_of_a_later_server_is_read_too() {
+        let line = r#"{"version":"9","pid":1,"port":3000,"accounts":2,"stored":3,"received_bytes":4,
+                       "was_reached":true,"free_bytes":null,"new":{}}"#;
+        let status: Status = serde_json::from_str(line).unwrap();
+        assert_eq!((status.port, status.free_bytes), (3000, None));
+    }
+}

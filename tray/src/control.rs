@@ -1,0 +1,66 @@
+//! Follows the status of the server that holds a data folder, over its loopback control listener.
+
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::{Ipv4Addr, TcpStream};
+use std::path::Path;
+use std::time::Duration;
+
+use photosync_protocol::control::{STATUS_EVERY_MS, STATUS_PATH, STOP_PATH, Status};
+use photosync_protocol::process::RunFile;
+
+/// Longest wait for the first line: a server that is starting has opened its port, but not its database.
+const FIRST_WAIT: Duration = Duration::from_secs(3);
+/// Longest silence between two lines; what is shown is never older.
+const NEXT_WAIT: Duration = Duration::from_millis(2 * STATUS_EVERY_MS);
+
+/// Calls `heard` with each status until the stream ends or `heard` says stop. An error means that there was no server.
+pub fn follow(data_dir: &Path, mut heard: impl FnMut(Status) -> bool) -> io::Result<()> {
+    let mut lines = BufReader::new(ask(data_dir, "GET", STATUS_PATH)?);
+    skip_head(&mut lines)?;
+    let mut line = String::new();
+    lines.read_line(&mut line)?;
+    let first: Status = serde_json::from_str(&line)?;
+    lines.get_ref().set_read_timeout(Some(NEXT_WAIT))?;
+    let mut goes_on = heard(first);
+    while goes_on {
+        line.clear();
+        let Ok(1..) = lines.read_line(&mut line) else { break };
+        let Ok(status) = serde_json::from_str(&line) else { break };
+        goes_on = heard(status);
+    }
+    Ok(())
+}
+
+/// Asks the server to stop.
+pub fn stop(data_dir: &Path) -> io::Result<()> {
+    skip_head(&mut BufReader::new(ask(data_dir, "POST", STOP_PATH)?))
+}
+
+/// Sends a request without a body. HTTP/1.0, so that the answer is plain bytes until the end.
+fn ask(data_dir: &Path, method: &str, path: &str) -> io::Result<TcpStream> {
+    let run: RunFile = serde_json::from_slice(&std::fs::read(data_dir.join("run.json"))?)?;
+    let token = std::fs::read_to_string(data_dir.join("secrets").join("control"))?;
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, run.port))?;
+    stream.set_read_timeout(Some(FIRST_WAIT))?;
+    stream.set_write_timeout(Some(FIRST_WAIT))?;
+    let token = token.trim();
+    write!(
+        stream,
+        "{method} {path} HTTP/1.0\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\nContent-Length: 0\r\n\r\n"
+    )?;
+    Ok(stream)
+}
+
+/// Reads the head of an answer. Anything but success is an error: then it is not our server, or not with our token.
+fn skip_head(answer: &mut impl BufRead) -> io::Result<()> {
+    let mut line = String::new();
+    answer.read_line(&mut line)?;
+    if !line.split(' ').nth(1).is_some_and(|code| code.starts_with('2')) {
+        return Err(io::Error::other(format!("the server answered {}", line.trim())));
+    }
+    while line.trim() != "" {
+        line.clear();
+        answer.read_line(&mut line)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,116 @@
+//! `photosync-tray`: reads its arguments, finds its places, and runs the loop beside the icon.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::mpsc::{Sender, channel};
+
+use clap::Parser;
+use photosync_protocol::process::{Exit, usual_data_dir};
+use photosync_tray::edges::Edges;
+use photosync_tray::instance::Instance;
+use photosync_tray::log::Log;
+use photosync_tray::login::Login;
+use photosync_tray::model::{Event, State};
+use photosync_tray::server_process::{Program, beside_this_program};
+use photosync_tray::{app, control, native, network};
+
+/// Keeps the PhotoSync server of this computer running and shows how a phone reaches it.
+///
+/// An icon in the panel shows whether the server runs, and the addresses to type into the phone. A second start
+/// opens the web page of the first.
+#[derive(Parser)]
+#[command(name = "photosync-tray", version)]
+struct Arguments {
+    /// Folder with the photos and everything else the server keeps.
+    #[arg(long, value_name = "DIR", env = "PHOTOSYNC_DATA_DIR")]
+    data: Option<PathBuf>,
+    /// The server program; by default the one beside this program.
+    #[arg(long, value_name = "FILE")]
+    server: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err((exit, message)) => {
+            eprintln!("photosync-tray: {message}");
+            ExitCode::from(exit.code())
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<(), (Exit, String)> {
+    let data_dir = arguments
+        .data
+        .or_else(|| usual_data_dir(|name| std::env::var_os(name)))
+        .ok_or((Exit::Usage, "no home folder is known; name a folder with --data".to_owned()))?;
+    let unusable = |error: std::io::Error| {
+        (Exit::Storage, format!("{} cannot be used: {error}", data_dir.display()))
+    };
+    let is_first_start = !data_dir.join("photosync.db").exists();
+    std::fs::create_dir_all(&data_dir).map_err(unusable)?;
+    let Some(_instance) = Instance::take(&data_dir).map_err(unusable)? else {
+        return open_page(&data_dir);
+    };
+    let log = Log::open(&data_dir).map_err(unusable)?;
+    let unfound = |error: std::io::Error| {
+        (Exit::Unexpected, format!("this program does not know where it lies: {error}"))
+    };
+    let binary = arguments.server.map_or_else(beside_this_program, Ok).map_err(unfound)?;
+    let own = std::env::current_exe().map_err(unfound)?;
+    let login = Login::of_user(&own, |name| std::env::var_os(name));
+    let state = State::new(is_first_start, login.as_ref().map(Login::is_on));
+    let program = Program { binary, data_dir, log: log.clone() };
+
+    let (events, received) = channel();
+    end_on_signals(events.clone(), &log);
+    let news = events.clone();
+    let watching = std::thread::Builder::new()
+        .name("network".into())
+        .stack_size(128 * 1024)
+        .spawn(move || network::watch(news));
+    if let Err(error) = watching {
+        log.note(&format!("changes of the network will not be seen: {error}"));
+    }
+    let edges = Edges::new(events.clone(), program, login);
+    native::run(events, log.clone(), move |show| app::run(state, &received, edges, &log, show));
+    Ok(())
+}
+
+/// A second start opens the page of the server that the first one looks after.
+fn open_page(data_dir: &std::path::Path) -> Result<(), (Exit, String)> {
+    let mut port = None;
+    let _ = control::follow(data_dir, |status| {
+        port = Some(status.port);
+        false
+    });
+    let Some(port) = port else {
+        let message = "PhotoSync runs already, but its server does not; look at its icon";
+        return Err((Exit::DataHeld, message.to_owned()));
+    };
+    println!("PhotoSync runs already: http://127.0.0.1:{port}/");
+    let failed = |error| (Exit::Unexpected, format!("the page could not be opened: {error}"));
+    open::that_detached(format!("http://127.0.0.1:{port}/")).map_err(failed)
+}
+
+/// SIGTERM, SIGINT and SIGHUP end the tray as its menu does: with the server that it started.
+#[cfg(unix)]
+fn end_on_signals(events: Sender<Event>, log: &Log) {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    let waiting =
+        signal_hook::iterator::Signals::new([SIGHUP, SIGINT, SIGTERM]).and_then(|mut signals| {
+            std::thread::Builder::new().name("signals".into()).stack_size(128 * 1024).spawn(
+                move || {
+                    for _ in signals.forever() {
+                        let _ = events.send(Event::SessionEnds);
+                    }
+                },
+            )
+        });
+    if let Err(error) = waiting {
+        log.note(&format!("signals will not be heard: {error}"));
+    }
+}
+
+#[cfg(not(unix))]
+fn end_on_signals(_events: Sender<Event>, _log: &Log) {}

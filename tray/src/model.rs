@@ -1,0 +1,522 @@
+//! The tray's behaviour, without a display, a process or a clock: `update(state, event)` says what to do.
+//!
+//! One event at a time, in order. Times are milliseconds since the tray started. Everything that touches the world is an
+//! [`Effect`]; its outcome comes back as another [`Event`].
+
+use photosync_protocol::control::Status;
+use photosync_protocol::process::{Exit, Ready};
+use photosync_protocol::v1::DEFAULT_PORT;
+
+use crate::addresses::Address;
+use crate::budget::Budget;
+
+/// How long a server that was asked to stop may take: it gives requests 5 s itself, then closes its database.
+pub const STOP_GRACE_MS: u64 = 10_000;
+/// How long a starting server may take until it is called slow: a large database is checked first.
+pub const SLOW_START_MS: u64 = 30_000;
+/// First pause before a crashed server is started again; each further one is twice as long.
+pub const FIRST_PAUSE_MS: u64 = 500;
+/// Pauses between two looks for a server that somebody else runs.
+pub const LOOK_AGAIN_MS: u64 = 5_000;
+/// A phone that did not reach the server this long after its first start is probably kept out by a firewall.
+pub const UNREACHED_MS: u64 = 300_000;
+/// Below this the disk is called nearly full: 2 GiB, some hundred photos and a few films.
+pub const LOW_SPACE_BYTES: u64 = 2 << 30;
+
+/// What the tray knows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct State {
+    /// The server.
+    pub server: Server,
+    /// Addresses of this computer, best first.
+    pub addresses: Vec<Address>,
+    /// Whether it starts with the session; `None` where that cannot be arranged.
+    pub starts_at_login: Option<bool>,
+    /// What the running server last said.
+    pub status: Option<Status>,
+    /// Whether this is the first time that the tray runs on this data.
+    pub is_first_start: bool,
+    starts: Budget,
+    /// Told apart by it: a timer of an earlier server changes nothing.
+    round: u64,
+    told_low_space: bool,
+    reached: bool,
+}
+
+impl State {
+    /// Before the first event.
+    pub fn new(is_first_start: bool, starts_at_login: Option<bool>) -> Self {
+        Self {
+            server: Server::Looking,
+            addresses: Vec::new(),
+            starts_at_login,
+            status: None,
+            is_first_start,
+            starts: Budget::default(),
+            round: 0,
+            told_low_space: false,
+            reached: false,
+        }
+    }
+
+    /// The port that phones dial: the running server's, otherwise the one apps expect.
+    pub fn port(&self) -> u16 {
+        match &self.server {
+            Server::Running { port, .. } => *port,
+            _ => DEFAULT_PORT,
+        }
+    }
+}
+
+/// The server as the tray sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Server {
+    /// Perhaps one runs already.
+    Looking,
+    /// Ours was started and has not said that it is ready.
+    Starting {
+        /// Whether it takes longer than usual.
+        is_slow: bool,
+    },
+    /// It answers.
+    Running {
+        /// Port of its public listener.
+        port: u16,
+        /// Whether this tray started it.
+        is_ours: bool,
+        /// Whether its status is heard, or was until a moment ago.
+        answers: bool,
+    },
+    /// It was asked to stop.
+    Stopping {
+        /// What comes when it has.
+        then: Then,
+        /// Whether this tray started it.
+        is_ours: bool,
+    },
+    /// Ours ended by itself and will be started again.
+    Pausing,
+    /// None runs.
+    Stopped(Option<Trouble>),
+}
+
+/// What comes after a stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Then {
+    /// Nothing.
+    Rest,
+    /// Another start.
+    Start,
+    /// The end of the tray.
+    Quit,
+}
+
+/// Why no server runs although one should.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trouble {
+    /// Another program has the port; the text says which, if the system tells.
+    PortTaken(Option<String>),
+    /// The settings cannot be used; the server's own words.
+    Settings(String),
+    /// The disk or folder cannot be used; the server's own words.
+    Storage(String),
+    /// Another server holds the data and does not answer.
+    DataBusy,
+    /// It ended too often; its last words.
+    KeepsFailing(String),
+    /// It could not be started at all; the system's words.
+    NotStarted(String),
+    /// A server that somebody else had started is gone.
+    Gone,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// The tray began.
+    Launched,
+    /// A menu entry was chosen.
+    Chosen(Action),
+    /// A server answers on the control listener; the first line of its status.
+    Attached(Status),
+    /// No server answers there.
+    NobodyThere,
+    /// Another line of the status.
+    Said(Status),
+    /// The stream of the status ended.
+    Detached,
+    /// Our server says that it is ready.
+    Ready(Ready),
+    /// Our server ended.
+    Exited(Ended),
+    /// Our server could not be started.
+    NotStarted(String),
+    /// The program that has the port, if the system tells.
+    PortOwner(Option<String>),
+    /// A timer of this round ran out.
+    Elapsed(Timer, u64),
+    /// The computer's addresses, now.
+    Addresses(Vec<Address>),
+    /// A text is on the clipboard.
+    Copied(String),
+    /// It could not be put there.
+    NotCopied(String),
+    /// Whether it starts with the session, after a change.
+    StartsAtLogin(Option<bool>),
+    /// No desktop shows the icon.
+    NoIcon,
+    /// The session ends, or the process was asked to end.
+    SessionEnds,
+}
+
+/// How our server ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// Its process.
+    pub pid: u32,
+    /// Exit code; `None` if a signal ended it.
+    pub code: Option<i32>,
+    /// The last line that it wrote to its log.
+    pub last_words: String,
+}
+
+/// What a person can choose.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is a menu entry")]
+pub enum Action {
+    Start,
+    Stop,
+    Restart,
+    CopyAddress(String),
+    OpenPage,
+    OpenPhotos,
+    OpenLog,
+    ToggleLogin,
+    Quit,
+}
+
+/// A timer; it comes back with the round in which it was set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Timer {
+    /// The server was asked to stop and had its time.
+    Grace,
+    /// The server takes long to start.
+    SlowStart,
+    /// The pause after a crash is over.
+    Pause,
+    /// Time to look for a server again.
+    LookAgain,
+    /// A phone should have reached the server by now.
+    Unreached,
+}
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Look for a running server and follow its status: `Attached`, `Said` and `Detached`, or `NobodyThere`.
+    Follow,
+    /// Start our server: `Ready`, `Exited`, or `NotStarted`.
+    StartServer,
+    /// Ask our server to stop.
+    StopOurs,
+    /// Ask the server that somebody else started to stop.
+    StopOther,
+    /// End our server at once.
+    KillOurs,
+    /// Find who has this port: `PortOwner`.
+    FindPortOwner(u16),
+    /// `Elapsed` with this round after so many milliseconds.
+    After(u64, Timer, u64),
+    /// Put a text on the clipboard: `Copied` or `NotCopied`.
+    Copy(String),
+    /// Open the page of the server at this port of this computer.
+    OpenPage(u16),
+    /// Open the folder with the photos.
+    OpenPhotos,
+    /// Open the log.
+    OpenLog,
+    /// Start with the session, or not: `StartsAtLogin`.
+    SetLogin(bool),
+    /// Tell the person.
+    Notify(Notice),
+    /// End the tray.
+    Exit,
+}
+
+/// What the tray says without being asked. Nothing else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// It runs for the first time: where phones reach it.
+    FirstStart(Option<String>),
+    /// An address is on the clipboard.
+    Copied(String),
+    /// An address could not be put on the clipboard: here it is.
+    NotCopied(String),
+    /// The server failed and stays stopped.
+    Failed(Trouble),
+    /// The disk is nearly full: free bytes.
+    LowSpace(u64),
+    /// No phone has reached the server.
+    Unreached(u16),
+    /// The icon cannot be seen; the port of the page that can be opened instead.
+    NoIcon(u16),
+}
+
+/// Takes in one event.
+pub fn update(state: &mut State, now_ms: u64, event: Event) -> Vec<Effect> {
+    match event {
+        Event::Launched => vec![Effect::Follow],
+        Event::Chosen(action) => choose(state, now_ms, action),
+        Event::Attached(status) => attach(state, status),
+        Event::NobodyThere => nobody_there(state, now_ms),
+        Event::Said(status) => hear(state, status),
+        Event::Detached => detach(state),
+        Event::Ready(ready) => become_ready(state, &ready),
+        Event::Exited(ended) => exited(state, now_ms, &ended),
+        Event::NotStarted(why) => fail(state, Trouble::NotStarted(why)),
+        Event::PortOwner(owner) => {
+            if let Server::Stopped(Some(Trouble::PortTaken(known))) = &mut state.server {
+                *known = owner;
+            }
+            Vec::new()
+        }
+        Event::Elapsed(timer, round) if round == state.round => elapsed(state, now_ms, timer),
+        Event::Elapsed(..) => Vec::new(),
+        Event::Addresses(addresses) => {
+            state.addresses = addresses;
+            Vec::new()
+        }
+        Event::Copied(text) => vec![Effect::Notify(Notice::Copied(text))],
+        Event::NotCopied(text) => vec![Effect::Notify(Notice::NotCopied(text))],
+        Event::StartsAtLogin(now) => {
+            state.starts_at_login = now;
+            Vec::new()
+        }
+        Event::NoIcon => vec![Effect::Notify(Notice::NoIcon(state.port()))],
+        Event::SessionEnds => quit(state),
+    }
+}
+
+fn choose(state: &mut State, now_ms: u64, action: Action) -> Vec<Effect> {
+    match (action, &state.server) {
+        (Action::Start, Server::Stopped(_)) => {
+            // A person's wish is not a crash.
+            state.starts = Budget::default();
+            enter(state, Server::Looking);
+            vec![Effect::Follow]
+        }
+        (Action::Start, Server::Pausing) => start(state, now_ms),
+        (Action::Stop, _) => stop(state, Then::Rest),
+        (Action::Restart, Server::Running { .. }) => stop(state, Then::Start),
+        (Action::CopyAddress(text), _) => vec![Effect::Copy(text)],
+        (Action::OpenPage, Server::Running { port, .. }) => vec![Effect::OpenPage(*port)],
+        (Action::OpenPhotos, _) => vec![Effect::OpenPhotos],
+        (Action::OpenLog, _) => vec![Effect::OpenLog],
+        (Action::ToggleLogin, _) => {
+            state.starts_at_login.map(|now| Effect::SetLogin(!now)).into_iter().collect()
+        }
+        (Action::Quit, _) => quit(state),
+        // Entries that are grey can be clicked all the same on some desktops.
+        (Action::Start | Action::Restart | Action::OpenPage, _) => Vec::new(),
+    }
+}
+
+/// Another state of the server; timers of the one before it no longer count.
+fn enter(state: &mut State, server: Server) {
+    state.server = server;
+    state.round += 1;
+}
+
+fn start(state: &mut State, now_ms: u64) -> Vec<Effect> {
+    state.starts.note(now_ms);
+    enter(state, Server::Starting { is_slow: false });
+    vec![Effect::StartServer, Effect::After(SLOW_START_MS, Timer::SlowStart, state.round)]
+}
+
+fn stop(state: &mut State, then: Then) -> Vec<Effect> {
+    let is_ours = match &state.server {
+        Server::Starting { .. } => true,
+        Server::Running { is_ours, .. } => *is_ours,
+        Server::Stopping { then: now, is_ours } => {
+            // The later wish counts, but nobody takes back an end.
+            let then = if *now == Then::Quit { Then::Quit } else { then };
+            state.server = Server::Stopping { then, is_ours: *is_ours };
+            return Vec::new();
+        }
+        Server::Pausing | Server::Looking | Server::Stopped(_) => {
+            enter(state, Server::Stopped(None));
+            return Vec::new();
+        }
+    };
+    enter(state, Server::Stopping { then, is_ours });
+    let ask = if is_ours { Effect::StopOurs } else { Effect::StopOther };
+    vec![ask, Effect::After(STOP_GRACE_MS, Timer::Grace, state.round)]
+}
+
+/// Ends the tray: with the server it started, never with one it did not.
+fn quit(state: &mut State) -> Vec<Effect> {
+    match &state.server {
+        Server::Starting { .. }
+        | Server::Running { is_ours: true, .. }
+        | Server::Stopping { is_ours: true, .. } => stop(state, Then::Quit),
+        _ => vec![Effect::Exit],
+    }
+}
+
+fn attach(state: &mut State, status: Status) -> Vec<Effect> {
+    match &state.server {
+        Server::Running { is_ours, .. } => {
+            state.server = Server::Running { port: status.port, is_ours: *is_ours, answers: true };
+            hear(state, status)
+        }
+        // Ours may be heard here before its ready line is read, which says the same; somebody else's may have won a race.
+        Server::Looking | Server::Stopped(_) | Server::Pausing => {
+            enter(state, Server::Running { port: status.port, is_ours: false, answers: true });
+            hear(state, status)
+        }
+        Server::Starting { .. } | Server::Stopping { .. } => Vec::new(),
+    }
+}
+
+fn nobody_there(state: &mut State, now_ms: u64) -> Vec<Effect> {
+    match &state.server {
+        Server::Looking => start(state, now_ms),
+        // Still nobody: look again, for as long as a person leaves it at that.
+        Server::Running { .. } | Server::Stopped(Some(Trouble::Gone | Trouble::DataBusy)) => {
+            vec![Effect::After(LOOK_AGAIN_MS, Timer::LookAgain, state.round)]
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn hear(state: &mut State, status: Status) -> Vec<Effect> {
+    let mut effects = Vec::new();
+    let is_low = status.free_bytes.filter(|free| *free < LOW_SPACE_BYTES);
+    if let (Some(free), false) = (is_low, state.told_low_space) {
+        effects.push(Effect::Notify(Notice::LowSpace(free)));
+    }
+    // Told again only after there was room in between.
+    state.told_low_space = is_low.is_some();
+    state.reached |= status.was_reached;
+    state.status = Some(status);
+    effects
+}
+
+fn detach(state: &mut State) -> Vec<Effect> {
+    state.status = None;
+    match &mut state.server {
+        Server::Running { is_ours: false, .. } => {
+            enter(state, Server::Stopped(Some(Trouble::Gone)));
+            vec![Effect::After(LOOK_AGAIN_MS, Timer::LookAgain, state.round)]
+        }
+        // Ours: if it ended, its exit says so; if not, it hangs.
+        Server::Running { answers, .. } => {
+            *answers = false;
+            vec![Effect::After(LOOK_AGAIN_MS, Timer::LookAgain, state.round)]
+        }
+        Server::Stopping { then, is_ours: false } => {
+            let then = *then;
+            stopped(state, then)
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// What was asked for together with the stop.
+fn stopped(state: &mut State, then: Then) -> Vec<Effect> {
+    match then {
+        Then::Rest => {
+            enter(state, Server::Stopped(None));
+            Vec::new()
+        }
+        Then::Start => {
+            state.starts = Budget::default();
+            enter(state, Server::Looking);
+            vec![Effect::Follow]
+        }
+        Then::Quit => vec![Effect::Exit],
+    }
+}
+
+fn become_ready(state: &mut State, ready: &Ready) -> Vec<Effect> {
+    if !matches!(state.server, Server::Starting { .. }) {
+        return Vec::new();
+    }
+    let port = ready.listen.iter().find_map(|listen| listen.rsplit(':').next()?.parse().ok());
+    let port = port.unwrap_or(DEFAULT_PORT);
+    enter(state, Server::Running { port, is_ours: true, answers: true });
+    let mut effects = vec![Effect::Follow];
+    if std::mem::take(&mut state.is_first_start) {
+        let first = state.addresses.first().map(|address| address.typed(state.port()));
+        effects.push(Effect::Notify(Notice::FirstStart(first)));
+        effects.push(Effect::After(UNREACHED_MS, Timer::Unreached, state.round));
+    }
+    effects
+}
+
+fn exited(state: &mut State, now_ms: u64, ended: &Ended) -> Vec<Effect> {
+    state.status = None;
+    if let Server::Stopping { then, is_ours: true } = state.server {
+        return stopped(state, then);
+    }
+    let words = ended.last_words.clone();
+    let exit = ended.code.and_then(Exit::from_code);
+    match exit {
+        // Somebody else asked it to stop.
+        Some(Exit::Success) => {
+            enter(state, Server::Stopped(None));
+            Vec::new()
+        }
+        Some(Exit::Restart) => start(state, now_ms),
+        Some(Exit::PortTaken) => {
+            let mut effects = fail(state, Trouble::PortTaken(None));
+            effects.push(Effect::FindPortOwner(DEFAULT_PORT));
+            effects
+        }
+        Some(Exit::DataHeld) => {
+            // Somebody else's server was quicker: follow that one.
+            enter(state, Server::Stopped(Some(Trouble::DataBusy)));
+            vec![Effect::Follow]
+        }
+        Some(Exit::Configuration | Exit::Usage) => fail(state, Trouble::Settings(words)),
+        Some(Exit::Storage) => fail(state, Trouble::Storage(words)),
+        _ => match state.starts.pause_ms(now_ms) {
+            Some(pause_ms) => {
+                enter(state, Server::Pausing);
+                vec![Effect::After(pause_ms, Timer::Pause, state.round)]
+            }
+            None => fail(state, Trouble::KeepsFailing(words)),
+        },
+    }
+}
+
+fn fail(state: &mut State, trouble: Trouble) -> Vec<Effect> {
+    enter(state, Server::Stopped(Some(trouble.clone())));
+    vec![Effect::Notify(Notice::Failed(trouble))]
+}
+
+fn elapsed(state: &mut State, now_ms: u64, timer: Timer) -> Vec<Effect> {
+    match (timer, &mut state.server) {
+        (Timer::Grace, Server::Stopping { is_ours: true, .. }) => vec![Effect::KillOurs],
+        // Somebody else's that does not stop is left to its owner.
+        (Timer::Grace, Server::Stopping { is_ours: false, .. }) => {
+            enter(state, Server::Looking);
+            vec![Effect::Follow]
+        }
+        (Timer::SlowStart, Server::Starting { is_slow }) => {
+            *is_slow = true;
+            Vec::new()
+        }
+        (Timer::Pause, Server::Pausing) => start(state, now_ms),
+        (Timer::LookAgain, Server::Stopped(_) | Server::Running { answers: false, .. }) => {
+            vec![Effect::Follow]
+        }
+        (Timer::Unreached, Server::Running { port, .. }) if !state.reached => {
+            vec![Effect::Notify(Notice::Unreached(*port))]
+        }
+        _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

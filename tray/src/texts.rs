@@ -1,0 +1,155 @@
+//! Every sentence the tray says, in one place: ready for translation.
+
+use crate::model::{Notice, Trouble};
+
+/// The product.
+pub const PRODUCT: &str = "PhotoSync";
+
+/// Menu entries.
+#[expect(missing_docs, reason = "each is the text of the entry of its name")]
+pub mod entry {
+    pub const START: &str = "Start";
+    pub const STOP: &str = "Stop";
+    pub const RESTART: &str = "Restart";
+    pub const ADDRESSES: &str = "Local IP Addresses";
+    pub const NO_ADDRESS: &str = "No network";
+    pub const OPEN_PAGE: &str = "Open PhotoSync";
+    pub const OPEN_PHOTOS: &str = "Open photo folder";
+    pub const LOGIN: &str = "Launch at login";
+    pub const LOG: &str = "View log";
+    pub const QUIT: &str = "Quit PhotoSync";
+}
+
+/// State lines of the menu.
+#[expect(missing_docs, reason = "each is the line of the state of its name")]
+pub mod state {
+    pub const LOOKING: &str = "○ Looking for a server …";
+    pub const STARTING: &str = "○ Starting …";
+    pub const SLOW: &str = "⚠ Still starting; the log says what it does";
+    pub const RUNNING: &str = "● Running";
+    pub const RUNNING_OTHER: &str = "● Running (started elsewhere)";
+    pub const SILENT: &str = "⚠ Running, but it does not answer";
+    pub const STOPPING: &str = "○ Stopping …";
+    pub const PAUSING: &str = "⚠ It ended unexpectedly; starting again …";
+    pub const STOPPED: &str = "○ Stopped";
+}
+
+/// An address in the menu.
+pub fn address(typed: &str, interface: &str) -> String {
+    format!("{typed}  ({interface})")
+}
+
+/// What a running server says about the disk, in the menu.
+pub fn low_space(free_bytes: u64) -> String {
+    format!("⚠ The disk is nearly full: {} free", bytes(free_bytes))
+}
+
+/// A number of bytes for people, in decimal units.
+pub fn bytes(bytes: u64) -> String {
+    match bytes {
+        1_000_000_000.. => format!("{}.{} GB", bytes / 1_000_000_000, bytes / 100_000_000 % 10),
+        1_000_000.. => format!("{} MB", bytes / 1_000_000),
+        _ => format!("{} KB", bytes / 1_000),
+    }
+}
+
+/// Why no server runs, in one line.
+pub fn trouble(trouble: &Trouble) -> String {
+    match trouble {
+        Trouble::PortTaken(Some(owner)) => format!("Port 3000 is taken by {owner}"),
+        Trouble::PortTaken(None) => "Port 3000 is taken by another program".to_owned(),
+        Trouble::Settings(words) => format!("The settings cannot be used: {}", short(words)),
+        Trouble::Storage(words) => format!("The photo folder cannot be used: {}", short(words)),
+        Trouble::DataBusy => "Another server holds the photos and does not answer".to_owned(),
+        Trouble::KeepsFailing(words) => format!("It keeps ending: {}", short(words)),
+        Trouble::NotStarted(words) => format!("It could not be started: {}", short(words)),
+        Trouble::Gone => "The server that ran here has ended".to_owned(),
+    }
+}
+
+/// What a person can do about it.
+fn remedy(trouble: &Trouble) -> &'static str {
+    match trouble {
+        Trouble::PortTaken(_) => {
+            "End that program, then choose Start. Existing phone apps always dial port 3000; with another port in the \
+             settings they do not find this server."
+        }
+        Trouble::Settings(_) => {
+            "Mend the settings, then choose Start. The log has the whole message."
+        }
+        Trouble::Storage(_) => {
+            "Connect the disk or free some space, then choose Start. Your photos are untouched."
+        }
+        Trouble::KeepsFailing(_) | Trouble::NotStarted(_) => {
+            "The log says more. Choose Start to try again."
+        }
+        Trouble::DataBusy | Trouble::Gone => "Choose Start to try again.",
+    }
+}
+
+/// Title and text of a notification.
+pub fn notice(notice: &Notice) -> (String, String) {
+    match notice {
+        Notice::FirstStart(Some(address)) => (
+            "PhotoSync is ready".to_owned(),
+            format!(
+                "In the phone app, type {address} as the server. The icon's menu shows it again."
+            ),
+        ),
+        Notice::FirstStart(None) => (
+            "PhotoSync is ready".to_owned(),
+            "This computer has no network yet. The icon's menu shows the address once it has."
+                .to_owned(),
+        ),
+        Notice::Copied(text) => ("Address copied".to_owned(), text.clone()),
+        Notice::NotCopied(text) => (
+            "The clipboard cannot be used here".to_owned(),
+            format!("Type this into the phone: {text}"),
+        ),
+        Notice::Failed(why) => {
+            ("PhotoSync is not running".to_owned(), format!("{}. {}", trouble(why), remedy(why)))
+        }
+        Notice::LowSpace(free_bytes) => (
+            "The disk is nearly full".to_owned(),
+            format!(
+                "{} are left for photos. New uploads will be refused when nothing is left.",
+                bytes(*free_bytes)
+            ),
+        ),
+        Notice::NoIcon(port) => (
+            "PhotoSync runs without an icon".to_owned(),
+            format!(
+                "This desktop shows none (GNOME needs the AppIndicator extension). Its page is \
+                 http://127.0.0.1:{port}/. The icon comes by itself when the desktop can show it."
+            ),
+        ),
+        Notice::Unreached(port) => {
+            ("No phone has reached this computer yet".to_owned(), firewall(*port))
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn firewall(port: u16) -> String {
+    format!(
+        "If a phone on the same Wi-Fi cannot connect, a firewall may be in the way. Allow it with:  \
+         sudo ufw allow {port}/tcp  (or: sudo firewall-cmd --add-port={port}/tcp --permanent)"
+    )
+}
+
+#[cfg(not(target_os = "linux"))]
+fn firewall(port: u16) -> String {
+    format!(
+        "If a phone on the same Wi-Fi cannot connect, allow PhotoSync (port {port}) in the firewall of this computer."
+    )
+}
+
+/// A message cut to a menu's width.
+fn short(words: &str) -> String {
+    const MOST: usize = 80;
+    let line = words.trim();
+    match line.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{} …", &line[..end]),
+        None => line.to_owned(),
+    }
+}
