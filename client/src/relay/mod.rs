@@ -19,6 +19,7 @@ mod sync;
 mod tally;
 mod verify;
 pub mod version1;
+mod working;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod backup;
+mod both;
 mod care;
 mod computers;
 mod fake;
@@ -15,5 +16,6 @@ mod relay_keys;
 mod restore;
 mod sealed;
 mod stand;
+mod together;
 mod trust;
 mod version1;
