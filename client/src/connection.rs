@@ -6,6 +6,7 @@
 //! there.
 
 mod failing;
+mod renewing;
 
 pub(crate) use failing::read_upload_limit;
 pub use failing::{Failure, wrong_server};
@@ -16,7 +17,6 @@ use std::time::{Duration, Instant, SystemTime};
 
 use photosync_protocol::error::RetryClass;
 use photosync_protocol::v2::PREFIX;
-use photosync_protocol::v2::session::{Refresh, Session};
 use reqwest::{
     Client, Method, Request, RequestBuilder, Response, ResponseBuilderExt, StatusCode, Url,
 };
@@ -24,7 +24,6 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::address;
-use crate::backup::blocking;
 use crate::credentials::{Credentials, Trust};
 use crate::elsewhere::{self, Wanted};
 use crate::endpoints::Known;
@@ -142,6 +141,18 @@ impl Connection {
         let route = route.find(PREFIX).map_or(route, |at| &route[at + PREFIX.len()..]);
         let to = self.route();
         to.client.request(method, format!("{}{PREFIX}{route}", to.base))
+    }
+
+    /// The same server as it is reached now, with nobody signed in: for version 1, whose sessions are its own.
+    pub fn without_session(&self) -> Self {
+        let route = RwLock::new(self.route());
+        Self { route, session: None, stop: self.stop.clone(), report: self.report.clone() }
+    }
+
+    /// A request to a route of version 1, below `/api`.
+    pub fn request_old(&self, method: Method, route: &str) -> RequestBuilder {
+        let to = self.route();
+        to.client.request(method, format!("{}/api{route}", to.base))
     }
 
     /// Sends what `build` makes, again and again while that makes sense.
@@ -287,71 +298,6 @@ impl Connection {
         let _ = known.store(&signed.profile);
         self.report.event(&Event::Note { text: format!("reached at {found}") });
         Ok(true)
-    }
-
-    /// A token with some life left; `None` on an anonymous connection.
-    async fn live_token(&self) -> Result<Option<String>> {
-        let Some(signed) = &self.session else { return Ok(None) };
-        let (token, ends) = {
-            let credentials = signed.credentials.lock().await;
-            (credentials.access_token.clone(), credentials.access_expires_at_ms)
-        };
-        if ends.saturating_sub(RENEW_BEFORE_MS) > now_ms() {
-            return Ok(Some(token));
-        }
-        self.renew(&token).await?;
-        Ok(Some(signed.credentials.lock().await.access_token.clone()))
-    }
-
-    /// Gets a new token unless somebody else (a task, another process) did so since `stale` was read.
-    async fn renew(&self, stale: &str) -> Result<()> {
-        let Some(signed) = &self.session else { return Ok(()) };
-        let mut credentials = signed.credentials.lock().await;
-        if credentials.access_token != stale {
-            return Ok(());
-        }
-        let profile = signed.profile.clone();
-        let (lock, stored) = blocking(move || {
-            let lock = profile.lock()?;
-            Ok((lock, Credentials::get(&profile)?))
-        })
-        .await?;
-        if stored.access_token != stale {
-            *credentials = stored;
-            return Ok(());
-        }
-        let renewed = self.refresh(&stored).await?;
-        if renewed.fingerprint != stored.fingerprint {
-            return Err(wrong_server(&stored.fingerprint, &renewed.fingerprint));
-        }
-        let mut renewed = Credentials::of(&stored.url, stored.trust, renewed, now_ms());
-        renewed.key_store_entry = stored.key_store_entry;
-        let profile = signed.profile.clone();
-        *credentials = blocking(move || {
-            let _lock = lock;
-            renewed.store(&profile)?;
-            Ok(renewed)
-        })
-        .await?;
-        Ok(())
-    }
-
-    async fn refresh(&self, stored: &Credentials) -> Result<Session> {
-        let body = Refresh { refresh_token: stored.refresh_token.clone() };
-        let mut pauses = Pauses::default();
-        loop {
-            let request = self.request(Method::POST, "/session/refresh").json(&body);
-            let answer = self.send(request.timeout(SMALL_REQUEST), None).await;
-            match self.receive(answer).await {
-                Ok(answer) => return read_json(answer).await,
-                Err(failure) if failure.error.kind == Kind::SignIn => {
-                    return Err(Error::new(Kind::SignIn, "this device was signed out")
-                        .coded("unauthorised")
-                        .hint(format!("photosync login {} {}", stored.url, stored.email)));
-                }
-                Err(failure) => self.wait_or_fail(failure, &mut pauses).await?,
-            }
-        }
     }
 }
 

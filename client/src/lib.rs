@@ -2,13 +2,15 @@
 //!
 //! Read in this order: [`profile`] and [`credentials`] (who this device is), [`trust`] and [`connection`] (talking to
 //! the right server; [`elsewhere`] if it moved), [`scan`] and [`cache`] (what is here), [`settling`] and [`sending`]
-//! (what the server needs), [`backup`]. Everything that happens is told to a [`report::Report`].
+//! (what the server needs), [`backup`], [`together`] (a backup to a server and one into
+//! a relay that read every file once). Everything that happens is told to a [`report::Report`].
 
 pub mod address;
 pub mod backup;
 pub mod cache;
 pub mod connection;
 pub mod credentials;
+mod delivery;
 pub mod discovery;
 pub mod doctor;
 pub mod duplicates;
@@ -27,6 +29,7 @@ pub mod scan;
 pub mod sending;
 pub mod settling;
 pub mod signing_in;
+pub mod together;
 pub mod trust;
 pub mod verify;
 pub mod watch;

@@ -2,12 +2,48 @@
 //!
 //! The library only makes [`Event`]s; how they look is decided in `terminal` and by whoever implements [`Report`].
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 /// Takes events. Called from several tasks at once, often; must not block for long.
 pub trait Report: Send + Sync {
     /// One event.
     fn event(&self, event: &Event);
+
+    /// One event of a run that has two destinations. Whoever does not care takes it as any other.
+    fn event_of(&self, _: Destination, event: &Event) {
+        self.event(event);
+    }
+}
+
+/// Where a run of two destinations sends files. As JSON: under `to` of every event that belongs to one of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Destination {
+    /// The server, which can read what it keeps.
+    Server,
+    /// A sealed backup.
+    Relay,
+}
+
+/// Passes on the events of one destination.
+pub struct To {
+    destination: Destination,
+    report: Arc<dyn Report>,
+}
+
+impl To {
+    /// Events of that destination go to `report`.
+    pub fn new(destination: Destination, report: Arc<dyn Report>) -> Arc<Self> {
+        Arc::new(Self { destination, report })
+    }
+}
+
+impl Report for To {
+    fn event(&self, event: &Event) {
+        self.report.event_of(self.destination, event);
+    }
 }
 
 /// Something happened. As JSON: one object with its name under `event`.

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cache::{Known, path_bytes};
 use crate::error::{Error, Kind, Result};
+use crate::report::{Event, Report};
 use photosync_protocol::digest::Digest;
 
 /// What other programs leave beside photos and can make again.
@@ -238,12 +239,64 @@ pub fn walk(
     Ok(walk)
 }
 
+/// What lies below all named paths.
+#[derive(Debug, Clone, Default)]
+pub struct Looked {
+    /// Where the walks began, each with the files below it in the order of their path's bytes.
+    pub roots: Vec<(Root, Vec<Found>)>,
+    /// Entries that could not be read, with the reason.
+    pub unreadable: Vec<(PathBuf, Error)>,
+    /// Files to be kept safe.
+    pub files: u64,
+    /// Their length.
+    pub bytes: u64,
+    /// Hidden, excluded and special entries.
+    pub skipped: u64,
+    /// Files without any bytes.
+    pub empty: u64,
+}
+
+impl Looked {
+    /// Only the paths, for whoever compares with what was known.
+    pub fn unread(&self) -> Vec<PathBuf> {
+        self.unreadable.iter().map(|(path, _)| path.clone()).collect()
+    }
+}
+
+/// Looks through everything that was named. Blocks.
+pub fn look(
+    paths: &[PathBuf],
+    rules: &Rules,
+    report: &dyn Report,
+    stop: &CancellationToken,
+) -> Result<Looked> {
+    let mut looked = Looked::default();
+    for root in roots(paths)? {
+        let (files, bytes) = (looked.files, looked.bytes);
+        let mut seen = |more: u64, length: u64| {
+            report.event(&Event::Scanning { files: files + more, bytes: bytes + length });
+        };
+        let walk = walk(&root, rules, stop, &mut seen)?;
+        looked.files += walk.files.len() as u64;
+        looked.bytes += walk.files.iter().map(|file| file.size_bytes).sum::<u64>();
+        looked.skipped += walk.skipped;
+        looked.empty += walk.empty;
+        looked.unreadable.extend(walk.unreadable);
+        looked.roots.push((root, walk.files));
+    }
+    let Looked { files, bytes, skipped, empty, .. } = looked;
+    report.event(&Event::Scanned { files, bytes, skipped, empty });
+    Ok(looked)
+}
+
 impl Walk {
-    fn add(&mut self, path: PathBuf, metadata: &Metadata, bytes: &mut u64) {
+    fn add(&mut self, mut path: PathBuf, metadata: &Metadata, bytes: &mut u64) {
         if metadata.len() == 0 {
             self.empty += 1;
             return;
         }
+        // Joined from folder and name it has room for twice the folder; a library has many files.
+        path.shrink_to_fit();
         *bytes += metadata.len();
         self.files.push(Found::of(path, metadata));
     }

@@ -10,6 +10,16 @@ pub const STATUS_PATH: &str = "/control/status";
 /// `POST` with the control token: the server stops as after SIGTERM. The answer comes first.
 pub const STOP_PATH: &str = "/control/stop";
 
+/// `POST` with the control token: opens the page for pairing a phone; the answer is an [`OpenedPage`].
+pub const PAIR_PAGE_PATH: &str = "/control/pages/pair";
+
+/// A page for the person at this computer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenedPage {
+    /// Where it is on the control listener. It can be opened once, within a minute.
+    pub path: String,
+}
+
 /// Milliseconds between two lines of the status: what a tray shows is never older than twice this.
 pub const STATUS_EVERY_MS: u64 = 1_000;
 

@@ -79,12 +79,19 @@ pub struct Plan {
     pub lose_answers_after_up_bytes: Option<u64>,
     /// When an answer was lost in this way, the connection is cut instead of staying silent.
     pub cut_after_lost_answer: Option<Cut>,
+    /// Keeps everything that comes from the client: see [`FaultProxy::recorded`].
+    pub records: bool,
 }
 
 impl Plan {
     /// Everything passes.
     pub fn pass() -> Self {
         Plan::default()
+    }
+
+    /// Everything passes, and what comes from the client is kept in memory.
+    pub fn recorded() -> Self {
+        Plan { records: true, ..Plan::default() }
     }
 
     /// Ends after `bytes` from the client have reached the server.
@@ -154,6 +161,7 @@ struct Counters {
     lost: AtomicU64,
     ended: AtomicBool,
     cut: Mutex<Option<Cut>>,
+    recorded: Mutex<Vec<u8>>,
 }
 
 impl Counters {
@@ -224,6 +232,12 @@ impl FaultProxy {
     /// What passed on every connection so far, in the order they came.
     pub fn passed(&self) -> Vec<Passed> {
         lock(&self.shared.connections).iter().map(|counters| counters.read()).collect()
+    }
+
+    /// What the clients of recorded connections sent, heads and bodies, in the order they came.
+    pub fn recorded(&self) -> Vec<Vec<u8>> {
+        let connections = lock(&self.shared.connections);
+        connections.iter().map(|counters| lock(&counters.recorded).clone()).collect()
     }
 
     /// Bytes up and down on all connections together.
@@ -344,8 +358,12 @@ impl Connection {
         if let Some(cut) = self.up.take(&self.client, now)? {
             return Ok(Some(cut));
         }
+        let fresh = self.up.fresh();
+        if self.plan.records {
+            lock(&self.counters.recorded).extend_from_slice(fresh);
+        }
         if let Some(cap) = &mut self.cap
-            && !cap.inspect(self.up.fresh())
+            && !cap.inspect(fresh)
         {
             return self.refuse().map(Some);
         }

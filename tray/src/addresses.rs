@@ -84,12 +84,12 @@ fn rank_v4(ip: Ipv4Addr) -> u8 {
         [172, 16..=31, ..] => 2,
         // Carrier-grade NAT (RFC 6598), which overlay networks use too.
         [100, 64..=127, ..] => 6,
-        _ => 5,
+        _ => 3,
     }
 }
 
 fn rank_v6(ip: Ipv6Addr) -> u8 {
-    if ip.is_unique_local() { 3 } else { 4 }
+    if ip.is_unique_local() { 4 } else { 5 }
 }
 
 /// The addresses worth showing, best first, each once. Those of containers, virtual machines and tunnels only if

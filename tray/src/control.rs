@@ -5,7 +5,9 @@ use std::net::{Ipv4Addr, TcpStream};
 use std::path::Path;
 use std::time::Duration;
 
-use photosync_protocol::control::{STATUS_EVERY_MS, STATUS_PATH, STOP_PATH, Status};
+use photosync_protocol::control::{
+    OpenedPage, PAIR_PAGE_PATH, STATUS_EVERY_MS, STATUS_PATH, STOP_PATH, Status,
+};
 use photosync_protocol::process::RunFile;
 
 /// Longest wait for the first line: a server that is starting has opened its port, but not its database.
@@ -34,6 +36,16 @@ pub fn follow(data_dir: &Path, mut heard: impl FnMut(Status) -> bool) -> io::Res
 /// Asks the server to stop.
 pub fn stop(data_dir: &Path) -> io::Result<()> {
     skip_head(&mut BufReader::new(ask(data_dir, "POST", STOP_PATH)?))
+}
+
+/// Opens the page for pairing a phone: its address, which works once.
+pub fn open_pair_page(data_dir: &Path) -> io::Result<String> {
+    let stream = ask(data_dir, "POST", PAIR_PAGE_PATH)?;
+    let port = stream.peer_addr()?.port();
+    let mut answer = BufReader::new(stream);
+    skip_head(&mut answer)?;
+    let page: OpenedPage = serde_json::from_reader(answer)?;
+    Ok(format!("http://127.0.0.1:{port}{}", page.path))
 }
 
 /// Sends a request without a body. HTTP/1.0, so that the answer is plain bytes until the end.

@@ -65,6 +65,13 @@ impl Edges {
                 self.timers.push((Instant::now() + Duration::from_millis(after_ms), timer, round));
             }
             Effect::Copy(text) => self.copy(text),
+            Effect::OpenPairing => self.in_background("pair", |program, _| {
+                let opened =
+                    control::open_pair_page(&program.data_dir).and_then(open::that_detached);
+                if let Err(error) = opened {
+                    program.log.note(&format!("the page for pairing could not be opened: {error}"));
+                }
+            }),
             Effect::OpenPage(port) => self.open(format!("http://127.0.0.1:{port}/").into()),
             Effect::OpenPhotos => self.open(self.program.data_dir.join("uploads")),
             Effect::OpenLog => self.open(self.log().path().to_owned()),

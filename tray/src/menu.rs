@@ -72,6 +72,7 @@ pub fn face(state: &State) -> Face {
     menu.push(Item::Separator);
     menu.push(Item::Sub { text: entry::ADDRESSES.to_owned(), items: addresses(state) });
     let runs = matches!(state.server, Server::Running { .. });
+    menu.push(choice(Action::Pair, entry::PAIR, runs));
     menu.push(choice(Action::OpenPage, entry::OPEN_PAGE, runs));
     menu.push(choice(Action::OpenPhotos, entry::OPEN_PHOTOS, true));
     menu.push(Item::Separator);
@@ -168,7 +169,7 @@ mod tests {
         let version = env!("CARGO_PKG_VERSION");
         let wanted = format!(
             "[PhotoSync {version}]\n[● Running]\n──\nLocal IP Addresses ▸\n  192.168.1.5  (wlan0)\n  \
-             fd00::5  (wlan0)\nOpen PhotoSync\nOpen photo folder\n──\n[Start]\nStop\nRestart\n──\n\
+             fd00::5  (wlan0)\nPair a phone …\nOpen PhotoSync\nOpen photo folder\n──\n[Start]\nStop\nRestart\n──\n\
              ☑ Launch at login\nView log\n──\nQuit PhotoSync\n"
         );
         assert_eq!(drawn(&face.menu, 0), wanted);

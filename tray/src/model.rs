@@ -188,6 +188,7 @@ pub enum Action {
     Stop,
     Restart,
     CopyAddress(String),
+    Pair,
     OpenPage,
     OpenPhotos,
     OpenLog,
@@ -229,6 +230,8 @@ pub enum Effect {
     After(u64, Timer, u64),
     /// Put a text on the clipboard: `Copied` or `NotCopied`.
     Copy(String),
+    /// Open the page for pairing a phone.
+    OpenPairing,
     /// Open the page of the server at this port of this computer.
     OpenPage(u16),
     /// Open the folder with the photos.
@@ -310,6 +313,7 @@ fn choose(state: &mut State, now_ms: u64, action: Action) -> Vec<Effect> {
         (Action::Restart, Server::Running { .. }) => stop(state, Then::Start),
         (Action::CopyAddress(text), _) => vec![Effect::Copy(text)],
         (Action::OpenPage, Server::Running { port, .. }) => vec![Effect::OpenPage(*port)],
+        (Action::Pair, Server::Running { .. }) => vec![Effect::OpenPairing],
         (Action::OpenPhotos, _) => vec![Effect::OpenPhotos],
         (Action::OpenLog, _) => vec![Effect::OpenLog],
         (Action::ToggleLogin, _) => {
@@ -317,7 +321,7 @@ fn choose(state: &mut State, now_ms: u64, action: Action) -> Vec<Effect> {
         }
         (Action::Quit, _) => quit(state),
         // Entries that are grey can be clicked all the same on some desktops.
-        (Action::Start | Action::Restart | Action::OpenPage, _) => Vec::new(),
+        (Action::Start | Action::Restart | Action::Pair | Action::OpenPage, _) => Vec::new(),
     }
 }
 

@@ -13,6 +13,7 @@ pub mod entry {
     pub const RESTART: &str = "Restart";
     pub const ADDRESSES: &str = "Local IP Addresses";
     pub const NO_ADDRESS: &str = "No network";
+    pub const PAIR: &str = "Pair a phone …";
     pub const OPEN_PAGE: &str = "Open PhotoSync";
     pub const OPEN_PHOTOS: &str = "Open photo folder";
     pub const LOGIN: &str = "Launch at login";

@@ -5,14 +5,16 @@
 //! that cannot be done is reported and stands in nobody's way; a server that cannot be reached ends the run.
 
 mod claiming;
+mod coming;
 mod pipeline;
 mod reading;
 mod telling;
 
 pub(crate) use claiming::Sidecars;
 pub use photosync_protocol::v2::claims::PATH_PREFIX;
-pub(crate) use reading::{changing, now_ns};
+pub(crate) use reading::{Hashed, Opened, changing};
 
+use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,11 +24,12 @@ use photosync_protocol::digest::Digest;
 
 use crate::cache::{Cache, Pending};
 use crate::connection::{Connection, now_ms};
+use crate::delivery::Deliveries;
 use crate::error::{Error, Result};
 use crate::meter::Meter;
 use crate::profile::Profile;
 use crate::report::{BackupSummary, Event};
-use crate::scan::{self, Root, Rules};
+use crate::scan::{self, Found, Looked, Root, Rules};
 use crate::settling;
 
 /// Fact in the cache: when a backup last found everything settled, Unix milliseconds.
@@ -75,59 +78,88 @@ pub async fn run(
     profile: &Profile,
     options: &Options,
 ) -> Result<BackupSummary> {
+    let meter = Meter::new(options.limit);
+    let (report, stop) = (connection.report().clone(), connection.stop().clone());
+    let (paths, rules) = (options.paths.clone(), options.rules.clone());
+    let looked = blocking(move || scan::look(&paths, &rules, report.as_ref(), &stop)).await?;
+    let begun = begin(connection, profile, options.parallel, meter, looked).await?;
+    let report = begun.run.connection.report().clone();
+    let (summary, ended) = begun.finish(None).await;
+    report.event(&Event::BackupDone(summary.clone()));
+    ended.map(|()| summary)
+}
+
+/// A run that knows what there is to do.
+pub(crate) struct Begun {
+    run: Arc<Run>,
+    profile: Profile,
+    /// What is not known to be settled.
+    pub pending: Vec<Pending>,
+}
+
+/// Compares what was found with what is known. Asks the server nothing.
+pub(crate) async fn begin(
+    connection: Arc<Connection>,
+    profile: &Profile,
+    parallel: usize,
+    meter: Meter,
+    looked: Looked,
+) -> Result<Begun> {
     let cache = open_cache(profile).await?;
     let credentials = connection.credentials().await?;
     cache.belong_to(&format!("{}/{}", credentials.account_uuid, credentials.device_id))?;
-    let paths = options.paths.clone();
-    let roots = blocking(move || scan::roots(&paths)).await?;
+    let roots: Vec<Root> = looked.roots.iter().map(|(root, _)| root.clone()).collect();
     let all_roots = remember_roots(&cache, &roots)?;
     let run = Arc::new(Run {
         all_roots,
         connection,
         cache,
-        meter: Arc::new(Meter::new(options.limit)),
+        meter: Arc::new(meter),
         roots: Arc::new(roots),
-        parallel: options.parallel.max(1),
+        parallel: parallel.max(1),
         sidecars: Sidecars::default(),
         counts: std::sync::Mutex::default(),
         failed: std::sync::Mutex::default(),
     });
-    let ticking = run.clone().tick();
-    let ended = run.work(&options.rules).await;
-    ticking.abort();
-    let mut summary = run.summary();
-    summary.elapsed_ms = run.meter.elapsed_ms();
-    summary.sent_bytes = run.meter.wire_bytes();
-    summary.complete = matches!(ended, Ok(true)) && summary.failed_files == 0;
-    if summary.sent_files > 0 {
-        crate::endpoints::keep_fresh(&run.connection, profile).await;
+    let merging = run.clone();
+    let pending = blocking(move || merging.merge(looked)).await?;
+    run.expect(&pending);
+    Ok(Begun { run, profile: profile.clone(), pending })
+}
+
+impl Begun {
+    /// Sends everything that is pending, and before that what is read for several (see [`crate::delivery`]). The
+    /// summary is good also when the run ended early.
+    pub(crate) async fn finish(self, shared: Option<Deliveries>) -> (BackupSummary, Result<()>) {
+        let Self { run, profile, pending } = self;
+        let ticking = run.clone().tick();
+        let ended = run.work(pending, shared).await;
+        ticking.abort();
+        let mut summary = run.summary();
+        summary.elapsed_ms = run.meter.elapsed_ms();
+        summary.sent_bytes = run.meter.wire_bytes();
+        summary.complete = matches!(ended, Ok(true)) && summary.failed_files == 0;
+        if summary.sent_files > 0 {
+            crate::endpoints::keep_fresh(&run.connection, &profile).await;
+        }
+        let noted = run.note_end(summary.complete);
+        run.event(&Event::Progress(run.meter.progress()));
+        (summary, ended.and(noted))
     }
-    if summary.complete {
-        run.cache.put_fact(LAST_COMPLETE, &now_ms().to_string())?;
-    }
-    let mut named = String::new();
-    for root in run.roots.iter() {
-        named.push_str(&root.start.to_string_lossy());
-        named.push('\n');
-    }
-    run.cache.put_fact(LAST_PATHS, &named)?;
-    run.event(&Event::Progress(run.meter.progress()));
-    run.event(&Event::BackupDone(summary.clone()));
-    ended.map(|_| summary)
 }
 
 impl Run {
     /// Answers whether the server holds everything that was read.
-    async fn work(self: &Arc<Self>, rules: &Rules) -> Result<bool> {
-        let mut pending = self.look(rules).await?;
+    async fn work(
+        self: &Arc<Self>,
+        mut pending: Vec<Pending>,
+        shared: Option<Deliveries>,
+    ) -> Result<bool> {
+        if let Some(deliveries) = shared {
+            self.clone().send_shared(deliveries).await?;
+        }
         for _ in 0..MAX_ROUNDS {
-            pending.sort_unstable_by(|a, b| {
-                b.file.mtime_ns.cmp(&a.file.mtime_ns).then_with(|| a.file.path.cmp(&b.file.path))
-            });
-            self.meter.expect(
-                pending.len() as u64,
-                pending.iter().map(|pending| pending.file.size_bytes).sum(),
-            );
+            pending.sort_unstable_by(|a, b| newest_first(&a.file, &b.file));
             if !pending.is_empty() {
                 self.clone().send_all(std::mem::take(&mut pending)).await?;
             }
@@ -136,51 +168,50 @@ impl Run {
             match self.compare().await? {
                 Compared::Equal => return Ok(true),
                 Compared::Nothing => return Ok(false),
-                Compared::Wanted(wanted) => pending = wanted,
+                Compared::Wanted(wanted) => {
+                    self.expect(&wanted);
+                    pending = wanted;
+                }
             }
         }
         Ok(false)
     }
 
-    /// Looks through the folders; answers what is not known to be settled.
-    async fn look(self: &Arc<Self>, rules: &Rules) -> Result<Vec<Pending>> {
-        let (run, rules) = (self.clone(), rules.clone());
-        let (pending, unreadable) = blocking(move || run.look_blocking(&rules)).await?;
-        for (path, error) in unreadable {
+    /// There is this to do.
+    fn expect(&self, pending: &[Pending]) {
+        let bytes = pending.iter().map(|pending| pending.file.size_bytes).sum();
+        self.meter.expect(pending.len() as u64, bytes);
+    }
+
+    /// Answers what is not known to be settled of what was found. Blocks.
+    fn merge(&self, looked: Looked) -> Result<Vec<Pending>> {
+        let unread = looked.unread();
+        let mut pending = Vec::new();
+        self.count(|counts| {
+            (counts.files, counts.bytes) = (looked.files, looked.bytes);
+            (counts.skipped_files, counts.empty_files) = (looked.skipped, looked.empty);
+        });
+        for (root, files) in looked.roots {
+            let (more, _) = self.cache.merge(&root, files, &unread)?;
+            pending.extend(more);
+        }
+        for (path, error) in looked.unreadable {
             self.fail(&path.to_string_lossy(), &error, None);
         }
         Ok(pending)
     }
 
-    #[expect(clippy::type_complexity, reason = "a pair that lives for one line")]
-    fn look_blocking(&self, rules: &Rules) -> Result<(Vec<Pending>, Vec<(PathBuf, Error)>)> {
-        let (mut pending, mut unreadable) = (Vec::new(), Vec::new());
-        let (mut files, mut bytes) = (0, 0);
-        for root in self.roots.iter() {
-            let mut progress = |more_files, more_bytes| {
-                self.event(&Event::Scanning {
-                    files: files + more_files,
-                    bytes: bytes + more_bytes,
-                });
-            };
-            let walk = scan::walk(root, rules, self.connection.stop(), &mut progress)?;
-            let size: u64 = walk.files.iter().map(|file| file.size_bytes).sum();
-            files += walk.files.len() as u64;
-            bytes += size;
-            let unread: Vec<PathBuf> =
-                walk.unreadable.iter().map(|(path, _)| path.clone()).collect();
-            self.count(|counts| {
-                counts.skipped_files += walk.skipped;
-                counts.empty_files += walk.empty;
-            });
-            let (more, _) = self.cache.merge(root, walk.files, &unread)?;
-            pending.extend(more);
-            unreadable.extend(walk.unreadable);
+    /// What `status` tells of this run.
+    fn note_end(&self, is_complete: bool) -> Result<()> {
+        if is_complete {
+            self.cache.put_fact(LAST_COMPLETE, &now_ms().to_string())?;
         }
-        self.count(|counts| (counts.files, counts.bytes) = (files, bytes));
-        let (skipped, empty) = (self.summary().skipped_files, self.summary().empty_files);
-        self.event(&Event::Scanned { files, bytes, skipped, empty });
-        Ok((pending, unreadable))
+        let mut named = String::new();
+        for root in self.roots.iter() {
+            named.push_str(&root.start.to_string_lossy());
+            named.push('\n');
+        }
+        self.cache.put_fact(LAST_PATHS, &named)
     }
 
     /// Asks whether everything is settled, and if not, what is wanted.
@@ -254,6 +285,11 @@ impl Run {
             }
         })
     }
+}
+
+/// In which order files are done: the newest are the ones of which there is no other copy yet.
+pub(crate) fn newest_first(a: &Found, b: &Found) -> Ordering {
+    b.mtime_ns.cmp(&a.mtime_ns).then_with(|| a.path.cmp(&b.path))
 }
 
 /// What comparing said.

@@ -12,6 +12,9 @@ use tokio_util::sync::CancellationToken;
 use crate::error::{Error, Kind, Result};
 use crate::scan::Found;
 
+/// Read at once to compute a digest: 256 KiB.
+const PIECE_BYTES: usize = 256 * 1024;
+
 /// A digest, and the file it belongs to as the file system described it before and after reading.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hashed {
@@ -40,33 +43,72 @@ pub fn changing(path: &Path) -> Error {
 }
 
 fn hash_once(path: &Path, stop: &CancellationToken) -> Result<Option<Hashed>> {
-    let failed = |cause: std::io::Error| Error::file("read", path, &cause);
-    let mut file = File::open(path).map_err(failed)?;
-    let before = file.metadata().map_err(failed)?;
-    if !before.is_file() {
-        return Err(Error::file("read", path, &"it is no file any more"));
-    }
-    let found = Found::of(path.to_owned(), &before);
-    let read_at_ns = now_ns();
-    let mut hasher = sha2::Sha256::new();
-    let mut piece = vec![0; 256 * 1024];
-    let mut length = 0;
+    let mut opened = Opened::open(path)?;
+    let mut piece = vec![0; PIECE_BYTES];
     loop {
         if stop.is_cancelled() {
             return Err(Error::interrupted());
         }
-        let count = file.read(&mut piece).map_err(failed)?;
-        if count == 0 {
+        if opened.fill(&mut piece)? < piece.len() {
             break;
         }
-        hasher.update(&piece[..count]);
-        length += count as u64;
     }
-    let after = std::fs::metadata(path).map_err(failed)?;
-    if length != found.size_bytes || !found.is_unchanged(&after) {
-        return Ok(None);
+    opened.finish()
+}
+
+/// A file that is read once from its beginning to its end, and hashed on the way. Blocks.
+pub struct Opened {
+    found: Found,
+    source: File,
+    hasher: sha2::Sha256,
+    length: u64,
+    read_at_ns: i64,
+}
+
+impl Opened {
+    /// Opens a file; what is none any more is an error.
+    pub fn open(path: &Path) -> Result<Self> {
+        let failed = |cause: std::io::Error| Error::file("read", path, &cause);
+        let source = File::open(path).map_err(failed)?;
+        let before = source.metadata().map_err(failed)?;
+        if !before.is_file() {
+            return Err(Error::file("read", path, &"it is no file any more"));
+        }
+        let found = Found::of(path.to_owned(), &before);
+        Ok(Self { found, source, hasher: sha2::Sha256::new(), length: 0, read_at_ns: now_ns() })
     }
-    Ok(Some(Hashed { file: found, digest: Digest(hasher.finalize().into()), read_at_ns }))
+
+    /// The file as it was when it was opened.
+    pub fn file(&self) -> &Found {
+        &self.found
+    }
+
+    /// Reads until the buffer is full or the file ends; answers how many bytes.
+    pub fn fill(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        let mut count = 0;
+        while count < buffer.len() {
+            match self.source.read(&mut buffer[count..]) {
+                Ok(0) => break,
+                Ok(more) => count += more,
+                Err(cause) if cause.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(cause) => return Err(Error::file("read", &self.found.path, &cause)),
+            }
+        }
+        self.hasher.update(&buffer[..count]);
+        self.length += count as u64;
+        Ok(count)
+    }
+
+    /// What was read; `None` if the file changed meanwhile.
+    pub fn finish(self) -> Result<Option<Hashed>> {
+        let path = &self.found.path;
+        let after = std::fs::metadata(path).map_err(|cause| Error::file("read", path, &cause))?;
+        if self.length != self.found.size_bytes || !self.found.is_unchanged(&after) {
+            return Ok(None);
+        }
+        let digest = Digest(self.hasher.finalize().into());
+        Ok(Some(Hashed { file: self.found, digest, read_at_ns: self.read_at_ns }))
+    }
 }
 
 /// Nanoseconds since 1970.

@@ -148,42 +148,43 @@ impl Cache {
         found: Vec<Found>,
         unread: &[PathBuf],
     ) -> Result<(Vec<Pending>, u64)> {
-        let mut pending = Vec::new();
+        let mut pending: Vec<Pending> = Vec::new();
         let mut settled = 0;
         let mut gone: Vec<Known> = Vec::new();
-        let mut changed = Vec::new();
-        let mut appeared = Vec::new();
+        // Places in `pending`: at a first backup these are all files there are, and a copy of each would be most of the
+        // memory of the run.
+        let (mut changed, mut appeared) = (Vec::new(), Vec::new());
         let mut found = found.into_iter().peekable();
-        let mut fresh = |file: Found, pending: &mut Vec<Pending>| {
-            changed.push(file.known(None));
-            pending.push(Pending { file, digest: None });
-        };
         self.run(|db| {
             queries::each_file_below(db, &path_bytes(&root.start), |known| {
                 while let Some(new) = found.next_if(|file| *path_bytes(&file.path) < *known.path) {
-                    appeared.push(new.clone());
-                    fresh(new, &mut pending);
+                    appeared.push(pending.len());
+                    pending.push(Pending { file: new, digest: None });
                 }
                 match found.next_if(|file| *path_bytes(&file.path) == *known.path) {
-                    Some(file) if !file.is_as(&known) => fresh(file, &mut pending),
+                    Some(file) if !file.is_as(&known) => {
+                        changed.push(pending.len());
+                        pending.push(Pending { file, digest: None });
+                    }
                     Some(_) if known.is_settled => settled += 1,
                     Some(file) => pending.push(Pending { file, digest: known.digest }),
                     None => gone.push(known),
                 }
             })
         })?;
-        for file in found {
-            appeared.push(file.clone());
-            fresh(file, &mut pending);
-        }
+        let known_count = pending.len();
+        pending.extend(found.map(|file| Pending { file, digest: None }));
+        appeared.extend(known_count..pending.len());
         gone.retain(|known| {
             let path = known.path();
             !unread.iter().any(|folder| path.starts_with(folder))
         });
-        let moved = find_moved(&gone, &appeared);
-        if !changed.is_empty() || !gone.is_empty() {
+        let moved = find_moved(&gone, appeared.iter().map(|at| &pending[*at].file));
+        if !changed.is_empty() || !appeared.is_empty() || !gone.is_empty() {
             self.write(|db| {
-                changed.iter().try_for_each(|file| queries::put_file(db, file))?;
+                for at in changed.iter().chain(&appeared) {
+                    queries::put_file(db, &pending[*at].file.known(None))?;
+                }
                 gone.iter().try_for_each(|known| queries::remove_file(db, &known.path))?;
                 moved.iter().try_for_each(|moved| queries::put_move(db, moved))?;
                 gone.iter().try_for_each(|known| queries::remove_move(db, &known.path))?;
@@ -313,7 +314,7 @@ impl Cache {
 
 /// Files that vanished in one place and appeared in another. Only what a file system says of one and the same file counts:
 /// number, length and time. A disk that was unplugged moves nothing, nor does a copy.
-fn find_moved(gone: &[Known], appeared: &[Found]) -> Vec<Moved> {
+fn find_moved<'a>(gone: &[Known], appeared: impl Iterator<Item = &'a Found>) -> Vec<Moved> {
     let mut left: HashMap<(u64, u64, i64), Option<&Known>> = HashMap::new();
     for known in gone.iter().filter(|known| known.inode != 0 && known.mtime_ns != NO_TIME_NS) {
         left.entry((known.inode, known.size_bytes, known.mtime_ns))

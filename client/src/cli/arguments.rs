@@ -29,7 +29,7 @@ pub enum Command {
     /// Sign out and forget the credentials
     Logout,
     /// Back up files and folders; repeat it as often as you like
-    Backup(Backup),
+    Backup(BackupTo),
     /// Bring everything back into a folder; nothing there is overwritten
     Restore(Restore),
     /// Ask the server for a signed receipt of every file of this computer
@@ -93,6 +93,19 @@ pub struct Transfer {
 }
 
 /// `backup`
+#[derive(Debug, Args)]
+pub struct BackupTo {
+    #[command(flatten)]
+    pub backup: Backup,
+    /// Seal everything into the relay too, reading each file once; begin with photosync relay init
+    #[arg(long, conflicts_with = "watch")]
+    pub relay: bool,
+    /// Folder with the sealed objects, such as a disk of yours [default: the server this computer is signed in on]
+    #[arg(long, value_name = "DIR", requires = "relay")]
+    pub dir: Option<PathBuf>,
+}
+
+/// What `backup` and `relay backup` take.
 #[derive(Debug, Args)]
 pub struct Backup {
     /// Files and folders

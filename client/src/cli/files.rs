@@ -1,6 +1,6 @@
 //! `backup`, `restore`, `verify`, `list`, `get`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,22 +8,27 @@ use photosync_client::connection::Connection;
 use photosync_client::endpoints::keep_fresh;
 use photosync_client::error::{Error, Result};
 use photosync_client::listing::{Pages, find};
-use photosync_client::report::Event;
+use photosync_client::relay::{Relay, Store};
+use photosync_client::report::{BackupSummary, Destination, Event, Report, To};
 use photosync_client::scan;
 use photosync_client::{
-    backup as backing_up, restore as restoring, verify as verifying, watch as watching,
+    backup as backing_up, restore as restoring, together, verify as verifying, watch as watching,
 };
 use photosync_protocol::names::stored_name;
 use photosync_protocol::process::Exit;
 
 use super::Context;
-use super::arguments::{Backup, Get, Restore, Rules, Verify};
+use super::arguments::{BackupTo, Get, Restore, Rules, Verify};
 use super::show::{bytes, files, line_to_stdout};
 
 impl Context {
     pub(super) fn connect(&self) -> Result<Arc<Connection>> {
-        let (report, stop) = (self.report.clone(), self.stop.clone());
-        Connection::signed_in(&self.profile, report, stop).map(Arc::new)
+        self.connect_for(self.report.clone())
+    }
+
+    /// A connection whose events go to `report`.
+    fn connect_for(&self, report: Arc<dyn Report>) -> Result<Arc<Connection>> {
+        Connection::signed_in(&self.profile, report, self.stop.clone()).map(Arc::new)
     }
 }
 
@@ -32,13 +37,17 @@ pub(super) fn rules(rules: &Rules) -> Result<scan::Rules> {
 }
 
 /// Backs up once, or until it is stopped.
-pub async fn backup(context: &Context, backup: Backup) -> Result<Exit> {
+pub async fn backup(context: &Context, to: BackupTo) -> Result<Exit> {
+    let BackupTo { backup, relay, dir } = to;
     let options = backing_up::Options {
         rules: rules(&backup.rules)?,
         paths: backup.paths,
         parallel: backup.transfer.parallel.into(),
         limit: backup.transfer.limit_rate,
     };
+    if relay {
+        return backup_to_both(context, &options, dir.as_deref()).await;
+    }
     let connection = context.connect()?;
     if backup.watch {
         watching::run(connection, &context.profile, &options).await?;
@@ -46,6 +55,46 @@ pub async fn backup(context: &Context, backup: Backup) -> Result<Exit> {
     }
     let summary = backing_up::run(connection, &context.profile, &options).await?;
     Ok(if summary.complete { Exit::Success } else { Exit::Incomplete })
+}
+
+/// Backs up to the server and into the relay.
+async fn backup_to_both(
+    context: &Context,
+    options: &backing_up::Options,
+    dir: Option<&Path>,
+) -> Result<Exit> {
+    let to = |destination| To::new(destination, context.report.clone());
+    let connection = context.connect_for(to(Destination::Server));
+    let opening = async {
+        let report = to(Destination::Relay);
+        let store = match dir {
+            Some(dir) => Store::folder(dir),
+            None => Store::remote(context.connect_for(report.clone())?).await?,
+        };
+        Relay::open(Arc::new(store), &context.profile, report, context.stop.clone()).await
+    };
+    let mut relay = opening.await;
+    let (report, stop) = (&context.report, &context.stop);
+    let ended = together::run(
+        connection,
+        relay.as_mut().map_err(|error| error.clone()),
+        &context.profile,
+        options,
+        report,
+        stop,
+    )
+    .await?;
+    Ok(exit_of([ended.server, ended.relay]))
+}
+
+/// Of two that failed the first one names the code; one that left files undone counts less than one that failed.
+fn exit_of(ended: [Result<BackupSummary>; 2]) -> Exit {
+    let is_complete = ended.iter().flatten().all(|summary| summary.complete);
+    match ended.into_iter().find_map(Result::err) {
+        Some(error) => error.kind.exit(),
+        None if is_complete => Exit::Success,
+        None => Exit::Incomplete,
+    }
 }
 
 /// Restores everything.

@@ -1,13 +1,15 @@
 //! `relay`: sealed backups that nobody else can read.
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
+use photosync_client::credentials::Credentials;
 use photosync_client::error::{Error, Kind, Result};
-use photosync_client::relay::keys::{self, kit, write_kit};
-use photosync_client::relay::{self, Relay as Opened, Store};
+use photosync_client::relay::kit::{self, Kit};
+use photosync_client::relay::version1::{self, Source};
+use photosync_client::relay::{self, KeyPlace, Relay as Opened, Store, keys};
 use photosync_client::report::Event;
 use photosync_client::restore;
 use photosync_protocol::crypto::Cost;
@@ -19,7 +21,7 @@ use super::Context;
 use super::account::read_secret;
 use super::arguments::{Backup, Restore};
 use super::files::rules;
-use super::show::{files, line_to_stdout, number};
+use super::show::{files, line_to_stdout, number, wrapped};
 
 /// `relay`
 #[derive(Debug, Args)]
@@ -44,7 +46,13 @@ pub enum Command {
     Init {
         #[command(flatten)]
         memory: Memory,
-        /// Write the sheet with the 24 words to this file, to print it
+        /// Write the sheet with the 24 words to this file: a page to print if it ends with .svg, else text
+        #[arg(long, value_name = "FILE")]
+        kit: Option<PathBuf>,
+    },
+    /// Write the sheet with the 24 words anew, or only check that they open it; they are asked for
+    Kit {
+        /// A page to print if it ends with .svg, else text
         #[arg(long, value_name = "FILE")]
         kit: Option<PathBuf>,
     },
@@ -53,7 +61,7 @@ pub enum Command {
     /// Seal files and folders and keep them there; repeat it as often as you like
     Backup(Backup),
     /// Bring everything back into a folder; nothing there is overwritten
-    Restore(Restore),
+    Restore(RestoreSealed),
     /// Look whether everything is still there
     Verify {
         /// Also read and open every piece
@@ -76,6 +84,29 @@ pub enum Command {
     Rotate,
 }
 
+/// `relay restore`
+#[derive(Debug, Args)]
+pub struct RestoreSealed {
+    #[command(flatten)]
+    to: Restore,
+    #[command(flatten)]
+    old: OldBackup,
+}
+
+/// A cloud backup of the phone app or the desktop client that came before.
+#[derive(Debug, Args)]
+pub struct OldBackup {
+    /// Restore a cloud backup of the old desktop client, from the server or with --dir from a copy of its files
+    #[arg(long = "v1")]
+    pub is_v1: bool,
+    /// E-mail of the account then [default: who is signed in]
+    #[arg(long, value_name = "E-MAIL", requires = "is_v1")]
+    pub email: Option<String>,
+    /// Ask also for the password the account had when it was backed up, if it was changed on the server since
+    #[arg(long, requires = "is_v1")]
+    pub old_password: bool,
+}
+
 /// What guessing the password costs.
 #[derive(Debug, Args)]
 pub struct Memory {
@@ -93,6 +124,12 @@ impl Memory {
 
 /// Does it.
 pub async fn relay(context: &Context, relay: Relay) -> Result<Exit> {
+    let relay = match relay.command {
+        Command::Restore(RestoreSealed { to, old }) if old.is_v1 => {
+            return restore_old(context, relay.dir, to, old).await;
+        }
+        command => Relay { command, ..relay },
+    };
     let store = Arc::new(match &relay.dir {
         Some(dir) => Store::folder(dir),
         None => Store::remote(context.connect()?).await?,
@@ -101,20 +138,23 @@ pub async fn relay(context: &Context, relay: Relay) -> Result<Exit> {
     match relay.command {
         Command::Init { memory, kit } => return init(context, &store, &memory, kit).await,
         Command::Unlock => {
-            keys::unlock(&store, profile, ask("Password: ", "password")?).await?;
+            let space = keys::unlock(&store, profile, ask("Password: ", "password")?).await?;
             say(
                 context,
                 "unlocked",
                 format!("This computer now has the keys to {}.", store.shown()),
             );
+            tell_of_keys(context, &store, &space);
             return Ok(Exit::Success);
         }
+        Command::Kit { kit } => return write_kit(context, &store, kit).await,
         Command::Recover { memory } => {
             let words = ask("The 24 words: ", "24 words")?;
             let password = ask_new()?;
-            keys::recover(&store, profile, &words, password, memory.cost()).await?;
+            let space = keys::recover(&store, profile, &words, password, memory.cost()).await?;
             let text = "This computer now has the keys, and the new password opens them elsewhere.";
             say(context, "recovered", text.to_owned());
+            tell_of_keys(context, &store, &space);
             return Ok(Exit::Success);
         }
         _ => {}
@@ -132,17 +172,8 @@ pub async fn relay(context: &Context, relay: Relay) -> Result<Exit> {
             let summary = relay::backup::run(&mut opened, &options).await?;
             Ok(if summary.complete { Exit::Success } else { Exit::Incomplete })
         }
-        Command::Restore(to) => {
-            if to.device.is_some() {
-                let text = "a sealed backup is restored whole, without --device";
-                return Err(Error::new(Kind::Usage, text));
-            }
-            let options = restore::Options {
-                device: None,
-                folder: to.dir,
-                parallel: to.transfer.parallel.into(),
-                limit: to.transfer.limit_rate,
-            };
+        Command::Restore(RestoreSealed { to, .. }) => {
+            let options = whole(to)?;
             let summary = relay::restore(&mut opened, &options).await?;
             Ok(if summary.failed_files == 0 { Exit::Success } else { Exit::Incomplete })
         }
@@ -167,8 +198,61 @@ pub async fn relay(context: &Context, relay: Relay) -> Result<Exit> {
             say(context, "rotated", text);
             Ok(Exit::Success)
         }
-        Command::Init { .. } | Command::Unlock | Command::Recover { .. } => Ok(Exit::Success),
+        Command::Init { .. } | Command::Kit { .. } | Command::Unlock | Command::Recover { .. } => {
+            Ok(Exit::Success)
+        }
     }
+}
+
+/// A sealed backup knows no other computers' folders to choose from.
+fn whole(to: Restore) -> Result<restore::Options> {
+    if to.device.is_some() {
+        let text = "a sealed backup is restored whole, without --device";
+        return Err(Error::new(Kind::Usage, text));
+    }
+    Ok(restore::Options {
+        device: None,
+        folder: to.dir,
+        parallel: to.transfer.parallel.into(),
+        limit: to.transfer.limit_rate,
+    })
+}
+
+async fn restore_old(
+    context: &Context,
+    dir: Option<PathBuf>,
+    to: Restore,
+    old: OldBackup,
+) -> Result<Exit> {
+    let options = whole(to)?;
+    let signed_in = Credentials::find_public(&context.profile)?.map(|known| known.email);
+    let email = old.email.or(signed_in).ok_or_else(|| {
+        Error::new(Kind::Usage, "whose backup it is is not known: nobody is signed in here")
+            .hint("name the account with --email")
+    })?;
+    let prompt = format!("Password of the account {email}: ");
+    let is_server = dir.is_none();
+    let (source, password) = match dir {
+        Some(dir) => {
+            let dir = std::path::absolute(&dir).unwrap_or(dir);
+            (Source::folder(&dir)?, ask(&prompt, "password")?)
+        }
+        None => {
+            let connection = context.connect()?;
+            // Finds a server that moved, and says so if this computer was signed out.
+            Store::remote(connection.clone()).await?.look().await?;
+            let password = ask(&prompt, "password")?;
+            (Source::sign_in(&connection, &email, &password).await?, password)
+        }
+    };
+    let password = match old.old_password && is_server {
+        true => ask("Password it had when it was backed up: ", "old password")?,
+        false => password,
+    };
+    let keys = version1::keys_of(&email, &password);
+    let summary =
+        version1::restore(source, &keys, &options, &context.report, &context.stop).await?;
+    Ok(if summary.failed_files == 0 { Exit::Success } else { Exit::Incomplete })
 }
 
 async fn init(
@@ -177,34 +261,64 @@ async fn init(
     memory: &Memory,
     file: Option<PathBuf>,
 ) -> Result<Exit> {
-    if let Some(file) = file.as_ref().filter(|file| file.exists()) {
-        let text = format!("{} is there already", file.display());
-        return Err(Error::new(Kind::Usage, text)
-            .coded("exists")
-            .hint("name another file with --kit"));
+    if let Some(file) = &file {
+        kit::require_writable(file)?;
     }
     let begun = keys::begin(store, &context.profile, ask_new()?, memory.cost()).await?;
-    let sheet = kit(store, &begun.words);
-    if let Some(file) = &file {
-        write_kit(file, &sheet)?;
-    }
+    let sheet = Kit::new(store, begun.words.clone()).await?;
+    let written = file.as_deref().map(|file| sheet.write(file)).transpose();
     if context.is_json {
         let line = serde_json::json!({"event": "relay_begun", "place": store.shown(), "words": begun.words.as_str(), "kit": file});
         line_to_stdout(&line.to_string());
+        return written.map(|_| Exit::Success);
+    }
+    match file.filter(|_| written.is_ok()) {
+        Some(file) => {
+            let text = format!("Begun in {}. This computer has the keys.", store.shown());
+            line_to_stdout(&wrapped("", &text));
+            tell_of_keys(context, store, &begun.space);
+            tell_of_kit(context, store, &file);
+        }
+        // Also when the file could not be written after all: the words are made only once.
+        None => {
+            line_to_stdout(&sheet.text());
+            line_to_stdout("These words are not shown again. Write them down now.");
+        }
+    }
+    written.map(|_| Exit::Success)
+}
+
+async fn write_kit(context: &Context, store: &Store, file: Option<PathBuf>) -> Result<Exit> {
+    if let Some(file) = &file {
+        kit::require_writable(file)?;
+    }
+    let words = ask("The 24 words: ", "24 words")?;
+    let sheet = Kit::of_typed(store, &context.profile, &words).await?;
+    if let Some(file) = &file {
+        sheet.write(file)?;
+    }
+    if context.is_json {
+        line_to_stdout(&serde_json::json!({"event": "relay_kit", "kit": file}).to_string());
         return Ok(Exit::Success);
     }
-    match file {
-        Some(file) => line_to_stdout(&format!(
-            "Begun in {}.\nThe 24 words are in {}. Print it, put it where you keep your passport, and delete the file.",
-            store.shown(),
-            file.display()
-        )),
-        None => line_to_stdout(&format!(
-            "{}\nThese words are not shown again. Write them down now.",
-            sheet.as_str()
-        )),
+    let text = format!("These are the words: they open the sealed backup in {}.", store.shown());
+    line_to_stdout(&wrapped("", &text));
+    if let Some(file) = &file {
+        tell_of_kit(context, store, file);
     }
     Ok(Exit::Success)
+}
+
+/// What to do with a kit that was written, and whether it should lie there.
+fn tell_of_kit(context: &Context, store: &Store, file: &Path) {
+    let text = format!(
+        "The recovery kit is in {}. Print it, put it where you keep your passport, and delete the file.",
+        file.display()
+    );
+    line_to_stdout(&wrapped("", &text));
+    if let Some(text) = kit::misplaced(store, &context.profile, file) {
+        context.report.event(&Event::Note { text: format!("warning: {text}") });
+    }
 }
 
 async fn verify(context: &Context, opened: &mut Opened, read: bool) -> Result<Exit> {
@@ -233,23 +347,29 @@ async fn verify(context: &Context, opened: &mut Opened, read: bool) -> Result<Ex
 
 fn status(context: &Context, opened: &Opened) -> Result<Exit> {
     let space = &opened.space;
-    let (segments, _) = space.segments()?;
-    let counted = segments.iter().filter(|mirrored| mirrored.counts);
-    let photos: u64 = counted.map(|mirrored| mirrored.segment.entries.len() as u64).sum();
-    let (epoch, computers) = (space.keys.current().0, space.chains.heads().len());
+    let known = space.tally()?;
+    let epoch = space.keys.current().0;
     if context.is_json {
         let line = serde_json::json!({
-            "event": "relay_status", "place": opened.store.shown(), "files": photos, "segments": segments.len(),
-            "computers": computers, "epoch": epoch, "keyring": space.keyring_sequence,
+            "event": "relay_status", "place": opened.store.shown(), "files": known.files, "segments": known.segments,
+            "computers": known.computers, "epoch": epoch, "keyring": space.keyring_sequence,
+            "keys": if space.key_place.is_in_key_store() { "key_store" } else { "file" },
         });
         line_to_stdout(&line.to_string());
         return Ok(Exit::Success);
     }
-    let row = |name: &str, value: &str| line_to_stdout(&format!("{name:<14}{value}"));
+    let row = |name: &str, value: &str| line_to_stdout(&wrapped(&format!("{name:<14}"), value));
     row("Place", &opened.store.shown());
-    row("Known there", &files(photos));
-    row("Computers", &number(computers as u64));
+    row("Known there", &files(known.files));
+    row("Computers", &number(known.computers));
     row("Keys", &format!("epoch {epoch}, keyring {}", space.keyring_sequence));
+    let place = match &space.key_place {
+        KeyPlace::KeyStore { entry, .. } => {
+            format!("key store of the system, as photosync: {entry}")
+        }
+        KeyPlace::File(why) => format!("file {} ({why})", space.file().display()),
+    };
+    row("Kept in", &place);
     Ok(Exit::Success)
 }
 
@@ -259,6 +379,26 @@ fn say(context: &Context, event: &str, text: String) {
     } else {
         context.report.event(&Event::Note { text });
     }
+}
+
+/// Says where the keys lie if that is not the key store, and that somebody else's keyrings lie in the place too.
+fn tell_of_keys(context: &Context, store: &Store, space: &relay::Space) {
+    let note = |text: String| context.report.event(&Event::Note { text });
+    if let KeyPlace::File(why) = &space.key_place
+        && context.profile.uses_key_store()
+    {
+        let file = space.file();
+        note(format!("The keys lie in {}, for your account alone to read: {why}.", file.display()));
+    }
+    let who = match space.foreign.len() {
+        0 => return,
+        1 => "a keyring that is not of this sealed backup; it was".to_owned(),
+        count => format!("{count} keyrings that are not of this sealed backup; they were"),
+    };
+    note(format!(
+        "In {} there is also {who} left alone. If nobody you know put it there, somebody else can write there.",
+        store.shown()
+    ));
 }
 
 fn ask(prompt: &str, what: &str) -> Result<Zeroizing<String>> {

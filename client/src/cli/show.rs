@@ -2,6 +2,7 @@
 //!
 //! Results go to standard output, everything about the way there to standard error.
 
+use std::collections::{HashMap, HashSet};
 use std::io::{IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -9,33 +10,53 @@ use std::time::{Duration, Instant};
 use console::Term;
 use indicatif::{HumanBytes, ProgressBar};
 use photosync_client::report::{
-    BackupSummary, Event, Progress, Report, RestoreSummary, VerifySummary,
+    BackupSummary, Destination, Event, Progress, Report, RestoreSummary, VerifySummary,
 };
+use serde::Serialize;
 
 use super::bar;
 
 /// Files that failed and are shown one by one; the rest is counted.
 const SHOWN_FAILURES: usize = 50;
 
-/// One JSON object a line on standard output. Progress comes once a second.
+/// One JSON object a line on standard output. Progress comes once a second, of each destination.
 #[derive(Default)]
 pub struct Json {
-    last_progress: Mutex<Option<Instant>>,
+    last_progress: Mutex<HashMap<Option<Destination>, Instant>>,
+}
+
+/// An event with the destination it belongs to.
+#[derive(Serialize)]
+struct Addressed<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<Destination>,
+    #[serde(flatten)]
+    event: &'a Event,
 }
 
 impl Report for Json {
     fn event(&self, event: &Event) {
+        self.print(None, event);
+    }
+
+    fn event_of(&self, destination: Destination, event: &Event) {
+        self.print(Some(destination), event);
+    }
+}
+
+impl Json {
+    fn print(&self, to: Option<Destination>, event: &Event) {
         if matches!(event, Event::Progress(progress) if progress.files_total == 0) {
             return;
         }
         if matches!(event, Event::Progress(_) | Event::Scanning { .. }) {
             let mut last = self.last_progress.lock().unwrap_or_else(PoisonError::into_inner);
-            if last.is_some_and(|at| at.elapsed() < Duration::from_secs(1)) {
+            if last.get(&to).is_some_and(|at| at.elapsed() < Duration::from_secs(1)) {
                 return;
             }
-            *last = Some(Instant::now());
+            last.insert(to, Instant::now());
         }
-        if let Ok(line) = serde_json::to_string(event) {
+        if let Ok(line) = serde_json::to_string(&Addressed { to, event }) {
             line_to_stdout(&line);
         }
     }
@@ -52,6 +73,10 @@ pub struct Text {
     /// Made when something moves: a command that only asks or tells needs none.
     bar: Mutex<Option<ProgressBar>>,
     failures: Mutex<usize>,
+    /// How far each of two destinations is.
+    both: Mutex<HashMap<Destination, Progress>>,
+    /// Files that failed for one of them: one that cannot be read is missing in both, and is named once.
+    said: Mutex<HashSet<String>>,
     moves: bool,
 }
 
@@ -62,6 +87,8 @@ impl Text {
             is_terminal: std::io::stderr().is_terminal(),
             bar: Mutex::default(),
             failures: Mutex::default(),
+            both: Mutex::default(),
+            said: Mutex::default(),
             moves,
         }
     }
@@ -108,7 +135,51 @@ impl Text {
     }
 }
 
+/// One bar for two destinations: a file is done when both have it.
+fn together<'a>(both: impl Iterator<Item = &'a Progress> + Clone) -> Progress {
+    let most = |of: fn(&Progress) -> u64| both.clone().map(of).max().unwrap_or(0);
+    let files_total = most(|one| one.files_total);
+    let bytes_total = most(|one| one.bytes_total);
+    Progress {
+        files_done: files_total - most(|one| one.files_total.saturating_sub(one.files_done)),
+        files_total,
+        bytes_done: bytes_total - most(|one| one.bytes_total.saturating_sub(one.bytes_done)),
+        bytes_total,
+        bytes_per_s: both.clone().map(|one| one.bytes_per_s).sum(),
+        seconds_left: both.clone().filter_map(|one| one.seconds_left).max(),
+        current: both.map(|one| one.current.clone()).next().unwrap_or_default(),
+    }
+}
+
 impl Report for Text {
+    fn event_of(&self, destination: Destination, event: &Event) {
+        match event {
+            Event::Progress(progress) => {
+                let mut both = self.both.lock().unwrap_or_else(PoisonError::into_inner);
+                both.insert(destination, progress.clone());
+                self.progress(&together(both.values()));
+            }
+            Event::FileFailed { path, .. } => {
+                let is_new = {
+                    let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+                    said.insert(path.clone())
+                };
+                if is_new {
+                    self.event(event);
+                }
+            }
+            Event::Failed { code, reason, hint } => {
+                let place = match destination {
+                    Destination::Server => "the server",
+                    Destination::Relay => "the sealed backup",
+                };
+                let reason = format!("{place} does not have everything: {reason}");
+                self.event(&Event::Failed { code, reason, hint: hint.clone() });
+            }
+            event => self.event(event),
+        }
+    }
+
     fn event(&self, event: &Event) {
         match event {
             Event::Scanning { files: count, .. } => {
@@ -323,5 +394,19 @@ mod tests {
         let some = BackupSummary { failed_files: 1, complete: false, ..all };
         let line = backup_line(&some);
         assert!(line.contains("1 NOT backed up") && line.contains("Not everything"), "{line}");
+    }
+
+    #[test]
+    fn one_bar_stands_for_two_places_and_one_line_for_a_file_that_fails_in_both() {
+        let server = Progress { files_done: 8, files_total: 10, ..Progress::default() };
+        let relay = Progress { files_done: 30, files_total: 40, ..Progress::default() };
+        let both = together([&server, &relay].into_iter());
+        assert_eq!((both.files_done, both.files_total), (30, 40));
+        let text = Text::new(false);
+        for to in [Destination::Server, Destination::Relay] {
+            let (path, reason) = ("/p/a.jpg".to_owned(), "could not read /p/a.jpg".to_owned());
+            text.event_of(to, &Event::FileFailed { path, code: "unreadable", reason });
+        }
+        assert_eq!(*text.failures.lock().unwrap(), 1);
     }
 }

@@ -30,6 +30,11 @@ impl Failure {
         Self { error, status: None, retry: RetryClass::Never, after: None, max_body_bytes: None }
     }
 
+    /// Whether what was asked for is not there any more.
+    pub fn is_gone(&self) -> bool {
+        matches!(self.status, Some(StatusCode::NOT_FOUND | StatusCode::GONE))
+    }
+
     /// An answer that began and did not end: as good as none.
     pub fn broken(path: &str, cause: &reqwest::Error) -> Self {
         let text = format!("the answer to {path} broke off: {}", chain(cause));

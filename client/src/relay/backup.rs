@@ -3,31 +3,31 @@
 //! A file counts as safe when the segment that lists it is there, and that is written when everything it lists is.
 //! A run may end at any point; sealed pieces that are there already are not sent again.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashSet;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use photosync_protocol::digest::Digest;
-use photosync_protocol::format::chunk::{MAX_OBJECT_BYTES, Sealer};
-use photosync_protocol::format::keys::DeviceKeys;
+use photosync_protocol::format::chunk::MAX_OBJECT_BYTES;
 use photosync_protocol::format::segment::{Entry, FULL_BYTES, MAX_INLINE_CHUNKS, Segment};
 use photosync_protocol::v2::relay::MAX_BATCH_OBJECTS;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
 use super::remote::LENGTH_BYTES;
-use super::sealing::{Sealed, seal_file};
+use super::sealing::Sealed;
 use super::store::{Object, Store};
+use super::working::{Made, Work};
 use super::{Relay, refused};
-use crate::backup::{Sidecars, blocking};
+use crate::backup::{Sidecars, blocking, newest_first};
 use crate::cache::{Cache, Pending};
 use crate::connection::now_ms;
-use crate::error::{Error, Kind as ErrorKind, Result};
+use crate::delivery::Deliveries;
+use crate::error::{Error, Result};
 use crate::meter::Meter;
 use crate::report::{BackupSummary, Event, Report};
-use crate::scan::{self, Found, Root, Rules};
+use crate::scan::{self, Found, Looked, Root, Rules};
 
 /// Sealed bytes of one batch, what is sent at once: two chunks, and never more than one request takes.
 const BATCH_BYTES: usize = 2 * (MAX_OBJECT_BYTES + LENGTH_BYTES);
@@ -52,22 +52,6 @@ pub struct Options {
     pub parallel: usize,
     /// Bytes a second.
     pub limit: Option<u64>,
-}
-
-/// From the sealing threads.
-enum Made {
-    Object(Object),
-    File(Box<Sealed>),
-    Failed(Found, Error),
-}
-
-/// Shared by the threads that read and seal.
-struct Work {
-    keys: DeviceKeys,
-    roots: Vec<Root>,
-    sidecars: Sidecars,
-    queue: Mutex<VecDeque<Pending>>,
-    stop: CancellationToken,
 }
 
 /// A file as it was read.
@@ -102,24 +86,75 @@ struct Run<'a> {
     committed: Instant,
 }
 
-/// Backs up once. The summary is reported also when the run ends early, before the error is answered.
+/// Backs up once. The summary is reported also when the run ends early, before the error is answered. A run that was
+/// refused before it looked at anything has nothing to sum up.
 pub async fn run(relay: &mut Relay, options: &Options) -> Result<BackupSummary> {
-    let meter = Arc::new(Meter::new(options.limit));
-    let (report, ticking) = (relay.report.clone(), meter.clone());
-    let ticking = tokio::spawn(async move {
-        let mut ticks = tokio::time::interval(Duration::from_millis(100));
-        loop {
-            ticks.tick().await;
-            report.event(&Event::Progress(ticking.progress()));
+    let meter = Meter::new(options.limit);
+    greet(relay).await?;
+    let (report, stop) = (relay.report.clone(), relay.stop.clone());
+    let (paths, rules, looking) = (options.paths.clone(), options.rules.clone(), report.clone());
+    let looked = blocking(move || scan::look(&paths, &rules, looking.as_ref(), &stop)).await?;
+    let begun = begin(relay, options.parallel, meter, looked).await?;
+    let (summary, ended) = begun.finish(None).await;
+    report.event(&Event::BackupDone(summary.clone()));
+    ended.map(|()| summary)
+}
+
+/// Makes sure that the place is the one this device knows, and takes in what others wrote.
+pub(crate) async fn greet(relay: &mut Relay) -> Result<()> {
+    let look = relay.store.look().await?;
+    relay.require_newest_keyring(&look).await?;
+    relay.learn_from(look).await
+}
+
+/// A run that knows what there is to do.
+pub(crate) struct Begun<'a> {
+    run: Run<'a>,
+    roots: Vec<Root>,
+    /// What no segment lists yet.
+    pub pending: Vec<Pending>,
+}
+
+/// Compares what was found with what is known, after [`greet`].
+pub(crate) async fn begin(
+    relay: &mut Relay,
+    parallel: usize,
+    meter: Meter,
+    looked: Looked,
+) -> Result<Begun<'_>> {
+    let (cache_file, writer) = (relay.space.cache_file(), relay.space.writer.to_string());
+    let mut summary = BackupSummary {
+        sealed: true,
+        files: looked.files,
+        bytes: looked.bytes,
+        skipped_files: looked.skipped,
+        empty_files: looked.empty,
+        ..BackupSummary::default()
+    };
+    for (path, error) in &looked.unreadable {
+        fail(relay.report.as_ref(), &mut summary, path, error);
+    }
+    let roots = looked.roots.iter().map(|(root, _)| root.clone()).collect();
+    let (cache, pending) = blocking(move || {
+        let cache = Cache::open(&cache_file)?;
+        cache.belong_to(&writer)?;
+        let (unread, mut pending) = (looked.unread(), Vec::new());
+        for (root, files) in looked.roots {
+            pending.extend(cache.merge(&root, files, &unread)?.0);
         }
-    });
-    let cache_file = relay.space.cache_file();
-    let cache = blocking(move || Cache::open(&cache_file).map(Arc::new)).await?;
-    let mut run = Run {
+        Ok((Arc::new(cache), pending))
+    })
+    .await?;
+    meter.expect(
+        pending.len() as u64,
+        pending.iter().map(|pending: &Pending| pending.file.size_bytes).sum(),
+    );
+    let run = Run {
+        relay,
         cache,
-        meter,
-        summary: BackupSummary { sealed: true, ..BackupSummary::default() },
-        parallel: options.parallel.max(1),
+        meter: Arc::new(meter),
+        summary,
+        parallel: parallel.max(1),
         batch: Vec::new(),
         batch_bytes: 0,
         sending: JoinSet::new(),
@@ -128,43 +163,57 @@ pub async fn run(relay: &mut Relay, options: &Options) -> Result<BackupSummary> 
         waiting: Vec::new(),
         waiting_bytes: 0,
         committed: Instant::now(),
-        relay,
     };
-    let ended = run.work(options).await;
-    ticking.abort();
-    let mut summary = run.summary;
-    summary.elapsed_ms = run.meter.elapsed_ms();
-    summary.sent_bytes = run.meter.wire_bytes();
-    summary.complete = ended.is_ok() && summary.failed_files == 0;
-    let report = &run.relay.report;
-    // A run that was refused before it looked at anything has nothing to sum up.
-    if ended.is_ok() || summary.files > 0 {
-        report.event(&Event::Progress(run.meter.progress()));
-        report.event(&Event::BackupDone(summary.clone()));
+    Ok(Begun { run, roots, pending })
+}
+
+impl Begun<'_> {
+    /// Seals everything that is pending, and before that what is read for several (see [`crate::delivery`]). The
+    /// summary is good also when the run ended early.
+    pub(crate) async fn finish(self, shared: Option<Deliveries>) -> (BackupSummary, Result<()>) {
+        let Self { mut run, roots, pending } = self;
+        let (report, ticking) = (run.relay.report.clone(), run.meter.clone());
+        let ticking = tokio::spawn(async move {
+            let mut ticks = tokio::time::interval(Duration::from_millis(100));
+            loop {
+                ticks.tick().await;
+                report.event(&Event::Progress(ticking.progress()));
+            }
+        });
+        let ended = run.work(roots, pending, shared).await;
+        ticking.abort();
+        let mut summary = run.summary;
+        summary.elapsed_ms = run.meter.elapsed_ms();
+        summary.sent_bytes = run.meter.wire_bytes();
+        summary.complete = ended.is_ok() && summary.failed_files == 0;
+        run.relay.report.event(&Event::Progress(run.meter.progress()));
+        (summary, ended)
     }
-    ended.map(|()| summary)
 }
 
 impl Run<'_> {
-    async fn work(&mut self, options: &Options) -> Result<()> {
-        let look = self.relay.store.look().await?;
-        self.relay.require_newest_keyring(&look).await?;
-        self.relay.learn_from(look).await?;
-        self.cache.belong_to(&self.relay.space.writer.to_string())?;
-        let (pending, roots) = self.look(options).await?;
-        if pending.is_empty() {
+    async fn work(
+        &mut self,
+        roots: Vec<Root>,
+        mut pending: Vec<Pending>,
+        shared: Option<Deliveries>,
+    ) -> Result<()> {
+        let has_work = !pending.is_empty() || shared.is_some();
+        // A server is asked only if something is sent: a backup on which nothing changed is one request.
+        if has_work || matches!(*self.relay.store, Store::Folder(_)) {
+            self.relay.put_back_segments().await?;
+        }
+        if !has_work {
             return Ok(());
         }
+        pending.sort_unstable_by(|a, b| newest_first(&a.file, &b.file));
         let (manifests, _) = self.relay.manifests().await?;
         self.listed = manifests.into_keys().collect();
-        self.meter.expect(
-            pending.len() as u64,
-            pending.iter().map(|pending| pending.file.size_bytes).sum(),
-        );
         let work = Arc::new(Work {
             keys: self.relay.space.keys.clone(),
             roots,
             sidecars: Sidecars::default(),
+            shared: shared.map(Mutex::new),
             queue: Mutex::new(pending.into()),
             stop: self.relay.stop.clone(),
         });
@@ -175,7 +224,8 @@ impl Run<'_> {
             let (work, give) = (work.clone(), give.clone());
             sealing.spawn_blocking(move || work.seal_all(&give));
         }
-        drop(give);
+        // When this run ends early, the threads are the last to know it; what is read for them must not wait for that.
+        drop((give, work));
         while let Some(made) = made.recv().await {
             self.take(made).await?;
         }
@@ -185,21 +235,6 @@ impl Run<'_> {
             })??;
         }
         self.commit().await
-    }
-
-    /// Looks through the folders; answers what no segment lists yet, newest first.
-    async fn look(&mut self, options: &Options) -> Result<(Vec<Pending>, Vec<Root>)> {
-        let (paths, rules, cache) =
-            (options.paths.clone(), options.rules.clone(), self.cache.clone());
-        let (report, stop) = (self.relay.report.clone(), self.relay.stop.clone());
-        let looked = blocking(move || look(&paths, &rules, &cache, report.as_ref(), &stop)).await?;
-        for (path, error) in &looked.unreadable {
-            fail(self.relay.report.as_ref(), &mut self.summary, path, error);
-        }
-        let summary = &mut self.summary;
-        (summary.files, summary.bytes) = (looked.files, looked.bytes);
-        (summary.skipped_files, summary.empty_files) = (looked.skipped, looked.empty);
-        Ok((looked.pending, looked.roots))
     }
 
     async fn take(&mut self, made: Made) -> Result<()> {
@@ -343,97 +378,4 @@ fn fail(report: &dyn Report, summary: &mut BackupSummary, path: &std::path::Path
         code: error.code,
         reason: error.message.clone(),
     });
-}
-
-impl Work {
-    /// Seals files until none is left. Blocks.
-    fn seal_all(&self, give: &mpsc::Sender<Made>) -> Result<()> {
-        let mut sealer = Sealer::default();
-        let gone = || Error::interrupted();
-        loop {
-            let next = self.queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-            let Some(pending) = next else { return Ok(()) };
-            let made = match self.seal_one(&mut sealer, &pending, give) {
-                Ok(sealed) => Made::File(Box::new(sealed)),
-                Err(error) if error.kind == ErrorKind::File => Made::Failed(pending.file, error),
-                Err(error) => return Err(error),
-            };
-            // Nobody listens any more after an error that ends the run.
-            give.blocking_send(made).map_err(|_| gone())?;
-        }
-    }
-
-    fn seal_one(
-        &self,
-        sealer: &mut Sealer,
-        pending: &Pending,
-        give: &mpsc::Sender<Made>,
-    ) -> Result<Sealed> {
-        let mut give =
-            |object| give.blocking_send(Made::Object(object)).map_err(|_| Error::interrupted());
-        let file = &pending.file;
-        let claims = self.sidecars.claims(&self.roots, file);
-        for _ in 0..2 {
-            match seal_file(sealer, &self.keys, file, claims.clone(), &self.stop, &mut give) {
-                Err(error) if error.code == "changing" => {}
-                other => return other,
-            }
-        }
-        Err(crate::backup::changing(&file.path))
-    }
-}
-
-struct Looked {
-    pending: Vec<Pending>,
-    roots: Vec<Root>,
-    unreadable: Vec<(PathBuf, Error)>,
-    files: u64,
-    bytes: u64,
-    skipped: u64,
-    empty: u64,
-}
-
-fn look(
-    paths: &[PathBuf],
-    rules: &Rules,
-    cache: &Cache,
-    report: &dyn Report,
-    stop: &CancellationToken,
-) -> Result<Looked> {
-    let roots = scan::roots(paths)?;
-    let mut looked = Looked {
-        pending: Vec::new(),
-        unreadable: Vec::new(),
-        files: 0,
-        bytes: 0,
-        skipped: 0,
-        empty: 0,
-        roots: Vec::new(),
-    };
-    for root in &roots {
-        let (files, bytes) = (looked.files, looked.bytes);
-        let mut seen = |more: u64, length: u64| {
-            report.event(&Event::Scanning { files: files + more, bytes: bytes + length });
-        };
-        let walk = scan::walk(root, rules, stop, &mut seen)?;
-        looked.files += walk.files.len() as u64;
-        looked.bytes += walk.files.iter().map(|file| file.size_bytes).sum::<u64>();
-        looked.skipped += walk.skipped;
-        looked.empty += walk.empty;
-        let unread: Vec<PathBuf> = walk.unreadable.iter().map(|(path, _)| path.clone()).collect();
-        let (pending, _) = cache.merge(root, walk.files, &unread)?;
-        looked.pending.extend(pending);
-        looked.unreadable.extend(walk.unreadable);
-    }
-    report.event(&Event::Scanned {
-        files: looked.files,
-        bytes: looked.bytes,
-        skipped: looked.skipped,
-        empty: looked.empty,
-    });
-    looked.pending.sort_unstable_by(|a, b| {
-        b.file.mtime_ns.cmp(&a.file.mtime_ns).then_with(|| a.file.path.cmp(&b.file.path))
-    });
-    looked.roots = roots;
-    Ok(looked)
 }

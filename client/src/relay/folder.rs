@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use photosync_protocol::digest::Digest;
 use photosync_protocol::format::object::{Kind, peek};
@@ -22,8 +22,11 @@ const PARTIAL: &str = ".partial-";
 pub struct Folder {
     path: PathBuf,
     /// Objects that lie elsewhere below the folder than this program puts them. Looked for once.
-    elsewhere: Mutex<Option<HashMap<Digest, PathBuf>>>,
+    elsewhere: Mutex<Option<Arc<HashMap<Digest, PathBuf>>>>,
 }
+
+/// A server keeps this beside the objects of an account, all of which it has in one folder.
+const SERVER_FILE: &str = ".chains.jsonl";
 
 fn kind_folder(kind: Kind) -> &'static str {
     match kind {
@@ -55,8 +58,18 @@ impl Folder {
     }
 
     /// Whether an object is there. Blocks.
-    pub fn has(&self, kind: Kind, id: &Digest) -> bool {
-        fs::metadata(self.place(kind, id)).is_ok_and(|metadata| metadata.is_file())
+    pub fn has(&self, kind: Kind, id: &Digest) -> Result<bool> {
+        Ok(self.find(kind, id)?.is_some())
+    }
+
+    /// Where an object lies.
+    fn find(&self, kind: Kind, id: &Digest) -> Result<Option<PathBuf>> {
+        let is_file = |path: &PathBuf| fs::metadata(path).is_ok_and(|found| found.is_file());
+        let place = self.place(kind, id);
+        if is_file(&place) {
+            return Ok(Some(place));
+        }
+        Ok(self.elsewhere()?.get(id).cloned().filter(is_file))
     }
 
     /// Keeps objects: all are durable when it returns. Blocks.
@@ -64,7 +77,7 @@ impl Folder {
         let mut folders = Vec::new();
         for (kind, id, bytes) in objects {
             let path = self.place(*kind, id);
-            if self.has(*kind, id) {
+            if self.has(*kind, id)? {
                 continue;
             }
             let folder = path.parent().unwrap_or(&self.path).to_owned();
@@ -96,13 +109,7 @@ impl Folder {
 
     /// Reads an object; `None` if it is not there. What was read is not looked at. Blocks.
     pub fn get(&self, kind: Kind, id: &Digest) -> Result<Option<Vec<u8>>> {
-        let path = self.place(kind, id);
-        match fs::read(&path) {
-            Ok(bytes) => return Ok(Some(bytes)),
-            Err(cause) if cause.kind() == ErrorKind::NotFound => {}
-            Err(cause) => return io("read", &path, Err(cause)),
-        }
-        match self.find_elsewhere(id)? {
+        match self.find(kind, id)? {
             Some(path) => io("read", &path, fs::read(&path)).map(Some),
             None => Ok(None),
         }
@@ -111,10 +118,7 @@ impl Folder {
     /// Takes a damaged object's name from it, so that the piece counts as missing and a good one can have the name. What
     /// is left of it stays beside. Blocks.
     pub fn set_aside(&self, kind: Kind, id: &Digest) -> Result<()> {
-        let path = self.place(kind, id);
-        if !self.has(kind, id) {
-            return Ok(());
-        }
+        let Some(path) = self.find(kind, id)? else { return Ok(()) };
         let mut aside = path.clone().into_os_string();
         aside.push(".damaged");
         io("set aside", &path, fs::rename(&path, aside))?;
@@ -126,7 +130,7 @@ impl Folder {
         let mut ids = Vec::new();
         walk(&self.path.join(kind_folder(kind)), &mut |id, _| ids.push(id))?;
         let elsewhere = self.elsewhere()?;
-        for (id, path) in &elsewhere {
+        for (id, path) in elsewhere.iter() {
             let mut start = [0; 8];
             let read = File::open(path)
                 .and_then(|mut file| std::io::Read::read_exact(&mut file, &mut start));
@@ -139,12 +143,8 @@ impl Folder {
         Ok(ids)
     }
 
-    fn find_elsewhere(&self, id: &Digest) -> Result<Option<PathBuf>> {
-        Ok(self.elsewhere()?.get(id).cloned())
-    }
-
-    /// Objects outside the four folders.
-    fn elsewhere(&self) -> Result<HashMap<Digest, PathBuf>> {
+    /// Objects that do not lie where this program puts them.
+    fn elsewhere(&self) -> Result<Arc<HashMap<Digest, PathBuf>>> {
         let mut known = self.elsewhere.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = known.as_ref() {
             return Ok(known.clone());
@@ -152,13 +152,19 @@ impl Folder {
         let mut found = HashMap::new();
         let entries = match fs::read_dir(&self.path) {
             Ok(entries) => entries,
-            Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(found),
+            Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(Arc::default()),
             Err(cause) => return io("look into", &self.path, Err(cause)),
         };
+        let chunks_are_apart = self.is_sorted()?;
         for entry in entries {
             let path = io("look into", &self.path, entry)?.path();
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            if matches!(name, "chunks" | "manifests" | "segments" | "keyrings") {
+            let has_one_kind = match name {
+                "chunks" => chunks_are_apart,
+                "manifests" | "segments" | "keyrings" => true,
+                _ => false,
+            };
+            if has_one_kind {
                 continue;
             }
             if path.is_dir() {
@@ -167,8 +173,23 @@ impl Folder {
                 found.insert(id, path);
             }
         }
-        *known = Some(found.clone());
-        Ok(found)
+        Ok(known.insert(Arc::new(found)).clone())
+    }
+
+    /// Whether objects lie together by their kind. Where they do not, as in what a server kept, everything is among the
+    /// chunks.
+    fn is_sorted(&self) -> Result<bool> {
+        if self.path.join(SERVER_FILE).exists() {
+            return Ok(false);
+        }
+        let mut is_listed = false;
+        // There are few segments; all manifests are looked through only where an index is lost.
+        for folder in ["segments", "manifests"] {
+            if !is_listed {
+                walk(&self.path.join(folder), &mut |_, _| is_listed = true)?;
+            }
+        }
+        Ok(is_listed)
     }
 }
 
@@ -233,5 +254,30 @@ mod tests {
         assert_eq!(moved.get(Kind::Chunk, &Digest([1; 32])).unwrap(), Some(bytes));
         assert_eq!(moved.list(Kind::Chunk).unwrap(), [Digest([1; 32])]);
         assert_eq!(moved.list(Kind::Manifest).unwrap(), []);
+        assert!(moved.has(Kind::Chunk, &Digest([1; 32])).unwrap());
+        moved.set_aside(Kind::Chunk, &Digest([1; 32])).unwrap();
+        assert!(!moved.has(Kind::Chunk, &Digest([1; 32])).unwrap());
+    }
+
+    #[test]
+    fn what_a_server_kept_is_a_folder_of_objects_like_any_other() {
+        let disk = tempfile::tempdir().unwrap();
+        let [chunk, mut manifest] = [object(1), object(2)];
+        manifest.2[6] = b'M';
+        for (_, id, bytes) in [&chunk, &manifest] {
+            let folder = disk.path().join("chunks").join(&id.to_string()[..2]);
+            fs::create_dir_all(&folder).unwrap();
+            fs::write(folder.join(id.to_string()), bytes).unwrap();
+        }
+        let id = Digest([2; 32]);
+        for has_journal in [false, true] {
+            let folder = Folder::new(disk.path().to_owned());
+            assert_eq!(folder.list(Kind::Manifest).unwrap()[0], id, "{has_journal}");
+            assert_eq!(folder.list(Kind::Chunk).unwrap(), [Digest([1; 32]), id]);
+            assert_eq!(folder.get(Kind::Manifest, &id).unwrap(), Some(manifest.2.clone()));
+            // It stays one when this program writes what it sorts.
+            fs::write(disk.path().join(SERVER_FILE), "{}").unwrap();
+            folder.put(&[(Kind::Manifest, Digest([3; 32]), manifest.2.clone())]).unwrap();
+        }
     }
 }

@@ -1,18 +1,16 @@
 //! Beginning a relay, and everything about its keys: the password, the 24 words, epochs.
 
-use std::path::Path;
-
 use photosync_protocol::crypto::{Cost, Key};
+use photosync_protocol::digest::Digest;
 use photosync_protocol::format::Bad;
-use photosync_protocol::format::keyring::{
-    Contents, Epoch, Keyring, PasswordLock, password_lock, recovery_lock,
-};
+use photosync_protocol::format::keyring::{Contents, Epoch, Keyring, PasswordLock, recovery_lock};
 use photosync_protocol::format::keys::{MasterKey, RecoveryKey};
 use photosync_protocol::format::manifest::Manifest;
 use photosync_protocol::format::object::{Kind, claimed_epoch, id_of, recovery_wrap};
 use zeroize::Zeroizing;
 
-use super::space::random;
+use super::keyrings::{Secret, choose, is_of, none_there, read_words};
+use super::space::{Seen, random};
 use super::store::Look;
 use super::{Relay, Space, Store, failed, refused};
 use crate::backup::blocking;
@@ -36,11 +34,23 @@ pub async fn begin(
     password: Zeroizing<String>,
     cost: Cost,
 ) -> Result<Begun> {
-    if store.keyring().await?.is_some() || !store.list(Kind::Segment).await?.is_empty() {
+    if !store.likely_keyrings(None).await?.is_empty()
+        || !store.list(Kind::Segment).await?.is_empty()
+    {
         let text = format!("{} has been begun already", store.shown());
         return Err(Error::new(ErrorKind::Usage, text).coded("exists").hint(
             "open it with photosync relay unlock, or with the 24 words: photosync relay recover",
         ));
+    }
+    if let Some(known) = find_seen(store, profile).await? {
+        let text = format!(
+            "this computer has keys to a sealed backup in {}, and nothing of it is there",
+            store.shown()
+        );
+        return Err(Error::new(ErrorKind::Usage, text).coded("emptied").hint(format!(
+            "is the right disk there? To begin anew all the same, move {} away",
+            known.folder.display()
+        )));
     }
     let (master, recovery) = (MasterKey(Key::new(random()?)), RecoveryKey(Key::new(random()?)));
     let keyring = Keyring {
@@ -51,25 +61,41 @@ pub async fn begin(
             epochs: vec![Epoch { epoch: 1, began_at_ms: now_ms(), closed: vec![] }],
         },
     };
-    put(store, &keyring, Lock::New(password, cost)).await?;
-    let space = Space::keep(profile, &store.name(), &keyring)?;
+    let id = put(store, &keyring, Lock::New(password, cost)).await?;
+    let space = keep(store, profile, keyring, id, vec![]).await?;
     Ok(Begun { words: recovery.words(), space })
 }
 
-/// Gives this device the keys, by the password.
+/// Gives this device the keys, by the password. The newest keyring of this sealed backup counts; those of others that
+/// lie beside it are named in [`Space::foreign`].
 pub async fn unlock(
     store: &Store,
     profile: &Profile,
     password: Zeroizing<String>,
 ) -> Result<Space> {
-    let keyring = open(store, password).await?;
-    keep(store, profile, &keyring).await
+    let known = find_seen(store, profile).await?;
+    let chosen = choose(store, Secret::Password(password), known.as_ref()).await?;
+    keep(store, profile, chosen.keyring, chosen.id, chosen.foreign).await
+}
+
+/// What this device saw of the place. Asking a key store may take as long as a person needs to unlock it.
+pub(super) async fn find_seen(store: &Store, profile: &Profile) -> Result<Option<Seen>> {
+    let (profile, name) = (profile.clone(), store.name());
+    blocking(move || Space::find_seen(&profile, &name)).await
 }
 
 /// Keeps what an opened keyring says. What this device wrote with old keys after they were changed, without knowing, does
 /// not count: the next backup seals it again, however the new keys were got.
-async fn keep(store: &Store, profile: &Profile, keyring: &Keyring) -> Result<Space> {
-    let space = Space::keep(profile, &store.name(), keyring)?;
+async fn keep(
+    store: &Store,
+    profile: &Profile,
+    keyring: Keyring,
+    id: Digest,
+    foreign: Vec<Digest>,
+) -> Result<Space> {
+    let (profile, name) = (profile.clone(), store.name());
+    let kept = move || Space::keep(&profile, &name, &keyring, id, foreign);
+    let space = blocking(kept).await?;
     let (segments, _) = space.segments()?;
     let own = segments.iter().filter(|one| !one.counts && one.segment.writer == space.writer);
     let mut digests = Vec::new();
@@ -102,23 +128,30 @@ pub async fn recover(
     password: Zeroizing<String>,
     cost: Cost,
 ) -> Result<Space> {
-    let recovery = RecoveryKey::from_words(words).map_err(|bad| {
-        refused("what was typed", bad).hint("24 words, in the order in which they were printed")
-    })?;
-    let keyring = match store.keyring().await? {
-        Some((id, object)) => {
-            let opened = Keyring::recover(&object, &id, &recovery);
-            let opened = opened.map_err(|bad| refused("the keyring", bad))?;
-            Keyring { sequence: opened.sequence + 1, ..opened }
-        }
-        None => rebuild(store, &recovery).await?,
-    };
-    put(store, &keyring, Lock::New(password, cost)).await?;
-    keep(store, profile, &keyring).await
+    let recovery = read_words(words)?;
+    let known = find_seen(store, profile).await?;
+    let (keyring, foreign) =
+        match choose(store, Secret::Words(recovery.clone()), known.as_ref()).await {
+            Ok(chosen) => {
+                (Keyring { sequence: chosen.next_sequence, ..chosen.keyring }, chosen.foreign)
+            }
+            // All that is there may be keyrings of others, or damaged ones.
+            Err(error) if error.code == "no_keyring" => {
+                (rebuild(store, &recovery, known.as_ref()).await?, vec![])
+            }
+            Err(error) if matches!(error.code, "wrong_secret" | "damaged" | "gone") => {
+                let rebuilt = rebuild(store, &recovery, known.as_ref()).await.map_err(|_| error)?;
+                (rebuilt, store.keyrings().await?.into_iter().map(|(id, _)| id).collect())
+            }
+            Err(error) => return Err(error),
+        };
+    let id = put(store, &keyring, Lock::New(password, cost)).await?;
+    keep(store, profile, keyring, id, foreign).await
 }
 
-/// The keyring from what other objects carry. When its epochs began is lost with it, and so is what was closed.
-async fn rebuild(store: &Store, recovery: &RecoveryKey) -> Result<Keyring> {
+/// The keyring from what other objects carry. When its epochs began, and what was closed then, is known only if this device
+/// knew it before.
+async fn rebuild(store: &Store, recovery: &RecoveryKey, known: Option<&Seen>) -> Result<Keyring> {
     let mut found: Option<(MasterKey, _)> = None;
     let mut newest = 1;
     for kind in [Kind::Segment, Kind::Manifest] {
@@ -132,7 +165,9 @@ async fn rebuild(store: &Store, recovery: &RecoveryKey) -> Result<Keyring> {
                 let opened = MasterKey::unwrap(&wrap, &recovery.wrapping_key());
                 found = opened.ok().map(|master| (master, wrap));
             }
-            newest = newest.max(claimed_epoch(&object).unwrap_or(1));
+            // A stranger's object says what it likes.
+            let is_ours = found.as_ref().is_some_and(|(_, ours)| *ours == wrap);
+            newest = newest.max(claimed_epoch(&object).ok().filter(|_| is_ours).unwrap_or(1));
         }
         // An index tells the epochs as well as 10,000 manifests.
         if found.is_some() {
@@ -142,10 +177,23 @@ async fn rebuild(store: &Store, recovery: &RecoveryKey) -> Result<Keyring> {
     let (master, recovery_wrap) = found.ok_or_else(|| {
         refused(store.shown(), Bad::WrongSecret).hint("no object there was sealed for these words")
     })?;
+    let known = known.filter(|known| is_of(&master, known.first.as_ref()));
+    let mut epochs = known.map(|known| known.epochs.clone()).unwrap_or_default();
     let epoch = |epoch| Epoch { epoch, began_at_ms: 0, closed: vec![] };
     // An epoch that nobody wrote down cannot be told from a stranger's claim: a keyring of a million epochs is none.
-    let epochs = (1..=newest.min(1000)).map(epoch).collect();
-    Ok(Keyring { sequence: 1, master, recovery_wrap, contents: Contents { epochs } })
+    let from = u32::try_from(epochs.len()).unwrap_or(u32::MAX).saturating_add(1);
+    epochs.extend((from..=newest.min(1000)).map(epoch));
+    // A server takes only the successor of the one it shows; this device none that is older than one it saw.
+    let last = match store {
+        Store::Folder(_) => known.map_or(0, |known| known.keyring_sequence),
+        Store::Remote(_) => {
+            // Told also when the bytes behind it are lost.
+            let told = store.look().await?.keyrings();
+            told.into_iter().map(|(_, sequence)| sequence).max().unwrap_or(0)
+        }
+    };
+    let sequence = last.checked_add(1).ok_or_else(|| refused("the keyring", Bad::BadContents))?;
+    Ok(Keyring { sequence, master, recovery_wrap, contents: Contents { epochs } })
 }
 
 impl Relay {
@@ -157,10 +205,10 @@ impl Relay {
         cost: Cost,
         profile: &Profile,
     ) -> Result<()> {
-        let opened = open(&self.store, old).await?;
-        let keyring = Keyring { sequence: opened.sequence + 1, ..opened };
-        put(&self.store, &keyring, Lock::New(new, cost)).await?;
-        self.space = keep(&self.store, profile, &keyring).await?;
+        let chosen = choose(&self.store, Secret::Password(old), Some(&self.space.seen())).await?;
+        let keyring = Keyring { sequence: chosen.next_sequence, ..chosen.keyring };
+        let id = put(&self.store, &keyring, Lock::New(new, cost)).await?;
+        self.space = keep(&self.store, profile, keyring, id, chosen.foreign).await?;
         Ok(())
     }
 
@@ -168,50 +216,42 @@ impl Relay {
     /// count. Answers the epoch's number.
     pub async fn rotate(&mut self, password: Zeroizing<String>, profile: &Profile) -> Result<u32> {
         self.learn().await?;
-        let (id, object) = newest(&self.store).await?;
-        let lock = password_lock(&object, &id).map_err(|bad| refused("the keyring", bad))?;
-        let mut keyring = open(&self.store, password).await?;
+        let chosen =
+            choose(&self.store, Secret::Password(password), Some(&self.space.seen())).await?;
+        let mut keyring = chosen.keyring;
         let epoch = keyring.current_epoch().map_err(|bad| refused("the keyring", bad))? + 1;
-        keyring.sequence += 1;
+        keyring.sequence = chosen.next_sequence;
         let closed = self.space.chains.heads().to_vec();
         keyring.contents.epochs.push(Epoch { epoch, began_at_ms: now_ms(), closed });
-        put(&self.store, &keyring, Lock::Kept(lock)).await?;
-        self.space = keep(&self.store, profile, &keyring).await?;
+        let id = put(&self.store, &keyring, Lock::Kept(chosen.lock)).await?;
+        self.space = keep(&self.store, profile, keyring, id, chosen.foreign).await?;
         Ok(epoch)
     }
 
     /// Notices that the keys were changed elsewhere, before anything is sealed with old ones.
     pub(super) async fn require_newest_keyring(&self, look: &Look) -> Result<()> {
-        let known = self.space.keyring_sequence;
-        match look.keyring_sequence() {
-            Some(sequence) if sequence == known => Ok(()),
-            Some(sequence) if sequence > known => {
+        let (known, there) = (self.space.keyring_sequence, look.keyrings());
+        let ours = there.iter().filter(|(id, _)| !self.space.foreign.contains(id));
+        match ours.max_by_key(|(_, sequence)| *sequence) {
+            Some((_, sequence)) if *sequence == known => Ok(()),
+            Some((id, sequence)) if *sequence > known => {
                 // A new password alone changes no key.
-                let (_, object) = newest(&self.store).await?;
+                let object = self.store.get(Kind::Keyring, *id).await?.unwrap_or_default();
                 let is_same = claimed_epoch(&object) == Ok(self.space.keys.current().0);
                 if is_same { Ok(()) } else { Err(refused("an old key", Bad::UnknownEpoch)) }
             }
             Some(_) => Err(refused("the keyring", Bad::RolledBack)),
-            None => newest(&self.store).await.map(|_| ()),
+            None if there.is_empty() => Err(none_there(&self.store)),
+            // A server that shows somebody else's has to have ours behind it.
+            None => {
+                let ours = self.space.keyring.map(|id| (Kind::Keyring, id)).into_iter().collect();
+                match self.store.missing(ours).await?.is_empty() && self.space.keyring.is_some() {
+                    true => Ok(()),
+                    false => Err(refused("the keyring", Bad::RolledBack)),
+                }
+            }
         }
     }
-}
-
-async fn newest(store: &Store) -> Result<(photosync_protocol::digest::Digest, Vec<u8>)> {
-    store.keyring().await?.ok_or_else(|| {
-        Error::new(ErrorKind::Usage, format!("there is no keyring in {}", store.shown()))
-            .coded("no_keyring")
-            .hint("begin with photosync relay init; with the 24 words of a lost one: photosync relay recover")
-    })
-}
-
-async fn open(store: &Store, password: Zeroizing<String>) -> Result<Keyring> {
-    let (id, object) = newest(store).await?;
-    // Stretching a password takes a second of one core.
-    blocking(move || {
-        Keyring::open(&object, &id, &password).map_err(|cause| failed("the keyring", cause))
-    })
-    .await
 }
 
 /// How a keyring is locked.
@@ -220,7 +260,7 @@ enum Lock {
     Kept(PasswordLock),
 }
 
-async fn put(store: &Store, keyring: &Keyring, lock: Lock) -> Result<()> {
+async fn put(store: &Store, keyring: &Keyring, lock: Lock) -> Result<Digest> {
     let (salt, nonce) = (random()?, random()?);
     let keyring = keyring.clone();
     let (id, object) = blocking(move || {
@@ -234,46 +274,6 @@ async fn put(store: &Store, keyring: &Keyring, lock: Lock) -> Result<()> {
         keyring.seal(&lock).map_err(|bad| refused("the keyring", bad))
     })
     .await?;
-    store.put_keyring(id, object).await
-}
-
-/// The sheet to print: everything somebody needs who has only it and the sealed objects.
-pub fn kit(store: &Store, words: &str) -> Zeroizing<String> {
-    let list: Vec<&str> = words.split(' ').collect();
-    let rows = list.len().div_ceil(4);
-    let mut text = String::from(
-        "PhotoSync recovery kit\n\nWhoever has these 24 words and the sealed backup can read every photo in it.\n\
-         Keep this sheet where you keep your passport. It is the only way back if the password is lost.\n\n",
-    );
-    for row in 0..rows {
-        for column in 0..4 {
-            let number = column * rows + row;
-            if let Some(word) = list.get(number) {
-                text.push_str(&format!("{:>2}. {word:<12}", number + 1));
-            }
-        }
-        text.truncate(text.trim_end().len());
-        text.push('\n');
-    }
-    let before = match store {
-        Store::Folder(_) => "photosync relay --dir FOLDER recover",
-        Store::Remote(_) => "photosync login ADDRESS E-MAIL\n  photosync relay recover",
-    };
-    let place = store.shown();
-    text.push_str(&format!("\nThe sealed backup: {place}\n\nOn a new computer:\n  {before}\n"));
-    Zeroizing::new(text)
-}
-
-/// Writes a kit for its owner alone; an existing file is not replaced.
-pub fn write_kit(path: &Path, text: &str) -> Result<()> {
-    use std::io::Write;
-    let mut options = std::fs::OpenOptions::new();
-    options.create_new(true).write(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let written = options.open(path).and_then(|mut file| {
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
-    });
-    super::io("write", path, written)
+    store.put_keyring(id, object).await?;
+    Ok(id)
 }

@@ -6,14 +6,20 @@
 
 pub mod backup;
 mod folder;
+mod hiding;
+mod keyrings;
 pub mod keys;
+pub mod kit;
 mod remote;
 mod restore;
 mod sealing;
 mod space;
 mod store;
 mod sync;
+mod tally;
 mod verify;
+pub mod version1;
+mod working;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,9 +28,11 @@ use photosync_protocol::format::Bad;
 use photosync_protocol::format::keyring::Failed;
 use tokio_util::sync::CancellationToken;
 
+pub use hiding::KeyPlace;
 pub use restore::restore;
 pub use space::Space;
 pub use store::Store;
+pub use tally::Tally;
 pub use verify::{Verified, verify};
 
 use crate::backup::blocking;
@@ -56,7 +64,8 @@ impl Relay {
         let space = blocking(move || Space::find(&profile, &name)).await?.ok_or_else(|| {
             Error::new(Kind::SignIn, format!("this computer has no keys to {}", store.shown()))
                 .coded("locked")
-                .hint("begin with photosync relay init, or photosync relay recover")
+                .hint("photosync relay unlock gets them by the password, photosync relay recover by the 24 words; a new sealed \
+                       backup begins with photosync relay init")
         })?;
         Ok(Self { store, space, report, stop })
     }

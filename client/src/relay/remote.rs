@@ -56,31 +56,17 @@ impl Remote {
         self.connection.base()
     }
 
-    /// As [`Connection::call`], for bodies or answers of up to `bytes`.
+    /// Whose relay it is.
+    pub async fn email(&self) -> Result<String> {
+        self.connection.credentials().await.map(|credentials| credentials.email)
+    }
+
     async fn call(
         &self,
         bytes: u64,
         build: impl Fn(&Connection) -> RequestBuilder,
     ) -> std::result::Result<Bytes, Failure> {
-        let timeout = SMALL_REQUEST + Duration::from_secs(bytes / SLOWEST_BYTES_PER_S);
-        let mut pauses = Pauses::default();
-        loop {
-            let failure =
-                match self.connection.attempt(build(&self.connection).timeout(timeout)).await {
-                    Ok(answer) => {
-                        let body = self.connection.unless_stopped(answer.bytes()).await;
-                        match body.map_err(Failure::of)? {
-                            Ok(body) => return Ok(body),
-                            Err(cause) => broken(&cause),
-                        }
-                    }
-                    Err(failure) => failure,
-                };
-            if failure.retry != RetryClass::AfterPause {
-                return Err(failure);
-            }
-            self.connection.wait_or_fail(failure, &mut pauses).await.map_err(Failure::of)?;
-        }
+        call(&self.connection, bytes, build).await
     }
 
     /// Which of these are not there, in order.
@@ -247,6 +233,32 @@ impl Remote {
                 .header(SEQUENCE_HEADER, sequence)
         });
         sent.await.map(|_| ()).map_err(|failure| failure.error)
+    }
+}
+
+/// As [`Connection::call`], for bodies or answers of up to `bytes`.
+pub(super) async fn call(
+    connection: &Connection,
+    bytes: u64,
+    build: impl Fn(&Connection) -> RequestBuilder,
+) -> std::result::Result<Bytes, Failure> {
+    let timeout = SMALL_REQUEST + Duration::from_secs(bytes / SLOWEST_BYTES_PER_S);
+    let mut pauses = Pauses::default();
+    loop {
+        let failure = match connection.attempt(build(connection).timeout(timeout)).await {
+            Ok(answer) => {
+                let body = connection.unless_stopped(answer.bytes()).await;
+                match body.map_err(Failure::of)? {
+                    Ok(body) => return Ok(body),
+                    Err(cause) => broken(&cause),
+                }
+            }
+            Err(failure) => failure,
+        };
+        if failure.retry != RetryClass::AfterPause {
+            return Err(failure);
+        }
+        connection.wait_or_fail(failure, &mut pauses).await.map_err(Failure::of)?;
     }
 }
 

@@ -193,6 +193,12 @@ async fn run(
     }
 }
 
+/// Where a photo goes, below the folder that is restored to: what it is called in everything that is said of it.
+pub(super) fn paths(id: Digest, manifest: &Manifest) -> Vec<PathBuf> {
+    let targets = placing::targets(&row_of(id, manifest));
+    targets.into_iter().map(|target| target.path).collect()
+}
+
 /// As the library lists it, so that files are named by the same rules.
 fn row_of(id: Digest, manifest: &Manifest) -> AssetRow {
     AssetRow {

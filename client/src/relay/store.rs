@@ -30,18 +30,20 @@ pub enum Store {
 
 /// What a place says of itself: whether anything is new is known from it. Of a server it is one request.
 pub enum Look {
-    /// Ids of all segments, sorted, and the number of the newest keyring.
-    Folder(Vec<Digest>, Option<u64>),
+    /// Ids of all segments, sorted, and every keyring: id and the number it says it has.
+    Folder(Vec<Digest>, Vec<(Digest, u64)>),
     /// As the server tells it.
     Remote(RelayHeads),
 }
 
 impl Look {
-    /// Number of the newest keyring.
-    pub fn keyring_sequence(&self) -> Option<u64> {
+    /// Keyrings, each with the number it says it has; a server tells of its newest one.
+    pub fn keyrings(&self) -> Vec<(Digest, u64)> {
         match self {
-            Self::Folder(_, sequence) => *sequence,
-            Self::Remote(heads) => heads.keyring.as_ref().map(|keyring| keyring.sequence),
+            Self::Folder(_, keyrings) => keyrings.clone(),
+            Self::Remote(heads) => {
+                heads.keyring.iter().map(|keyring| (keyring.id, keyring.sequence)).collect()
+            }
         }
     }
 }
@@ -73,13 +75,27 @@ impl Store {
         }
     }
 
+    /// E-mail of the account on a server; a folder has none.
+    pub async fn account(&self) -> Result<Option<String>> {
+        match self {
+            Self::Folder(_) => Ok(None),
+            Self::Remote(remote) => remote.email().await.map(Some),
+        }
+    }
+
     /// Which of these are not there, in order.
     pub async fn missing(&self, ids: Vec<(Kind, Digest)>) -> Result<Vec<(Kind, Digest)>> {
         match self {
             Self::Folder(folder) => {
                 let folder = folder.clone();
                 blocking(move || {
-                    Ok(ids.into_iter().filter(|(kind, id)| !folder.has(*kind, id)).collect())
+                    let mut missing = Vec::new();
+                    for (kind, id) in ids {
+                        if !folder.has(kind, &id)? {
+                            missing.push((kind, id));
+                        }
+                    }
+                    Ok(missing)
                 })
                 .await
             }
@@ -131,9 +147,11 @@ impl Store {
     pub async fn look(&self) -> Result<Look> {
         match self {
             Self::Folder(_) => {
-                let keyring = self.keyring().await?;
-                let sequence = keyring.and_then(|(_, object)| sequence_of(&object).ok());
-                Ok(Look::Folder(self.list(Kind::Segment).await?, sequence))
+                let keyrings = self.keyrings().await?;
+                let numbered =
+                    |(id, object): &(Digest, Vec<u8>)| Some((*id, sequence_of(object).ok()?));
+                let numbered = keyrings.iter().filter_map(numbered).collect();
+                Ok(Look::Folder(self.list(Kind::Segment).await?, numbered))
             }
             Self::Remote(remote) => remote.heads().await.map(Look::Remote),
         }
@@ -172,23 +190,27 @@ impl Store {
         }
     }
 
-    /// The newest keyring.
-    pub async fn keyring(&self) -> Result<Option<(Digest, Vec<u8>)>> {
-        let Self::Remote(remote) = self else { return self.newest_keyring().await };
-        remote.keyring().await
+    /// Every keyring that is whole, whoever wrote it. A server is asked for the ids of all its objects.
+    pub async fn keyrings(&self) -> Result<Vec<(Digest, Vec<u8>)>> {
+        let mut found = Vec::new();
+        for id in self.list(Kind::Keyring).await? {
+            let object = self.get(Kind::Keyring, id).await?;
+            // Of a server it is compared here too: nobody's word counts for an id.
+            let whole = object.filter(|object| id_of(object) == id && sequence_of(object).is_ok());
+            found.extend(whole.map(|object| (id, object)));
+        }
+        Ok(found)
     }
 
-    async fn newest_keyring(&self) -> Result<Option<(Digest, Vec<u8>)>> {
-        let mut newest: Option<(u64, Digest, Vec<u8>)> = None;
-        for id in self.list(Kind::Keyring).await? {
-            let Some(object) = self.get(Kind::Keyring, id).await? else { continue };
-            let sequence = sequence_of(&object).ok().filter(|_| id_of(&object) == id);
-            let Some(sequence) = sequence else { continue };
-            if newest.as_ref().is_none_or(|(known, ..)| sequence > *known) {
-                newest = Some((sequence, id, object));
-            }
+    /// The keyrings to try first: all of a folder; of a server its newest one and the one this device knows.
+    pub async fn likely_keyrings(&self, known: Option<Digest>) -> Result<Vec<(Digest, Vec<u8>)>> {
+        let Self::Remote(remote) = self else { return self.keyrings().await };
+        let mut found: Vec<_> = remote.keyring().await?.into_iter().collect();
+        if let Some(id) = known.filter(|id| found.first().is_some_and(|(newest, _)| newest != id)) {
+            let object = self.get(Kind::Keyring, id).await?;
+            found.extend(object.filter(|object| id_of(object) == id).map(|object| (id, object)));
         }
-        Ok(newest.map(|(_, id, object)| (id, object)))
+        Ok(found)
     }
 
     /// Makes a keyring the newest one.

@@ -5,13 +5,14 @@ use std::collections::HashMap;
 use photosync_protocol::digest::Digest;
 use photosync_protocol::format::Bad;
 use photosync_protocol::format::manifest::Manifest;
-use photosync_protocol::format::object::Kind;
+use photosync_protocol::format::object::{Kind, id_of};
 use photosync_protocol::format::segment::Segment;
 
 use super::store::Look;
 use super::{Relay, refused};
 use crate::backup::blocking;
 use crate::error::Result;
+use crate::report::Event;
 
 impl Relay {
     /// Takes in everything that is new. Refused if anything that was seen before is missing or different.
@@ -86,7 +87,10 @@ impl Relay {
             (segments, _) = self.space.segments()?;
         }
         let (mut found, mut damaged) = (HashMap::new(), Vec::new());
+        let mut promised: Vec<(Digest, Digest, Vec<Digest>)> = Vec::new();
         for mirrored in segments.into_iter().filter(|mirrored| mirrored.counts) {
+            let listed = mirrored.segment.entries.iter().map(|entry| entry.id).collect();
+            promised.push((mirrored.id, mirrored.segment.live, listed));
             for entry in mirrored.segment.entries {
                 match entry.manifest {
                     Some(manifest) => drop(found.insert(entry.id, manifest)),
@@ -98,7 +102,36 @@ impl Relay {
                 }
             }
         }
+        for (id, live, listed) in promised {
+            if says_otherwise(&found, &listed, live) {
+                let text = format!(
+                    "the index entry {id} told the relay to keep other pieces than its photos are made of; photosync relay \
+                     verify looks whether all are there"
+                );
+                self.report.event(&Event::Note { text });
+            }
+        }
         Ok((found, damaged))
+    }
+
+    /// Puts segments back that this device has a copy of and the place has lost: without them nobody could begin to read
+    /// a chain. Only after [`Self::learn`], which refuses a place that went back to an older state.
+    pub(super) async fn put_back_segments(&self) -> Result<u64> {
+        let known = self.space.segment_ids()?.into_iter().map(|id| (Kind::Segment, id)).collect();
+        let mut objects = Vec::new();
+        for (kind, id) in self.store.missing(known).await? {
+            let copy = std::fs::read(self.space.mirror_path(&id)).ok();
+            objects.extend(copy.filter(|copy| id_of(copy) == id).map(|copy| (kind, id, copy)));
+        }
+        let count = objects.len() as u64;
+        if count > 0 {
+            self.store.put(objects).await?;
+            let what = if count == 1 { "a piece".to_owned() } else { format!("{count} pieces") };
+            let text =
+                format!("{what} of the index had been lost and was put back from the copy here");
+            self.report.event(&Event::Note { text });
+        }
+        Ok(count)
     }
 
     /// Fetches and opens a manifest.
@@ -109,4 +142,15 @@ impl Relay {
         let keys = self.space.keys.clone();
         blocking(move || Ok(Manifest::open(&object, &id, &keys))).await
     }
+}
+
+/// Whether a segment promised other live ids than those of what it lists. Not known while a manifest is missing.
+fn says_otherwise(found: &HashMap<Digest, Manifest>, listed: &[Digest], live: Digest) -> bool {
+    let manifests: Option<Vec<&Manifest>> = listed.iter().map(|id| found.get(id)).collect();
+    let Some(manifests) = manifests else { return false };
+    let chunks = manifests.iter().flat_map(|manifest| manifest.chunks.iter());
+    let mut ids: Vec<Digest> = listed.iter().chain(chunks).copied().collect();
+    ids.sort_unstable();
+    ids.dedup();
+    Segment::live_digest(&ids) != live
 }

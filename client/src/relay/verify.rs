@@ -1,17 +1,19 @@
-//! Whether everything that the index lists is still there, and with `read` whether it still opens.
+//! Whether everything that the index lists is still there, and with `read` whether it still opens. The index itself is
+//! mended at once: this device has a copy of it.
 
 use std::collections::{HashMap, HashSet};
 
 use photosync_protocol::digest::Digest;
 use photosync_protocol::format::manifest::Manifest;
-use photosync_protocol::format::object::Kind;
+use photosync_protocol::format::object::{Kind, id_of};
 use photosync_protocol::format::{Bad, chunk};
 use serde::Serialize;
 
+use super::restore::paths;
 use super::{Relay, refused};
 use crate::backup::blocking;
 use crate::cache::Cache;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind as ErrorKind, Result};
 use crate::meter::Meter;
 use crate::report::Event;
 
@@ -26,12 +28,39 @@ pub struct Verified {
     pub read: u64,
     /// Photos of which something is missing or damaged. Each was reported.
     pub lost_files: u64,
+    /// Objects of the index that were missing or damaged and are there again, from this device's copy.
+    pub mended: u64,
+}
+
+/// What is wrong with an object.
+#[derive(Debug, Clone, Copy)]
+enum Lost {
+    /// It is not there, or a server that looked at it found it damaged.
+    Missing,
+    /// It is there and is refused.
+    Refused(Bad),
+}
+
+impl Lost {
+    fn error(self, kind: Kind, id: &Digest) -> Error {
+        let what = match kind {
+            Kind::Manifest => format!("its manifest {id}"),
+            _ => format!("piece {id}"),
+        };
+        match self {
+            Self::Missing => {
+                Error::new(ErrorKind::File, format!("{what} is missing")).coded("missing")
+            }
+            Self::Refused(bad) => refused(what, bad),
+        }
+    }
 }
 
 /// Looks for every object of every photo; with `read` also reads and opens it. Photos that are not whole are sealed
 /// again at the next backup.
 pub async fn verify(relay: &mut Relay, read: bool) -> Result<Verified> {
     relay.learn().await?;
+    let mended = mend_index(relay, read).await?;
     let (manifests, damaged) = relay.manifests().await?;
     let chunks = manifests.values().flat_map(|manifest| manifest.chunks.iter());
     let objects: HashSet<(Kind, Digest)> = chunks
@@ -41,6 +70,7 @@ pub async fn verify(relay: &mut Relay, read: bool) -> Result<Verified> {
     let mut found = Verified {
         files: (manifests.len() + damaged.len()) as u64,
         objects: objects.len() as u64,
+        mended,
         ..Verified::default()
     };
     if !damaged.is_empty() {
@@ -54,9 +84,9 @@ pub async fn verify(relay: &mut Relay, read: bool) -> Result<Verified> {
         let (path, reason) = (format!("photo {id}"), error.message);
         relay.report.event(&Event::FileFailed { path, code: error.code, reason });
     }
-    let mut lost: HashMap<Digest, Bad> = HashMap::new();
+    let mut lost: HashMap<Digest, Lost> = HashMap::new();
     for (_, id) in relay.store.missing(objects.iter().copied().collect()).await? {
-        lost.insert(id, Bad::Truncated);
+        lost.insert(id, Lost::Missing);
     }
     if read {
         read_all(relay, &objects, &mut lost, &mut found).await?;
@@ -64,24 +94,56 @@ pub async fn verify(relay: &mut Relay, read: bool) -> Result<Verified> {
     let cache_file = relay.space.cache_file();
     let cache = blocking(move || Cache::open(&cache_file)).await?;
     for (id, manifest) in &manifests {
-        let Some(bad) = reason(id, manifest, &lost) else { continue };
+        let Some(error) = reason(id, manifest, &lost) else { continue };
         found.lost_files += 1;
         cache.unsettle(&[manifest.digest])?;
-        let error = refused("what it is made of", bad);
-        let (path, reason) = (manifest.name.clone(), error.message);
-        relay.report.event(&Event::FileFailed { path, code: error.code, reason });
+        for path in paths(*id, manifest) {
+            let (path, reason) = (path.to_string_lossy().into_owned(), error.message.clone());
+            relay.report.event(&Event::FileFailed { path, code: error.code, reason });
+        }
     }
     Ok(found)
 }
 
-fn reason(id: &Digest, manifest: &Manifest, lost: &HashMap<Digest, Bad>) -> Option<Bad> {
-    std::iter::once(id).chain(&manifest.chunks).find_map(|id| lost.get(id)).copied()
+/// The first thing that is wrong with a photo.
+fn reason(id: &Digest, manifest: &Manifest, lost: &HashMap<Digest, Lost>) -> Option<Error> {
+    let chunks = manifest.chunks.iter().map(|id| (Kind::Chunk, id));
+    let mut objects = std::iter::once((Kind::Manifest, id)).chain(chunks);
+    objects.find_map(|(kind, id)| Some(lost.get(id)?.error(kind, id)))
+}
+
+/// Puts segments back that are missing, or with `read` damaged, from the copies that this device keeps. Nobody else
+/// could do without them what they are for: to find out that something was taken away. Answers how many.
+async fn mend_index(relay: &Relay, read: bool) -> Result<u64> {
+    let ids = relay.space.segment_ids()?;
+    let all = ids.iter().map(|id| (Kind::Segment, *id)).collect();
+    let missing: HashSet<_> = relay.store.missing(all).await?.into_iter().collect();
+    let mut mended = 0;
+    for id in ids {
+        let is_whole = match missing.contains(&(Kind::Segment, id)) {
+            true => false,
+            false if read => {
+                let object = relay.store.get(Kind::Segment, id).await?;
+                object.is_some_and(|object| id_of(&object) == id)
+            }
+            false => true,
+        };
+        let Some(copy) = relay.space.copy_of(&id)?.filter(|_| !is_whole) else { continue };
+        relay.store.set_aside(Kind::Segment, id).await?;
+        relay.store.put(vec![(Kind::Segment, id, copy)]).await?;
+        mended += 1;
+        let text = format!(
+            "segment {id} of the index was missing or damaged; it is there again, from this computer's copy"
+        );
+        relay.report.event(&Event::Note { text });
+    }
+    Ok(mended)
 }
 
 async fn read_all(
     relay: &Relay,
     objects: &HashSet<(Kind, Digest)>,
-    lost: &mut HashMap<Digest, Bad>,
+    lost: &mut HashMap<Digest, Lost>,
     found: &mut Verified,
 ) -> Result<()> {
     let meter = Meter::new(None);
@@ -94,12 +156,14 @@ async fn read_all(
             continue;
         }
         let bad = match kind {
-            Kind::Manifest => relay.manifest(*id).await?.err(),
+            Kind::Manifest => relay.manifest(*id).await?.err().map(Lost::Refused),
             _ => match relay.store.get(*kind, *id).await? {
-                None => Some(Bad::Truncated),
+                None => Some(Lost::Missing),
                 Some(mut object) => {
                     let (id, keys) = (*id, relay.space.keys.clone());
-                    blocking(move || Ok(chunk::open(&mut object, &id, &keys).err())).await?
+                    let opened =
+                        blocking(move || Ok(chunk::open(&mut object, &id, &keys).err())).await?;
+                    opened.map(Lost::Refused)
                 }
             },
         };

@@ -1,6 +1,7 @@
 //! A file as the body of a request: read in pieces, counted, held back by the limit, and watched for standing still.
 
 use std::io::SeekFrom;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -23,16 +24,27 @@ const PIECE_BYTES: u64 = 128 * 1024;
 /// A connection on which nothing moved for so long is given up: 90 s, three times the longest stall of a phone.
 const STALLED: Duration = Duration::from_secs(90);
 
-/// An open file that is the one that was hashed, by all the file system says.
+/// Bytes to send, at the place where sending begins.
 pub struct Reading<'a> {
-    outgoing: &'a Outgoing,
-    file: File,
+    path: &'a Path,
+    content: Content,
+}
+
+enum Content {
+    /// An open file that is the one that was hashed, by all the file system says.
+    File(File),
+    /// What was read already.
+    Here(Bytes),
 }
 
 impl<'a> Reading<'a> {
     /// Opens it at an offset; `None` if it has changed.
     pub async fn open(outgoing: &'a Outgoing, offset: u64) -> Result<Option<Self>> {
         let path = &outgoing.file.path;
+        if let Some(bytes) = &outgoing.bytes {
+            let from = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
+            return Ok(Some(Self::here(path, bytes.slice(from..))));
+        }
         let failed = |cause: std::io::Error| Error::file("read", path, &cause);
         let mut file = match File::open(path).await {
             Ok(file) => file,
@@ -44,7 +56,12 @@ impl<'a> Reading<'a> {
             return Ok(None);
         }
         file.seek(SeekFrom::Start(offset)).await.map_err(failed)?;
-        Ok(Some(Self { outgoing, file }))
+        Ok(Some(Self { path, content: Content::File(file) }))
+    }
+
+    /// Bytes of a file that were read already.
+    pub fn here(path: &'a Path, bytes: Bytes) -> Self {
+        Self { path, content: Content::Here(bytes) }
     }
 
     /// Sends the next `length` bytes as the body of `request`, once.
@@ -64,7 +81,7 @@ impl<'a> Reading<'a> {
         let mut read_error = None;
         let answer = {
             let attempt = connection.attempt(request);
-            let feeding = feed(self.file, length, pieces, meter, flight, &moved);
+            let feeding = feed(self.content, length, pieces, meter, flight, &moved);
             tokio::pin!(attempt, feeding);
             let mut fed = false;
             loop {
@@ -84,8 +101,25 @@ impl<'a> Reading<'a> {
             }
         };
         match (answer, read_error) {
-            (Err(_), Some(cause)) => Err(unreadable(self.outgoing, &cause)),
+            (Err(_), Some(cause)) => Err(unreadable(self.path, &cause)),
             (answer, _) => answer,
+        }
+    }
+}
+
+impl Content {
+    /// The next `most` bytes, fewer at the end.
+    async fn read(&mut self, most: u64) -> std::io::Result<Bytes> {
+        match self {
+            Self::File(file) => {
+                let mut piece = Vec::with_capacity(usize::try_from(most).unwrap_or(0));
+                file.take(most).read_to_end(&mut piece).await?;
+                Ok(piece.into())
+            }
+            Self::Here(bytes) => {
+                let most = usize::try_from(most).unwrap_or(usize::MAX);
+                Ok(bytes.split_to(bytes.len().min(most)))
+            }
         }
     }
 }
@@ -93,7 +127,7 @@ impl<'a> Reading<'a> {
 /// Reads the file into the channel. Ends early without an error when nobody listens any more: an answer may come
 /// before the body is through.
 async fn feed(
-    mut file: File,
+    mut content: Content,
     length: u64,
     pieces: mpsc::Sender<std::io::Result<Bytes>>,
     meter: &Meter,
@@ -102,22 +136,23 @@ async fn feed(
 ) -> std::io::Result<()> {
     let mut left = length;
     while left > 0 {
-        let mut piece = Vec::with_capacity(usize::try_from(left.min(PIECE_BYTES)).unwrap_or(0));
-        let read = (&mut file).take(left.min(PIECE_BYTES)).read_to_end(&mut piece).await;
-        let read = match read {
-            Ok(0) => Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof)),
+        let read = match content.read(left.min(PIECE_BYTES)).await {
+            Ok(piece) if piece.is_empty() => {
+                Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof))
+            }
             read => read,
         };
-        let count = match read {
-            Ok(count) => count as u64,
+        let piece = match read {
+            Ok(piece) => piece,
             Err(cause) => {
                 let copy = std::io::Error::new(cause.kind(), cause.to_string());
                 let _ = pieces.send(Err(copy)).await;
                 return Err(cause);
             }
         };
+        let count = piece.len() as u64;
         meter.pass(count).await;
-        if pieces.send(Ok(piece.into())).await.is_err() {
+        if pieces.send(Ok(piece)).await.is_err() {
             return Ok(());
         }
         flight.advance(count);

@@ -4,11 +4,14 @@
 //! wrong photo: it becomes [`Outcome::Changed`], and whoever called reads it again.
 
 mod body;
+mod coming;
 mod resumable;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use bytes::Bytes;
 use photosync_protocol::digest::Digest;
 use photosync_protocol::error::{ErrorCode, RetryClass};
 use photosync_protocol::v2::claims::{Claims, header_of};
@@ -21,6 +24,7 @@ use crate::meter::{Flight, Meter};
 use crate::pause::Pauses;
 use crate::scan::Found;
 use body::Reading;
+pub(crate) use coming::Coming;
 
 /// Files from this size go in pieces that can be resumed: 8 MiB. Smaller ones are sent again as a whole after a cut.
 pub const RESUMABLE_BYTES: u64 = 8 * 1024 * 1024;
@@ -36,6 +40,8 @@ pub struct Outgoing {
     pub name: String,
     /// What this device says about it.
     pub claims: Claims,
+    /// Its bytes, if they were read already; otherwise they are read when they are sent.
+    pub bytes: Option<Bytes>,
 }
 
 /// How it ended.
@@ -174,7 +180,7 @@ fn percent_encoded(text: &str) -> String {
 }
 
 /// A failure of reading, as the network layer passes it on.
-fn unreadable(outgoing: &Outgoing, cause: &dyn std::fmt::Display) -> Failure {
-    let error = Error::file("read", &outgoing.file.path, cause);
+fn unreadable(path: &Path, cause: &dyn std::fmt::Display) -> Failure {
+    let error = Error::file("read", path, cause);
     Failure { retry: RetryClass::Never, ..Failure::of(error) }
 }

@@ -5,6 +5,8 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use photosync_protocol::digest::Digest;
+use photosync_protocol::v2::claims::Claims;
 use photosync_protocol::v2::tus::{DIGEST_KEY, FILENAME_KEY, PATCH_TYPE, VERSION, write_metadata};
 use photosync_protocol::v2::{ASSET_HEADER, REPR_DIGEST_HEADER};
 use reqwest::header::{CONTENT_TYPE, LOCATION};
@@ -22,10 +24,10 @@ use crate::pause::Pauses;
 const SMALLER_PIECES: [u64; 5] = [95 << 20, 45 << 20, 9 << 20, 900 << 10, 256 << 10];
 
 /// Where an upload stands.
-struct Standing {
-    offset: u64,
+pub(super) struct Standing {
+    pub(super) offset: u64,
     /// Whether the upload has become an asset.
-    is_asset: bool,
+    pub(super) is_asset: bool,
 }
 
 impl Sender {
@@ -42,9 +44,7 @@ impl Sender {
             let standing = match self.standing(&location).await {
                 Ok(standing) => standing,
                 // Swept, or ended by somebody: begin again.
-                Err(failure)
-                    if matches!(failure.status, Some(StatusCode::NOT_FOUND | StatusCode::GONE)) =>
-                {
+                Err(failure) if failure.is_gone() => {
                     location = self.create(outgoing).await?;
                     let retry = photosync_protocol::error::RetryClass::AfterPause;
                     let failure = Failure { retry, ..failure };
@@ -119,7 +119,7 @@ impl Sender {
     }
 
     /// Makes pieces smaller if the failure says they are too large; whether it did.
-    fn shrink(&self, failure: &Failure, tried: u64) -> bool {
+    pub(super) fn shrink(&self, failure: &Failure, tried: u64) -> bool {
         if failure.status != Some(StatusCode::PAYLOAD_TOO_LARGE) {
             return false;
         }
@@ -133,19 +133,34 @@ impl Sender {
     }
 
     async fn create(&self, outgoing: &Outgoing) -> Result<String> {
-        let digest = outgoing.digest.to_string();
-        let claims = outgoing.claims.to_pairs();
-        let mut pairs: Vec<(&str, &[u8])> =
-            vec![(FILENAME_KEY, outgoing.name.as_bytes()), (DIGEST_KEY, digest.as_bytes())];
+        let Outgoing { file, digest, name, claims, .. } = outgoing;
+        self.create_upload(file.size_bytes, name, claims, Some(*digest)).await
+    }
+
+    /// Begins an upload; answers where. One with a digest may be an upload that was begun before.
+    pub(super) async fn create_upload(
+        &self,
+        length_bytes: u64,
+        name: &str,
+        claims: &Claims,
+        digest: Option<Digest>,
+    ) -> Result<String> {
+        let hex = digest.map(|digest| digest.to_string());
+        let claims = claims.to_pairs();
+        let mut pairs: Vec<(&str, &[u8])> = vec![(FILENAME_KEY, name.as_bytes())];
+        pairs.extend(hex.iter().map(|hex| (DIGEST_KEY, hex.as_bytes())));
         pairs.extend(claims.iter().map(|(key, value)| (*key, value.as_bytes())));
         let metadata = write_metadata(pairs);
         let build = |connection: &crate::connection::Connection| {
-            connection
+            let request = connection
                 .request(Method::POST, "/tus")
                 .header("tus-resumable", VERSION)
-                .header("upload-length", outgoing.file.size_bytes)
-                .header("upload-metadata", &metadata)
-                .header(REPR_DIGEST_HEADER, outgoing.digest.to_repr_digest())
+                .header("upload-length", length_bytes)
+                .header("upload-metadata", &metadata);
+            match digest {
+                Some(digest) => request.header(REPR_DIGEST_HEADER, digest.to_repr_digest()),
+                None => request,
+            }
         };
         let answer = self.connection.call(build).await?;
         let location = answer.headers().get(LOCATION).and_then(|value| value.to_str().ok());
@@ -155,7 +170,7 @@ impl Sender {
         Ok(location.to_owned())
     }
 
-    async fn standing(&self, location: &str) -> std::result::Result<Standing, Failure> {
+    pub(super) async fn standing(&self, location: &str) -> std::result::Result<Standing, Failure> {
         let request = self
             .connection
             .request(Method::HEAD, location)
@@ -170,7 +185,7 @@ impl Sender {
     }
 }
 
-fn read_standing(answer: &Response) -> Standing {
+pub(super) fn read_standing(answer: &Response) -> Standing {
     let header = |name: &str| answer.headers().get(name)?.to_str().ok();
     Standing {
         offset: header("upload-offset").and_then(|text| text.parse().ok()).unwrap_or(0),
@@ -179,7 +194,7 @@ fn read_standing(answer: &Response) -> Standing {
 }
 
 /// All bytes are there and the server has not yet said what became of them: ask again.
-fn not_finished() -> Failure {
+pub(super) fn not_finished() -> Failure {
     let error = Error::new(Kind::Unreachable, "the server has not finished the upload yet");
     Failure { retry: photosync_protocol::error::RetryClass::AfterPause, ..Failure::of(error) }
 }

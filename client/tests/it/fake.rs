@@ -71,6 +71,8 @@ pub struct Inner {
     pub max_body_bytes: Option<u64>,
     /// Answer every upload of this name with 422.
     pub poison: Option<String>,
+    /// Answer every upload in one request with 507.
+    pub is_full: bool,
     /// Answer 503 to so many requests.
     pub busy: u32,
     /// Sign receipts with another key.
@@ -85,7 +87,7 @@ pub struct Inner {
 
 struct Upload {
     length: u64,
-    digest: Digest,
+    digest: Option<Digest>,
     name: String,
     claims: Claims,
     bytes: Vec<u8>,

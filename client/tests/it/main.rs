@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod backup;
+mod both;
 mod care;
 mod computers;
 mod fake;
@@ -10,6 +11,11 @@ mod places;
 mod program;
 mod real;
 mod relay;
+mod relay_index;
+mod relay_keys;
 mod restore;
+mod sealed;
 mod stand;
+mod together;
 mod trust;
+mod version1;

@@ -14,11 +14,11 @@ use photosync_tests::proxy::{FaultProxy, Plan};
 use crate::stand::{noise, write_old};
 
 pub const EMAIL: &str = "ada@example.org";
-const PASSWORD: &str = "correct horse";
+pub const PASSWORD: &str = "correct horse";
 
 pub struct Server {
     child: Child,
-    address: SocketAddr,
+    pub address: SocketAddr,
     pub url: String,
     /// Address of its counters.
     pub metrics: String,
@@ -52,7 +52,7 @@ pub fn binary() -> PathBuf {
     beside
 }
 
-fn server(binary: &Path, data: &Path) -> Command {
+pub fn server(binary: &Path, data: &Path) -> Command {
     let mut command = Command::new(binary);
     command
         .envs([("HOST", "127.0.0.1"), ("PORT", "0"), ("PHOTOSYNC_METRICS_LISTEN", "127.0.0.1:0")])
@@ -69,14 +69,14 @@ pub fn start(binary: &Path, data: &Path) -> Server {
     serve(&mut server(binary, data))
 }
 
-fn add_account(binary: &Path, data: &Path) {
+pub fn add_account(binary: &Path, data: &Path) {
     let mut adding = server(binary, data).args(["user", "add", EMAIL]).spawn().unwrap();
     let twice = format!("{PASSWORD}\n{PASSWORD}\n");
     adding.stdin.take().unwrap().write_all(twice.as_bytes()).unwrap();
     assert!(adding.wait().unwrap().success());
 }
 
-fn serve(command: &mut Command) -> Server {
+pub fn serve(command: &mut Command) -> Server {
     let mut child = command.arg("serve").spawn().unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -226,7 +226,7 @@ fn tokens_lie_in_a_real_key_store_and_one_that_is_away_costs_no_session() {
 }
 
 /// Every file below a folder except the database's, which has times of sign-ins.
-fn files_below(folder: &Path) -> Vec<PathBuf> {
+pub fn files_below(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

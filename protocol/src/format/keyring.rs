@@ -100,6 +100,12 @@ impl std::fmt::Display for Failed {
 impl std::error::Error for Failed {}
 
 impl PasswordLock {
+    /// What one try of a password costs here: passes over memory, in KiB. `None` if it is outside the limits.
+    pub fn price_kib(&self) -> Option<u64> {
+        let price = u64::from(self.cost.passes) * u64::from(self.cost.memory_kib);
+        require_cost(self.cost).ok().map(|()| price)
+    }
+
     /// Locks a master key with a password. `salt` and `nonce` are random. Takes about a second.
     pub fn new(
         master: &MasterKey,
@@ -153,8 +159,18 @@ impl Keyring {
         Self::open_wrapped(object, &wrap, &recovery.wrapping_key())
     }
 
+    /// Opens it with the master key, whatever password and words lock it: whether it belongs to the same sealed backup as
+    /// another that was opened.
+    pub fn open_with(object: &[u8], id: &Digest, master: &MasterKey) -> Result<Self, Bad> {
+        require_clear(object, id)?;
+        Self::open_boxed(object, master.clone())
+    }
+
     fn open_wrapped(object: &[u8], wrap: &Wrap, key: &Key) -> Result<Self, Bad> {
-        let master = MasterKey::unwrap(wrap, key)?;
+        Self::open_boxed(object, MasterKey::unwrap(wrap, key)?)
+    }
+
+    fn open_boxed(object: &[u8], master: MasterKey) -> Result<Self, Bad> {
         let document = open_behind(object, CLEAR_BYTES, &master.keyring_keys())?;
         let contents = serde_json::from_slice(&document).map_err(|_| Bad::BadContents)?;
         let keyring = Self {

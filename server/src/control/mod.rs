@@ -1,6 +1,7 @@
 //! What an operator asks of the data: one list of commands, carried out in this process or, while a server runs,
-//! by that server through its loopback listener.
+//! by that server through its loopback listener. And what the tray asks there: the server's state, a stop, a page.
 
+mod pages;
 pub mod remote;
 mod status;
 

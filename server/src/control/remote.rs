@@ -3,6 +3,7 @@
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Request, State};
@@ -11,11 +12,12 @@ use axum::middleware::{Next, from_fn};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use photosync_protocol::control::{STATUS_PATH, STOP_PATH};
+use photosync_protocol::control::{PAIR_PAGE_PATH, STATUS_PATH, STOP_PATH};
 use photosync_protocol::error::{ErrorBody, ErrorCode};
 use photosync_protocol::process::RunFile;
 use sha2::{Digest, Sha256};
 
+use super::pages::{self, Pages};
 use super::{Command, Outcome, execute, status};
 use crate::boot::App;
 use crate::error::{Error, Result};
@@ -24,7 +26,7 @@ use crate::secrets::Secrets;
 const SECRET: &str = "control";
 const RUN_FILE: &str = "run.json";
 
-/// Routes of the control listener, all under the token of `<data>/secrets/control`.
+/// Routes of the control listener, under the token of `<data>/secrets/control`; pages have keys of their own.
 pub fn router(app: &App) -> io::Result<Router> {
     let wanted = Sha256::digest(format!("Bearer {}", app.secrets.get_or_make(SECRET)?));
     let guard = from_fn(move |request: Request, next: Next| async move {
@@ -45,12 +47,17 @@ pub fn router(app: &App) -> io::Result<Router> {
         app.stop();
         StatusCode::NO_CONTENT
     };
+    let pages = Arc::new(Pages::default());
+    let opening = pages.clone();
+    let pair = |State(app): State<App>| async move { Json(pages::open(&app, &opening)) };
     Ok(Router::new()
         .route("/control/command", post(command))
         .route(STATUS_PATH, get(status))
         .route(STOP_PATH, post(stop))
+        .route(PAIR_PAGE_PATH, post(pair))
         .layer(guard)
-        .with_state(app.clone()))
+        .with_state(app.clone())
+        .merge(pages::router(app, pages)))
 }
 
 /// Notes where a running server can be reached.

@@ -94,6 +94,12 @@ pub async fn offer(app: &App, account: Uuid) -> Result<PairingOffer> {
     Ok(PairingOffer { code, qr, expires_in_s: PAIRING_S })
 }
 
+/// Whether a device came in by this offer.
+pub async fn was_used(app: &App, offer: &PairingOffer) -> Result<bool> {
+    let code_hash = hash_token(&offer.code);
+    Ok(app.db.read(move |tx| queries::was_used(tx, &code_hash)).await?)
+}
+
 /// Signs the device in that presents an offer's code or secret. One answer for every failure: nobody learns whether
 /// an offer exists. Of two claims at once one wins, for an offer is used up in the transaction that makes the session.
 pub async fn claim(app: &App, claim: PairingClaim) -> Result<Session> {

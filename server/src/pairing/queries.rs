@@ -47,6 +47,16 @@ pub fn store(tx: &mut dyn Tx, new: &NewPairing, keep: i64) -> DbResult<()> {
     Ok(())
 }
 
+/// Whether the newest offer with this code was used up by a device.
+pub fn was_used(tx: &mut dyn Tx, code_hash: &[u8; 32]) -> DbResult<bool> {
+    let row = find(
+        tx,
+        "SELECT used_at_ms IS NOT NULL FROM pairings WHERE code_hash = ?1 ORDER BY created_at_ms DESC LIMIT 1",
+        params![&code_hash[..]],
+    )?;
+    row.map_or(Ok(false), |row| row.boolean(0))
+}
+
 /// A query for the live offer at `?2`, with at most `?3` wrong tries less one: the conditions stand here once.
 macro_rules! live_pairing_query {
     ($key:literal) => {

@@ -16,16 +16,16 @@ use super::torture::process::{
 use super::torture::{binaries, list_below};
 
 /// Space that uploads leave free in the tests with a small disk.
-const RESERVE: &str = "1048576";
+pub(super) const RESERVE: &str = "1048576";
 /// A given-up upload is removed in the background.
-const TIDY_WITHIN: Duration = Duration::from_secs(10);
+pub(super) const TIDY_WITHIN: Duration = Duration::from_secs(10);
 
 /// A file system in memory of a given size; gone when dropped.
-struct SmallDisk(PathBuf);
+pub(super) struct SmallDisk(pub(super) PathBuf);
 
 impl SmallDisk {
     /// `None`, after saying so, without the right to mount.
-    fn mount(folder: &Path, size: &str) -> Option<Self> {
+    pub(super) fn mount(folder: &Path, size: &str) -> Option<Self> {
         std::fs::create_dir(folder).expect("a folder");
         let options = format!("size={size},mode=0700");
         let mount = Command::new("mount")
@@ -125,7 +125,7 @@ fn a_full_disk_refuses_with_507_and_recovers_without_a_restart() {
     println!("crash: a full disk refused after {stored} MiB and recovered");
 }
 
-fn require_full(answer: &Answer) {
+pub(super) fn require_full(answer: &Answer) {
     assert_eq!(answer.status(), 507, "{}", answer.text());
     let json = answer.json().expect("JSON");
     assert_eq!(json["code"], "storage_full");

@@ -7,6 +7,7 @@ mod order;
 mod pieces;
 mod pieces_killed;
 mod power_cut;
+mod sealed;
 mod send;
 mod sigkill;
 pub mod torture;

@@ -7,34 +7,22 @@ use photosync_tests::http::Client;
 use photosync_tests::server::find_binary;
 
 use super::send::{Operation, WAYS, Way, sign_up};
-use super::torture::process::{Started, serve_command, start};
+use super::torture::process::{Running, Started, serve_command, start};
 
 /// One finished system call of a trace: the lines where it began and ended.
 #[derive(Debug)]
-struct Call {
-    name: String,
-    arguments: String,
-    begins: usize,
-    ends: usize,
+pub(super) struct Call {
+    pub(super) name: String,
+    pub(super) arguments: String,
+    pub(super) begins: usize,
+    pub(super) ends: usize,
 }
 
 #[test]
 fn every_way_in_syncs_bytes_name_and_row_before_the_first_byte_of_the_answer() {
-    let has_strace =
-        Command::new("strace").arg("-V").output().is_ok_and(|out| out.status.success());
-    assert!(has_strace, "strace is not installed: apt-get install strace");
     let scratch = tempfile::tempdir().expect("a folder");
     let (data, trace) = (scratch.path().join("data"), scratch.path().join("trace"));
-    let binary = find_binary().expect("the server");
-    let serve = serve_command(&binary, &data);
-    // Only for the answers' heads and the paths: the bodies are longer than what is shown of them.
-    let traced = "trace=fsync,fdatasync,rename,renameat,renameat2,write,writev,sendto,sendmsg";
-    let mut command = Command::new("strace");
-    command.env_clear().envs(serve.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    command.args(["-f", "-y", "-s", "600", "-e", traced, "-o"]).arg(&trace);
-    command.arg(serve.get_program()).args(serve.get_args());
-    let log = scratch.path().join("log");
-    let server = start(command, &log).and_then(Started::ready).expect("a start");
+    let server = start_traced(&find_binary().expect("the server"), &data, &trace);
     let session = sign_up(server.address);
     let mut client = Client::new(server.address);
     for (number, way) in WAYS.into_iter().enumerate() {
@@ -55,6 +43,21 @@ fn every_way_in_syncs_bytes_name_and_row_before_the_first_byte_of_the_answer() {
     println!("crash: bytes, name, folder, log, answer: in order for {} ways in", WAYS.len());
 }
 
+/// Starts a server whose flushes, renames and answers are written to `trace`.
+pub(super) fn start_traced(binary: &Path, data: &Path, trace: &Path) -> Running {
+    let has_strace =
+        Command::new("strace").arg("-V").output().is_ok_and(|out| out.status.success());
+    assert!(has_strace, "strace is not installed: apt-get install strace");
+    let serve = serve_command(binary, data);
+    // Only for the answers' heads and the paths: the bodies are longer than what is shown of them.
+    let traced = "trace=fsync,fdatasync,rename,renameat,renameat2,write,writev,sendto,sendmsg";
+    let mut command = Command::new("strace");
+    command.env_clear().envs(serve.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.args(["-f", "-y", "-s", "600", "-e", traced, "-o"]).arg(trace);
+    command.arg(serve.get_program()).args(serve.get_args());
+    start(command, &data.with_extension("log")).and_then(Started::ready).expect("a start")
+}
+
 /// Checks the calls between the answer before (line `after`) and this one; returns the line of this answer.
 fn require_order(calls: &[Call], after: usize, way: Way, request_id: &str) -> usize {
     let status_line = format!("HTTP/1.1 {}", way.stored_status());
@@ -70,7 +73,6 @@ fn require_order(calls: &[Call], after: usize, way: Way, request_id: &str) -> us
             .find(|call| call.begins > from && call.ends < answer.begins && wanted(call));
         found.unwrap_or_else(|| panic!("{way:?}: {what} is not between line {from} and the answer"))
     };
-    let is_sync = |call: &Call| call.name == "fsync" || call.name == "fdatasync";
     let staged = step("a flush of the staged bytes", after, &|call| {
         is_sync(call) && call.arguments.contains("/.staging/")
     });
@@ -90,13 +92,17 @@ fn require_order(calls: &[Call], after: usize, way: Way, request_id: &str) -> us
     answer.begins
 }
 
-fn between(text: &str, open: char, close: char) -> &str {
+pub(super) fn is_sync(call: &Call) -> bool {
+    call.name == "fsync" || call.name == "fdatasync"
+}
+
+pub(super) fn between(text: &str, open: char, close: char) -> &str {
     let inner = text.split_once(open).map_or("", |(_, rest)| rest);
     inner.split_once(close).map_or(inner, |(inner, _)| inner)
 }
 
 /// Finished calls; `<unfinished ...>` and `<... resumed>` of one thread are put together.
-fn parse_trace(text: &str) -> Vec<Call> {
+pub(super) fn parse_trace(text: &str) -> Vec<Call> {
     let mut calls: Vec<Call> = Vec::new();
     let mut waiting: Vec<(String, Call)> = Vec::new();
     for (line, content) in text.lines().enumerate() {

@@ -37,9 +37,9 @@ const FIRST_START_CUTS: u64 = 120;
 const ADOPTED_WITHIN: Duration = Duration::from_secs(20);
 
 /// A cut: how many records happened, and what survives of them.
-type Moment = (usize, Cut);
+pub(super) type Moment = (usize, Cut);
 
-fn start_recorded(data: &Path, log: &Path) -> Running {
+pub(super) fn start_recorded(data: &Path, log: &Path) -> Running {
     // Nobody links the recorder, so nothing else keeps it current.
     binaries::build(&["-p", "photosync-powercut", "--lib"]).expect("the recorder");
     let binary = find_binary().expect("the server");
@@ -122,7 +122,7 @@ fn a_power_cut_during_the_first_start_leaves_something_that_starts_again() {
 }
 
 /// Gives every moment's folder to `judge`; returns what it found, in order.
-fn look_at(
+pub(super) fn look_at(
     moments: &[Moment],
     recording: &Recording,
     scratch: &Path,
@@ -400,7 +400,7 @@ impl Run {
 }
 
 /// Waits until the running server has adopted what the cut left: index and disk agree.
-fn agree(binary: &Path, left: &Path) -> Result<(), String> {
+pub(super) fn agree(binary: &Path, left: &Path) -> Result<(), String> {
     let mut found = Ok(());
     let agreed = wait_until(ADOPTED_WITHIN, || {
         found = check(binary, left);
@@ -410,7 +410,7 @@ fn agree(binary: &Path, left: &Path) -> Result<(), String> {
 }
 
 /// Every file below a folder with its digest, and every folder, without SQLite's shared memory.
-fn read_tree(root: &Path) -> BTreeMap<PathBuf, String> {
+pub(super) fn read_tree(root: &Path) -> BTreeMap<PathBuf, String> {
     let mut tree = BTreeMap::new();
     let mut waiting = vec![root.to_owned()];
     while let Some(folder) = waiting.pop() {

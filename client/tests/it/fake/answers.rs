@@ -100,6 +100,9 @@ pub(super) async fn put_asset(State(fake): App, headers: HeaderMap, body: Body) 
     if fake.lock().poison.as_ref() == Some(&name) {
         return refuse(422, "bad_request");
     }
+    if fake.lock().is_full {
+        return refuse(507, "QUOTA_EXCEEDED");
+    }
     let digest = Digest(sha2::Sha256::digest(&bytes).into());
     if claimed.is_some_and(|claimed| claimed != digest) {
         return refuse(400, "digest_mismatch");
@@ -173,7 +176,7 @@ pub(super) async fn missing(State(fake): App, body: Bytes) -> Vec<u8> {
             Presence::Held
         } else if inner.deleted.contains(&digest) {
             Presence::Deleted
-        } else if inner.uploads.values().any(|upload| upload.digest == digest) {
+        } else if inner.uploads.values().any(|upload| upload.digest == Some(digest)) {
             Presence::Partial
         } else {
             Presence::Missing
@@ -292,13 +295,13 @@ pub(super) async fn create(State(fake): App, headers: HeaderMap) -> Response {
         .into_iter()
         .map(|(key, value)| (key, String::from_utf8(value).unwrap()))
         .collect();
-    let digest = Digest::from_hex(&pairs["digest"]).unwrap();
+    let digest = pairs.get("digest").map(|digest| Digest::from_hex(digest).unwrap());
     let length: u64 = text("upload-length").unwrap().parse().unwrap();
     let mut inner = fake.lock();
     let known = inner
         .uploads
         .iter()
-        .find(|(_, upload)| upload.digest == digest && upload.length == length)
+        .find(|(_, upload)| digest.is_some() && upload.digest == digest && upload.length == length)
         .map(|(id, _)| id.clone());
     let id = known.unwrap_or_else(|| {
         inner.counter += 1;
@@ -370,11 +373,12 @@ pub(super) async fn piece(
     }
     if let Some((digest, name, claims, bytes)) = finished {
         fake.arrive(&name);
-        if Digest(sha2::Sha256::digest(&bytes).into()) != digest {
+        let arrived = Digest(sha2::Sha256::digest(&bytes).into());
+        if digest.is_some_and(|digest| digest != arrived) {
             fake.lock().uploads.remove(&id);
             return refuse(400, "digest_mismatch");
         }
-        let row = fake.keep(digest, name, claims, bytes.into());
+        let row = fake.keep(arrived, name, claims, bytes.into());
         fake.lock().uploads.get_mut(&id).unwrap().asset = Some(row.id);
     }
     let headers = standing_headers(&fake.lock().uploads[&id]);
