@@ -22,8 +22,10 @@ use crate::clock::{DAY_MS, Stopwatch};
 use crate::db::DbError;
 use crate::error::{Error, Result};
 
-/// Bytes gathered before they are written; also the most that a newer request waits for.
-const PIECE_BYTES: usize = 256 * 1024;
+/// Bytes gathered before they are written while nothing else is: enough that a change of threads costs little.
+const LEAST_PIECE_BYTES: usize = 256 * 1024;
+/// Bytes gathered at most, while the piece before is still being written; also the most that a newer request waits for.
+const PIECE_BYTES: usize = 1024 * 1024;
 /// A client that sends slowly has what it sent written after this pause.
 const PAUSE: Duration = Duration::from_millis(200);
 /// A request that is taken over may still bring what reached this machine already: it ends after this silence …
@@ -31,7 +33,7 @@ const LAST_SILENCE: Duration = Duration::from_millis(20);
 /// … and after this many milliseconds at the latest.
 const LAST_CALL_MS: u64 = 150;
 /// Bytes after which a growing file is made durable up to here, beside the receiving.
-const SYNC_BYTES: u64 = 64 * 1024 * 1024;
+const SYNC_BYTES: u64 = 32 * 1024 * 1024;
 /// Free space is looked at again after so many bytes.
 const SPACE_CHECK_BYTES: u64 = 16 * 1024 * 1024;
 
@@ -137,7 +139,8 @@ async fn pump(
         entry.note_received(app.clock.now_ms());
         buffered_bytes += bytes.len();
         buffer.push(bytes);
-        if buffered_bytes < PIECE_BYTES {
+        let is_enough = if writer.is_idle() { LEAST_PIECE_BYTES } else { PIECE_BYTES };
+        if buffered_bytes < is_enough {
             continue;
         }
         buffered_bytes = 0;
@@ -193,6 +196,11 @@ impl Writer<'_> {
         let task = async move { store.append_resumable(open, pieces).await };
         self.running = Some(tokio::spawn(task));
         Ok(())
+    }
+
+    /// Whether no piece is being written.
+    fn is_idle(&self) -> bool {
+        self.running.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
     /// Waits for the piece that is being written.
