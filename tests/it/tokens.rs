@@ -94,6 +94,8 @@ const ELSEWHERE: &[&str] = &["/metrics", "/control/"];
 #[test]
 fn every_route_of_the_server_is_in_the_table_of_this_test() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../server/src");
+    // What the tray asks for is agreed on there.
+    let agreed = fs::read_to_string(source.join("../../protocol/src/control.rs")).expect("source");
     let known: BTreeSet<&str> = ROUTES.iter().map(|(path, _)| *path).collect();
     let mut seen = 0;
     for file in files_below(&source) {
@@ -102,7 +104,7 @@ fn every_route_of_the_server_is_in_the_table_of_this_test() {
         }
         let text = fs::read_to_string(&file).expect("readable source");
         for call in text.split(".route(").skip(1) {
-            let path = path_of(&text, call.trim_start());
+            let path = path_of(&[&text, &agreed], call.trim_start());
             let path = path.unwrap_or_else(|| panic!("{}: no path: {call:.60}", file.display()));
             if ELSEWHERE.iter().any(|other| path.starts_with(other)) {
                 continue;
@@ -114,13 +116,14 @@ fn every_route_of_the_server_is_in_the_table_of_this_test() {
     assert!(seen >= 25, "only {seen} routes found in {}", source.display());
 }
 
-/// The path at the beginning of a call: a text, or the name of a constant of the same file.
-fn path_of<'a>(source: &'a str, call: &'a str) -> Option<&'a str> {
+/// The path at the beginning of a call: a text, or the name of a constant of one of these sources.
+fn path_of<'a>(sources: &[&'a str], call: &'a str) -> Option<&'a str> {
     if let Some(rest) = call.strip_prefix('"') {
         return rest.split('"').next();
     }
-    let name = call.split(',').next()?.trim();
-    let (_, value) = source.split_once(&format!("const {name}: &str = \""))?;
+    let name = call.split([',', ')']).next()?.trim();
+    let constant = format!("const {name}: &str = \"");
+    let (_, value) = sources.iter().find_map(|source| source.split_once(&constant))?;
     value.split('"').next()
 }
 
