@@ -7,6 +7,7 @@
 //! With the feature `sodium` or `pure-rust` also `format` (the encrypted formats of the relay) and `crypto` (the library behind them).
 
 pub mod account;
+pub mod calendar;
 pub mod config_names;
 pub mod control;
 #[cfg(any(feature = "sodium", feature = "pure-rust"))]

@@ -5,6 +5,7 @@
 
 use serde::Deserialize;
 
+use crate::calendar::{MONTHS, civil_from_days};
 use crate::v2::claims::{CaptureSource, Captured, Claims};
 
 /// Larger files are no sidecars: 256 KiB for one photo's JSON.
@@ -90,20 +91,6 @@ fn captured_at(unix_s: i64) -> Option<Captured> {
     Captured::read(&text, CaptureSource::Sidecar).ok()
 }
 
-/// Year, month and day of a day since 1970 (Gregorian, years counted from March so that leap days come last).
-fn civil_from_days(days: i64) -> (i64, i64, i64) {
-    let shifted = days + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
-}
-
 /// Whether a file of an iCloud export lists its photos: `Photo Details.csv`, `Photo Details-1.csv`, …
 pub fn is_icloud_list(name: &str) -> bool {
     name.starts_with("Photo Details") && name.to_ascii_lowercase().ends_with(".csv")
@@ -132,20 +119,6 @@ pub fn read_icloud(csv: &str) -> Vec<(String, Claims)> {
 
 /// `Saturday July 13,2019 5:54 PM GMT`
 fn read_icloud_time(text: &str) -> Option<Captured> {
-    const MONTHS: [&str; 12] = [
-        "January",
-        "February",
-        "March",
-        "April",
-        "May",
-        "June",
-        "July",
-        "August",
-        "September",
-        "October",
-        "November",
-        "December",
-    ];
     let text = text.replace(',', " ");
     let mut parts = text.split_whitespace();
     let _weekday = parts.next()?;

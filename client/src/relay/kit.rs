@@ -8,16 +8,18 @@ mod page;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use photosync_protocol::calendar::{MONTHS, civil_from_days};
 use zeroize::Zeroizing;
 
 use super::keyrings::{Secret, choose, read_words};
 use super::keys::find_seen;
 use super::{Store, absolute, io};
-use crate::backup::LAST_PATHS;
+use crate::backup::ALL_PATHS;
 use crate::cache::Cache;
 use crate::connection::now_ms;
 use crate::error::{Error, Kind, Result};
 use crate::profile::Profile;
+use crate::restore::placing::sync_folder;
 
 /// What the sheet says.
 pub struct Kit {
@@ -102,7 +104,8 @@ impl Kit {
         let text = if is_page { self.page()? } else { self.text() };
         let mut file = create(path)?;
         io("write", path, std::io::Write::write_all(&mut file, text.as_bytes()))?;
-        io("write", path, file.sync_all())
+        io("write", path, file.sync_all())?;
+        sync_folder(path)
     }
 }
 
@@ -146,44 +149,21 @@ pub fn misplaced(store: &Store, profile: &Profile, path: &Path) -> Option<String
     is_backed_up.then(|| text.to_owned())
 }
 
-/// Folders of the last backup that was not sealed.
+/// Folders of all backups that were not sealed.
 fn backed_up(profile: &Profile) -> Vec<PathBuf> {
     if !profile.cache_file().exists() {
         return Vec::new();
     }
-    let fact = Cache::open(&profile.cache_file()).and_then(|cache| cache.find_fact(LAST_PATHS));
+    let fact = Cache::open(&profile.cache_file()).and_then(|cache| cache.find_fact(ALL_PATHS));
     let named = fact.ok().flatten().unwrap_or_default();
     named.lines().map(PathBuf::from).collect()
 }
 
 /// The day of a Unix time, in words: no country reads it wrongly.
 fn day_of(unix_ms: i64) -> String {
-    const MONTHS: [&str; 12] = [
-        "January",
-        "February",
-        "March",
-        "April",
-        "May",
-        "June",
-        "July",
-        "August",
-        "September",
-        "October",
-        "November",
-        "December",
-    ];
-    // Days of the calendar in years that begin in March, so that a leap day is the last one (Hinnant, "chrono-compatible
-    // low-level date algorithms").
-    let days = unix_ms.div_euclid(86_400_000) + 719_468;
-    let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * from_march + 2) / 5 + 1;
-    let month = usize::try_from((from_march + 2) % 12).unwrap_or(0);
-    let year = year_of_era + era * 400 + i64::from(month < 2);
-    format!("{day} {} {year}", MONTHS[month])
+    let (year, month, day) = civil_from_days(unix_ms.div_euclid(86_400_000));
+    let month = usize::try_from(month - 1).ok().and_then(|month| MONTHS.get(month));
+    format!("{day} {} {year}", month.unwrap_or(&""))
 }
 
 #[cfg(test)]
@@ -253,7 +233,7 @@ pub(super) mod tests {
         assert!(misplaced(&store, &profile, &at("photos/kit.svg")).is_none());
         profile.create().unwrap();
         let cache = Cache::open(&profile.cache_file()).unwrap();
-        cache.put_fact(LAST_PATHS, &at("photos").display().to_string()).unwrap();
+        cache.put_fact(ALL_PATHS, &at("photos").display().to_string()).unwrap();
         drop(cache);
         let said = |name: &str| misplaced(&store, &profile, &at(name)).unwrap_or_default();
         assert!(said("sealed/deep/kit.svg").contains("sealed backup"));
