@@ -26,7 +26,7 @@ use crate::boot::App;
 use crate::db::{DbResult, Tx};
 use crate::error::{Error, Result};
 pub use operator::{add, disable, enable, get_by_email, invite, list, restore_deleted, take_over};
-use queries::Account;
+use queries::{Account, sessions};
 use rules::Registration;
 
 /// Failed resets per account and hour before even a right one is refused.
@@ -311,7 +311,7 @@ async fn begin_session(
                 queries::set_password_hash(tx, uuid, hash)?;
             }
             crate::relay::queries::set_plan_customer(tx, uuid, &legacy)?;
-            queries::store_device_session(
+            sessions::store_device_session(
                 tx,
                 &session_id,
                 uuid,
@@ -359,13 +359,13 @@ pub async fn authenticate(app: &App, token: &str, device_uuid: &str) -> Result<D
     }
     let session = app
         .db
-        .read(move |tx| queries::find_live_session(tx, &claims.jti, now_ms))
+        .read(move |tx| sessions::find_live_session(tx, &claims.jti, now_ms))
         .await?
         .filter(|session| session.alias.as_deref() == Some(app.aliases.of(device_uuid).as_str()))
         .ok_or_else(refused)?;
     if now_ms - session.last_seen_at_ms > LAST_SEEN_MS {
         let session_id = session.session_id.clone();
-        app.db.write(move |tx| queries::touch_session(tx, &session_id, now_ms)).await?;
+        app.db.write(move |tx| sessions::touch_session(tx, &session_id, now_ms)).await?;
     }
     Ok(Device {
         account: session.account_uuid,
@@ -427,7 +427,7 @@ pub async fn set_password(app: &App, account: Uuid, password: String) -> Result<
 /// Ends every session and pairing code of an account. Returns how many sessions there were.
 fn end_access(tx: &mut dyn Tx, account: Uuid, now_ms: i64) -> DbResult<i64> {
     crate::pairing::queries::remove_all(tx, account)?;
-    queries::revoke_sessions(tx, account, now_ms)
+    sessions::revoke_sessions(tx, account, now_ms)
 }
 
 /// A hardware id as it is stored: hashed, because it opens the account. `None` if it is empty.

@@ -13,7 +13,8 @@ use photosync_protocol::v2::session::{
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::queries::{self, Account, NewDevice, NewSession, Session};
+use super::queries::sessions::{self, NewDevice, NewSession, Session};
+use super::queries::{self, Account};
 use super::{LAST_SEEN_MS, Verified, require_unchanged, shorten, verify_password};
 use crate::auth::tokens::AccessClaims;
 use crate::auth::{random_bytes, random_id};
@@ -109,13 +110,13 @@ impl Draft {
     pub fn store(&self, tx: &mut dyn crate::db::Tx, account: Uuid) -> crate::db::DbResult<String> {
         let known = match &self.presented.device_id {
             Some(id) => {
-                queries::find_device(tx, id)?.filter(|device| device.account_uuid == account)
+                sessions::find_device(tx, id)?.filter(|device| device.account_uuid == account)
             }
             None => None,
         };
         let label = shorten(&self.presented.device_name, 100);
         let device_id = known.map_or_else(|| self.fresh_device_id.clone(), |known| known.device_id);
-        queries::store_device(
+        sessions::store_device(
             tx,
             &NewDevice {
                 device_id: device_id.clone(),
@@ -124,7 +125,7 @@ impl Draft {
                 now_ms: self.now_ms,
             },
         )?;
-        queries::store_session(
+        sessions::store_session(
             tx,
             &NewSession {
                 session_id: self.session_id.clone(),
@@ -179,11 +180,11 @@ pub async fn refresh(app: &App, refresh_token: &str) -> Result<SessionAnswer> {
     let (session, account) = app
         .db
         .write(move |tx| -> Result<(Session, Account)> {
-            let session = queries::find_refreshable(tx, &old, now_ms)?.ok_or_else(refused)?;
+            let session = sessions::find_refreshable(tx, &old, now_ms)?.ok_or_else(refused)?;
             let account = queries::find_by_uuid(tx, session.account_uuid)?.ok_or_else(refused)?;
             let (ends_ms, grace_ms) =
                 (now_ms + REFRESH_TOKEN_S * 1000, now_ms + REFRESH_GRACE_S * 1000);
-            queries::rotate_token(tx, &session.session_id, &old, &new, grace_ms, ends_ms)?;
+            sessions::rotate_token(tx, &session.session_id, &old, &new, grace_ms, ends_ms)?;
             Ok((session, account))
         })
         .await?;
@@ -201,7 +202,7 @@ pub async fn refresh(app: &App, refresh_token: &str) -> Result<SessionAnswer> {
 /// Ends a session.
 pub async fn sign_out(app: &App, member: &Member) -> Result<()> {
     let (session_id, now_ms) = (member.session_id.clone(), app.clock.now_ms());
-    Ok(app.db.write(move |tx| queries::revoke_session(tx, &session_id, now_ms)).await?)
+    Ok(app.db.write(move |tx| sessions::revoke_session(tx, &session_id, now_ms)).await?)
 }
 
 /// What a bearer token of the native wire proves.
@@ -245,10 +246,10 @@ pub async fn authenticate(app: &App, token: &str, legacy_uuid: Option<&str>) -> 
     let now_ms = app.clock.now_ms();
     let session = if token.starts_with(UPLOAD_PREFIX) {
         let hash = hash_token(token);
-        app.db.read(move |tx| queries::find_upload_session(tx, &hash, now_ms)).await?
+        app.db.read(move |tx| sessions::find_upload_session(tx, &hash, now_ms)).await?
     } else {
         let claims = app.tokens.read_access(token, now_ms).ok_or_else(refused)?;
-        app.db.read(move |tx| queries::find_live_session(tx, &claims.jti, now_ms)).await?
+        app.db.read(move |tx| sessions::find_live_session(tx, &claims.jti, now_ms)).await?
     };
     let session = session.ok_or_else(refused)?;
     let device_id = session.device_id.clone().ok_or_else(refused)?;
@@ -256,8 +257,8 @@ pub async fn authenticate(app: &App, token: &str, legacy_uuid: Option<&str>) -> 
         let (session_id, device) = (session.session_id.clone(), device_id.clone());
         app.db
             .write(move |tx| {
-                queries::touch_session(tx, &session_id, now_ms)?;
-                queries::touch_device(tx, &device, now_ms)
+                sessions::touch_session(tx, &session_id, now_ms)?;
+                sessions::touch_device(tx, &device, now_ms)
             })
             .await?;
     }
@@ -273,20 +274,20 @@ pub async fn authenticate(app: &App, token: &str, legacy_uuid: Option<&str>) -> 
 async fn ensure_device(app: &App, device: super::Device) -> Result<Member> {
     let (session_id, account, now_ms) = (device.session_id, device.account, app.clock.now_ms());
     let id = session_id.clone();
-    let known = app.db.read(move |tx| queries::find_session_device(tx, &id)).await?;
+    let known = app.db.read(move |tx| sessions::find_session_device(tx, &id)).await?;
     if let Some(device_id) = known {
         return Ok(Member { account, session_id, device_id });
     }
     let id = session_id.clone();
     app.db
         .write(move |tx| {
-            let label = queries::find_session_label(tx, &id)?.unwrap_or_default();
+            let label = sessions::find_session_label(tx, &id)?.unwrap_or_default();
             let device_id = id.clone();
-            queries::store_device(
+            sessions::store_device(
                 tx,
                 &NewDevice { device_id, account_uuid: account, label, now_ms },
             )?;
-            queries::set_session_device(tx, &id, &id)
+            sessions::set_session_device(tx, &id, &id)
         })
         .await?;
     Ok(Member { account, device_id: session_id.clone(), session_id })

@@ -21,7 +21,7 @@ use crate::accounts::queries::{Account, list};
 use crate::auth::random_id;
 use crate::boot::App;
 use crate::error::{Error, Result};
-use crate::pairing::{self, rules::show_code};
+use crate::pairing::{self, Fate, rules::show_code};
 
 /// How long an address with a first key can be opened: 1 minute, for a browser that starts slowly.
 const OPEN_MS: i64 = 60_000;
@@ -163,13 +163,23 @@ async fn pair(
         }
     };
     let again = format!("{own_address}?account={}&fresh=true", account.account_uuid);
-    if pairing::was_used(&app, &offer).await? {
-        body += &format!(
-            "<section class=done><h2>✓ Paired</h2><p>A device of <b>{}</b> was added.</p><p><a href=\"{again}\">Pair \
-             another one</a></p></section>",
-            escaped(&account.email)
-        );
-        return Ok(page("Paired", &body));
+    let email = escaped(&account.email);
+    match pairing::fate(&app, &offer).await? {
+        Fate::Used => {
+            body += &format!(
+                "<section class=done><h2>✓ Paired</h2><p>A device of <b>{email}</b> was added.</p><p><a \
+                 href=\"{again}\">Pair another one</a></p></section>"
+            );
+            return Ok(page("Paired", &body));
+        }
+        Fate::Over => {
+            body += &format!(
+                "<section><h2>This code is over</h2><p>It was used, guessed at too often, or replaced by a newer \
+                 one.</p><p><a href=\"{again}\">Another code</a></p></section>"
+            );
+            return Ok(page("Pair a phone", &body));
+        }
+        Fate::Open => {}
     }
     let left_ms = made_ms + offer.expires_in_s * 1_000 - now_ms;
     body += &offered(account, &offer, left_ms, &again)?;

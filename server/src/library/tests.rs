@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::queries::settled::find_current;
 use super::{delete_by_person, listing, purge, quarantine, queries, settled};
 use crate::accounts::native::Uploader;
-use crate::accounts::queries::{NewDevice, store_device};
+use crate::accounts::queries::sessions::{NewDevice, store_device};
 use crate::auth::passwords::PasswordCost;
 use crate::boot::{App, BootOptions, boot};
 use crate::clock::{Clock, DAY_MS};

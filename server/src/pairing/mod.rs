@@ -94,10 +94,21 @@ pub async fn offer(app: &App, account: Uuid) -> Result<PairingOffer> {
     Ok(PairingOffer { code, qr, expires_in_s: PAIRING_S })
 }
 
-/// Whether a device came in by this offer.
-pub async fn was_used(app: &App, offer: &PairingOffer) -> Result<bool> {
-    let code_hash = hash_token(&offer.code);
-    Ok(app.db.read(move |tx| queries::was_used(tx, &code_hash)).await?)
+/// What became of an offer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It can be used.
+    Open,
+    /// A device came in by it.
+    Used,
+    /// It is over: too old, guessed at too often, or replaced by newer ones.
+    Over,
+}
+
+/// What became of an offer. One that was used is forgotten when the next one is made: then it is over.
+pub async fn fate(app: &App, offer: &PairingOffer) -> Result<Fate> {
+    let (code_hash, now_ms) = (hash_token(&offer.code), app.clock.now_ms());
+    Ok(app.db.read(move |tx| queries::fate(tx, &code_hash, now_ms)).await?)
 }
 
 /// Signs the device in that presents an offer's code or secret. One answer for every failure: nobody learns whether

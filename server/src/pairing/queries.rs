@@ -3,6 +3,7 @@
 use photosync_protocol::v2::session::PAIRING_TRIES;
 use uuid::Uuid;
 
+use super::Fate;
 use crate::db::{DbResult, Tx, find};
 use crate::params;
 
@@ -47,14 +48,23 @@ pub fn store(tx: &mut dyn Tx, new: &NewPairing, keep: i64) -> DbResult<()> {
     Ok(())
 }
 
-/// Whether the newest offer with this code was used up by a device.
-pub fn was_used(tx: &mut dyn Tx, code_hash: &[u8; 32]) -> DbResult<bool> {
+/// What became of the newest offer with this code.
+pub fn fate(tx: &mut dyn Tx, code_hash: &[u8; 32], now_ms: i64) -> DbResult<Fate> {
     let row = find(
         tx,
-        "SELECT used_at_ms IS NOT NULL FROM pairings WHERE code_hash = ?1 ORDER BY created_at_ms DESC LIMIT 1",
-        params![&code_hash[..]],
+        "SELECT used_at_ms IS NOT NULL, expires_at_ms > ?2 AND wrong_tries < ?3
+         FROM pairings
+         WHERE code_hash = ?1
+         ORDER BY created_at_ms DESC
+         LIMIT 1",
+        params![&code_hash[..], now_ms, PAIRING_TRIES],
     )?;
-    row.map_or(Ok(false), |row| row.boolean(0))
+    let Some(row) = row else { return Ok(Fate::Over) };
+    Ok(match (row.boolean(0)?, row.boolean(1)?) {
+        (true, _) => Fate::Used,
+        (false, true) => Fate::Open,
+        (false, false) => Fate::Over,
+    })
 }
 
 /// A query for the live offer at `?2`, with at most `?3` wrong tries less one: the conditions stand here once.

@@ -148,6 +148,18 @@ fn the_page_shows_a_code_that_pairs_once_and_says_so() {
     assert_eq!(joined.status(), 200, "{}", joined.text());
     assert!(body_of(&control.get(&page)).contains("✓ Paired"));
 
+    // A code that was guessed at too often is not shown as if it worked.
+    let page_of_guesses = control.pair_page();
+    let code = code_on(&body_of(&control.get(&page_of_guesses)));
+    let first = if code.starts_with('A') { 'B' } else { 'A' };
+    let wrong = json!({"code": format!("{first}{}", &code[1..]), "device_name": "Guess"});
+    for _ in 0..5 {
+        assert_eq!(stand.post_json("/api/v2/pairing/claim", &wrong).status(), 401);
+    }
+    assert!(body_of(&control.get(&page_of_guesses)).contains("This code is over"));
+    // Nor one whose success was forgotten because another code was made since.
+    assert!(body_of(&control.get(&page)).contains("This code is over"));
+
     // With a second account the page asks whose phone it is.
     let bob = stand.person();
     let text = body_of(&control.get(&page));

@@ -8,7 +8,7 @@ use photosync_protocol::v2::session::{
 };
 
 use super::native::{Member, hash_token, new_token};
-use super::queries::{NewSession, store_session};
+use super::queries::sessions::{NewSession, store_session};
 use super::rules::is_overdue;
 use crate::auth::random_id;
 use crate::boot::App;
