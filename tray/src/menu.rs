@@ -213,7 +213,10 @@ mod tests {
             ),
             (Server::Stopped(None), "○ Stopped", "Start", Mood::Resting),
             (
-                Server::Stopped(Some(Trouble::PortTaken(Some("nginx (process 9)".into())))),
+                Server::Stopped(Some(Trouble::PortTaken {
+                    port: 3000,
+                    owner: Some("nginx (process 9)".into()),
+                })),
                 "⚠ Port 3000 is taken by nginx (process 9)",
                 "Start",
                 Mood::Attention,

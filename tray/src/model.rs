@@ -3,6 +3,12 @@
 //! One event at a time, in order. Times are milliseconds since the tray started. Everything that touches the world is an
 //! [`Effect`]; its outcome comes back as another [`Event`].
 
+mod kinds;
+
+pub use kinds::{Action, Effect, Ended, Event, Notice, Server, Then, Timer, Trouble};
+
+use std::net::SocketAddr;
+
 use photosync_protocol::control::Status;
 use photosync_protocol::process::{Exit, Ready};
 use photosync_protocol::v1::DEFAULT_PORT;
@@ -68,203 +74,6 @@ impl State {
     }
 }
 
-/// The server as the tray sees it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Server {
-    /// Perhaps one runs already.
-    Looking,
-    /// Ours was started and has not said that it is ready.
-    Starting {
-        /// Whether it takes longer than usual.
-        is_slow: bool,
-    },
-    /// It answers.
-    Running {
-        /// Port of its public listener.
-        port: u16,
-        /// Whether this tray started it.
-        is_ours: bool,
-        /// Whether its status is heard, or was until a moment ago.
-        answers: bool,
-    },
-    /// It was asked to stop.
-    Stopping {
-        /// What comes when it has.
-        then: Then,
-        /// Whether this tray started it.
-        is_ours: bool,
-    },
-    /// Ours ended by itself and will be started again.
-    Pausing,
-    /// None runs.
-    Stopped(Option<Trouble>),
-}
-
-/// What comes after a stop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Then {
-    /// Nothing.
-    Rest,
-    /// Another start.
-    Start,
-    /// The end of the tray.
-    Quit,
-}
-
-/// Why no server runs although one should.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Trouble {
-    /// Another program has the port; the text says which, if the system tells.
-    PortTaken(Option<String>),
-    /// The settings cannot be used; the server's own words.
-    Settings(String),
-    /// The disk or folder cannot be used; the server's own words.
-    Storage(String),
-    /// Another server holds the data and does not answer.
-    DataBusy,
-    /// It ended too often; its last words.
-    KeepsFailing(String),
-    /// It could not be started at all; the system's words.
-    NotStarted(String),
-    /// A server that somebody else had started is gone.
-    Gone,
-}
-
-/// What happened.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Event {
-    /// The tray began.
-    Launched,
-    /// A menu entry was chosen.
-    Chosen(Action),
-    /// A server answers on the control listener; the first line of its status.
-    Attached(Status),
-    /// No server answers there.
-    NobodyThere,
-    /// Another line of the status.
-    Said(Status),
-    /// The stream of the status ended.
-    Detached,
-    /// Our server says that it is ready.
-    Ready(Ready),
-    /// Our server ended.
-    Exited(Ended),
-    /// Our server could not be started.
-    NotStarted(String),
-    /// The program that has the port, if the system tells.
-    PortOwner(Option<String>),
-    /// A timer of this round ran out.
-    Elapsed(Timer, u64),
-    /// The computer's addresses, now.
-    Addresses(Vec<Address>),
-    /// A text is on the clipboard.
-    Copied(String),
-    /// It could not be put there.
-    NotCopied(String),
-    /// Whether it starts with the session, after a change.
-    StartsAtLogin(Option<bool>),
-    /// No desktop shows the icon.
-    NoIcon,
-    /// The session ends, or the process was asked to end.
-    SessionEnds,
-}
-
-/// How our server ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ended {
-    /// Its process.
-    pub pid: u32,
-    /// Exit code; `None` if a signal ended it.
-    pub code: Option<i32>,
-    /// The last line that it wrote to its log.
-    pub last_words: String,
-}
-
-/// What a person can choose.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each is a menu entry")]
-pub enum Action {
-    Start,
-    Stop,
-    Restart,
-    CopyAddress(String),
-    Pair,
-    OpenPage,
-    OpenPhotos,
-    OpenLog,
-    ToggleLogin,
-    Quit,
-}
-
-/// A timer; it comes back with the round in which it was set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Timer {
-    /// The server was asked to stop and had its time.
-    Grace,
-    /// The server takes long to start.
-    SlowStart,
-    /// The pause after a crash is over.
-    Pause,
-    /// Time to look for a server again.
-    LookAgain,
-    /// A phone should have reached the server by now.
-    Unreached,
-}
-
-/// What to do.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Effect {
-    /// Look for a running server and follow its status: `Attached`, `Said` and `Detached`, or `NobodyThere`.
-    Follow,
-    /// Start our server: `Ready`, `Exited`, or `NotStarted`.
-    StartServer,
-    /// Ask our server to stop.
-    StopOurs,
-    /// Ask the server that somebody else started to stop.
-    StopOther,
-    /// End our server at once.
-    KillOurs,
-    /// Find who has this port: `PortOwner`.
-    FindPortOwner(u16),
-    /// `Elapsed` with this round after so many milliseconds.
-    After(u64, Timer, u64),
-    /// Put a text on the clipboard: `Copied` or `NotCopied`.
-    Copy(String),
-    /// Open the page for pairing a phone.
-    OpenPairing,
-    /// Open the page of the server at this port of this computer.
-    OpenPage(u16),
-    /// Open the folder with the photos.
-    OpenPhotos,
-    /// Open the log.
-    OpenLog,
-    /// Start with the session, or not: `StartsAtLogin`.
-    SetLogin(bool),
-    /// Tell the person.
-    Notify(Notice),
-    /// End the tray.
-    Exit,
-}
-
-/// What the tray says without being asked. Nothing else.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Notice {
-    /// It runs for the first time: where phones reach it.
-    FirstStart(Option<String>),
-    /// An address is on the clipboard.
-    Copied(String),
-    /// An address could not be put on the clipboard: here it is.
-    NotCopied(String),
-    /// The server failed and stays stopped.
-    Failed(Trouble),
-    /// The disk is nearly full: free bytes.
-    LowSpace(u64),
-    /// No phone has reached the server.
-    Unreached(u16),
-    /// The icon cannot be seen; the port of the page that can be opened instead.
-    NoIcon(u16),
-}
-
 /// Takes in one event.
 pub fn update(state: &mut State, now_ms: u64, event: Event) -> Vec<Effect> {
     match event {
@@ -278,7 +87,9 @@ pub fn update(state: &mut State, now_ms: u64, event: Event) -> Vec<Effect> {
         Event::Exited(ended) => exited(state, now_ms, &ended),
         Event::NotStarted(why) => fail(state, Trouble::NotStarted(why)),
         Event::PortOwner(owner) => {
-            if let Server::Stopped(Some(Trouble::PortTaken(known))) = &mut state.server {
+            if let Server::Stopped(Some(Trouble::PortTaken { owner: known, .. })) =
+                &mut state.server
+            {
                 *known = owner;
             }
             Vec::new()
@@ -473,8 +284,9 @@ fn exited(state: &mut State, now_ms: u64, ended: &Ended) -> Vec<Effect> {
         }
         Some(Exit::Restart) => start(state, now_ms),
         Some(Exit::PortTaken) => {
-            let mut effects = fail(state, Trouble::PortTaken(None));
-            effects.push(Effect::FindPortOwner(DEFAULT_PORT));
+            let port = port_in(&words);
+            let mut effects = fail(state, Trouble::PortTaken { port, owner: None });
+            effects.push(Effect::FindPortOwner(port));
             effects
         }
         Some(Exit::DataHeld) => {
@@ -492,6 +304,12 @@ fn exited(state: &mut State, now_ms: u64, ended: &Ended) -> Vec<Effect> {
             None => fail(state, Trouble::KeepsFailing(words)),
         },
     }
+}
+
+/// The port of the address that the server names when it could not have it.
+fn port_in(words: &str) -> u16 {
+    let address = words.split_whitespace().find_map(|word| word.parse::<SocketAddr>().ok());
+    address.map_or(DEFAULT_PORT, |address| address.port())
 }
 
 fn fail(state: &mut State, trouble: Trouble) -> Vec<Effect> {

@@ -53,7 +53,6 @@ impl Program {
 
 /// Tells of the ready line and of the end. The end of the tray is the end of telling.
 fn watch(mut child: Child, events: &Sender<Event>, log: &Log, from_bytes: u64) {
-    let pid = child.id();
     if let Some(output) = child.stdout.take() {
         for line in BufReader::new(output).lines().map_while(Result::ok) {
             if let Some(ready) = Ready::from_line(&line) {
@@ -63,7 +62,7 @@ fn watch(mut child: Child, events: &Sender<Event>, log: &Log, from_bytes: u64) {
     }
     let code = child.wait().ok().and_then(|status| status.code());
     let last_words = log.last_words(from_bytes);
-    let _ = events.send(Event::Exited(Ended { pid, code, last_words }));
+    let _ = events.send(Event::Exited(Ended { code, last_words }));
 }
 
 impl Pid {

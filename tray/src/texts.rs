@@ -57,8 +57,12 @@ pub fn bytes(bytes: u64) -> String {
 /// Why no server runs, in one line.
 pub fn trouble(trouble: &Trouble) -> String {
     match trouble {
-        Trouble::PortTaken(Some(owner)) => format!("Port 3000 is taken by {owner}"),
-        Trouble::PortTaken(None) => "Port 3000 is taken by another program".to_owned(),
+        Trouble::PortTaken { port, owner: Some(owner) } => {
+            format!("Port {port} is taken by {owner}")
+        }
+        Trouble::PortTaken { port, owner: None } => {
+            format!("Port {port} is taken by another program")
+        }
         Trouble::Settings(words) => format!("The settings cannot be used: {}", short(words)),
         Trouble::Storage(words) => format!("The photo folder cannot be used: {}", short(words)),
         Trouble::DataBusy => "Another server holds the photos and does not answer".to_owned(),
@@ -71,7 +75,7 @@ pub fn trouble(trouble: &Trouble) -> String {
 /// What a person can do about it.
 fn remedy(trouble: &Trouble) -> &'static str {
     match trouble {
-        Trouble::PortTaken(_) => {
+        Trouble::PortTaken { .. } => {
             "End that program, then choose Start. Existing phone apps always dial port 3000; with another port in the \
              settings they do not find this server."
         }

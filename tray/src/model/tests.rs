@@ -27,7 +27,7 @@ fn ready(port: u16) -> Ready {
 }
 
 fn ended(code: Option<i32>, last_words: &str) -> Event {
-    Event::Exited(Ended { pid: 7, code, last_words: last_words.into() })
+    Event::Exited(Ended { code, last_words: last_words.into() })
 }
 
 impl Story {
@@ -158,9 +158,9 @@ fn exit_codes_decide() {
     assert_eq!(case(78, "bad port").0, settings);
     assert_eq!(case(64, "bad port").0, settings);
     assert_eq!(case(74, "no disk").0, Server::Stopped(Some(Trouble::Storage("no disk".into()))));
-    let (server, effects) = case(69, "");
-    assert_eq!(server, Server::Stopped(Some(Trouble::PortTaken(None))));
-    assert!(effects.contains(&Effect::FindPortOwner(3000)));
+    let (server, effects) = case(69, "error: 0.0.0.0:4000 is taken by another program");
+    assert_eq!(server, Server::Stopped(Some(Trouble::PortTaken { port: 4000, owner: None })));
+    assert!(effects.contains(&Effect::FindPortOwner(4000)));
     // Somebody else's server was quicker: it is followed, not fought.
     assert_eq!(case(73, "").1, [Effect::Follow]);
 }
@@ -170,7 +170,7 @@ fn who_has_the_port_is_told_once_known() {
     let mut story = Story::running();
     story.tell(ended(Some(69), ""));
     story.tell(Event::PortOwner(Some("nginx (process 9)".into())));
-    let known = Trouble::PortTaken(Some("nginx (process 9)".into()));
+    let known = Trouble::PortTaken { port: 3000, owner: Some("nginx (process 9)".into()) };
     assert_eq!(story.state.server, Server::Stopped(Some(known)));
 }
 

@@ -132,6 +132,11 @@ impl Desk {
 
     /// Starts the tray on this desk, with the real server or another program in its place.
     pub fn tray(&self, server: Option<&Path>) -> Tray {
+        self.tray_on(0, server)
+    }
+
+    /// The same with a server that is told this port; 0 is any free one.
+    pub fn tray_on(&self, port: u16, server: Option<&Path>) -> Tray {
         let server = server.map_or_else(|| program("photosync-server"), Path::to_owned);
         let home = self.dir.path().join("home");
         std::fs::create_dir_all(&home).unwrap();
@@ -145,7 +150,8 @@ impl Desk {
             .env("HOME", &home)
             .env("XDG_RUNTIME_DIR", self.dir.path())
             .env("DBUS_SESSION_BUS_ADDRESS", &self.address)
-            .envs([("HOST", "127.0.0.1"), ("PORT", "0")])
+            .env("HOST", "127.0.0.1")
+            .env("PORT", port.to_string())
             .env("PHOTOSYNC_METRICS_LISTEN", "127.0.0.1:0")
             .env("PHOTOSYNC_REGISTRATION_MODE", "open")
             .envs([("PHOTOSYNC_DISCOVERY", "off"), ("PHOTOSYNC_UPDATE_CHECK", "off")])

@@ -95,6 +95,22 @@ fn a_server_that_cannot_run_is_stopped_with_its_own_words() {
 }
 
 #[test]
+fn a_port_that_somebody_else_has_is_named_with_who_has_it_and_nobody_is_ended() {
+    let desk = Desk::new();
+    let panel = desk.panel();
+    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = other.local_addr().unwrap().port();
+    let mut tray = desk.tray_on(port, None);
+    let who = format!("(process {})", std::process::id());
+    wait_for("who has the port", || {
+        let line = panel.entry(&format!("⚠ Port {port} is taken by"), false).label;
+        line.ends_with(&who).then_some(())
+    });
+    panel.click("Quit");
+    assert_eq!(tray.end(), Some(0));
+}
+
+#[test]
 fn a_panel_that_comes_late_goes_and_comes_again_has_the_icon_each_time() {
     let desk = Desk::new();
     let mut tray = desk.tray(None);
