@@ -41,7 +41,8 @@ pub const SMALL_REQUEST: Duration = Duration::from_secs(60);
 const CONNECT: Duration = Duration::from_secs(8);
 /// An access token with less life than this is renewed before it is used.
 const RENEW_BEFORE_MS: i64 = 60_000;
-/// A server that was not found anywhere is looked for again after this at the earliest: about as long as a search takes.
+/// A server that was not found anywhere is looked for again after this at the earliest: about as long as a search takes at
+/// most by its own limits (4 s for asking, 2 s for listening).
 /// Longer, and one connection that broke during a search would end a whole run.
 const SEARCH_AGAIN: Duration = Duration::from_secs(5);
 

@@ -39,7 +39,7 @@ pub const LAST_PATHS: &str = "last_paths";
 
 /// Fact in the cache: every folder and file ever named, one path a line. A file that is sent again in a run that was
 /// told of other folders still knows the folder it lies in.
-const ALL_PATHS: &str = "all_paths";
+pub(crate) const ALL_PATHS: &str = "all_paths";
 
 /// Rounds of comparing and sending: the second sends what the server turned out to have lost, the third confirms.
 const MAX_ROUNDS: usize = 3;

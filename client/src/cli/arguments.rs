@@ -97,6 +97,9 @@ pub struct Transfer {
 pub struct BackupTo {
     #[command(flatten)]
     pub backup: Backup,
+    /// Keep running and back up whatever appears
+    #[arg(long)]
+    pub watch: bool,
     /// Seal everything into the relay too, reading each file once; begin with photosync relay init
     #[arg(long, conflicts_with = "watch")]
     pub relay: bool,
@@ -113,9 +116,6 @@ pub struct Backup {
     pub paths: Vec<PathBuf>,
     #[command(flatten)]
     pub rules: Rules,
-    /// Keep running and back up whatever appears
-    #[arg(long)]
-    pub watch: bool,
     #[command(flatten)]
     pub transfer: Transfer,
 }

@@ -38,7 +38,7 @@ pub(super) fn rules(rules: &Rules) -> Result<scan::Rules> {
 
 /// Backs up once, or until it is stopped.
 pub async fn backup(context: &Context, to: BackupTo) -> Result<Exit> {
-    let BackupTo { backup, relay, dir } = to;
+    let BackupTo { backup, watch, relay, dir } = to;
     let options = backing_up::Options {
         rules: rules(&backup.rules)?,
         paths: backup.paths,
@@ -49,7 +49,7 @@ pub async fn backup(context: &Context, to: BackupTo) -> Result<Exit> {
         return backup_to_both(context, &options, dir.as_deref()).await;
     }
     let connection = context.connect()?;
-    if backup.watch {
+    if watch {
         watching::run(connection, &context.profile, &options).await?;
         return Ok(Exit::Success);
     }

@@ -8,9 +8,8 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
 use photosync_protocol::v2::claims::Claims;
-use photosync_protocol::v2::tus::{PATCH_TYPE, VERSION};
+use photosync_protocol::v2::tus::VERSION;
 use reqwest::Method;
-use reqwest::header::CONTENT_TYPE;
 use tokio::sync::mpsc;
 
 use super::Sender;
@@ -112,12 +111,7 @@ impl Sender {
             let length = (end - offset).min(self.max_piece_bytes.load(Relaxed));
             let reading =
                 Reading::here(&coming.file.path, bytes.slice(within(start, offset, length)));
-            let request = self
-                .connection
-                .request(Method::PATCH, location)
-                .header("tus-resumable", VERSION)
-                .header("upload-offset", offset)
-                .header(CONTENT_TYPE, PATCH_TYPE);
+            let request = self.patch(location, offset);
             flight.move_to(offset);
             let sent = reading.send(&self.connection, request, length, &self.meter, flight).await;
             let failure = match sent {

@@ -10,7 +10,7 @@ use photosync_protocol::v2::claims::Claims;
 use photosync_protocol::v2::tus::{DIGEST_KEY, FILENAME_KEY, PATCH_TYPE, VERSION, write_metadata};
 use photosync_protocol::v2::{ASSET_HEADER, REPR_DIGEST_HEADER};
 use reqwest::header::{CONTENT_TYPE, LOCATION};
-use reqwest::{Method, Response, StatusCode};
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
 
 use super::body::Reading;
 use super::{Outcome, Outgoing, Sender, Step};
@@ -97,12 +97,7 @@ impl Sender {
             let Some(reading) = Reading::open(outgoing, offset).await? else {
                 return Ok(Step::Changed);
             };
-            let request = self
-                .connection
-                .request(Method::PATCH, location)
-                .header("tus-resumable", VERSION)
-                .header("upload-offset", offset)
-                .header(CONTENT_TYPE, PATCH_TYPE);
+            let request = self.patch(location, offset);
             let sent = reading.send(&self.connection, request, piece, &self.meter, flight).await;
             match self.judge(sent, outgoing).await? {
                 Step::Answered(answer) if piece < left => {
@@ -116,6 +111,15 @@ impl Sender {
                 step => return Ok(step),
             }
         }
+    }
+
+    /// A request that adds bytes at `offset`.
+    pub(super) fn patch(&self, location: &str, offset: u64) -> RequestBuilder {
+        self.connection
+            .request(Method::PATCH, location)
+            .header("tus-resumable", VERSION)
+            .header("upload-offset", offset)
+            .header(CONTENT_TYPE, PATCH_TYPE)
     }
 
     /// Makes pieces smaller if the failure says they are too large; whether it did.

@@ -155,6 +155,7 @@ fn bytes_read(trace: &Path, below: &Path) -> BTreeMap<PathBuf, u64> {
         let Some(path) = path.filter(|path| path.starts_with(below) && path.is_file()) else {
             continue;
         };
+        assert!(!call.starts_with("mmap"), "read without a call that says how much: {call}");
         if call.ends_with("<unfinished ...>") {
             begun.insert(thread, path);
         } else if let Some(count) = call.rsplit("= ").next().and_then(|count| count.parse().ok()) {
