@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::keyrings::{Secret, choose, is_of, none_there, read_words};
 use super::space::{Seen, random};
 use super::store::Look;
-use super::{Relay, Space, Store, failed, refused};
+use super::{Held, Relay, Space, Store, failed, hold, refused};
 use crate::backup::blocking;
 use crate::cache::Cache;
 use crate::connection::now_ms;
@@ -34,6 +34,7 @@ pub async fn begin(
     password: Zeroizing<String>,
     cost: Cost,
 ) -> Result<Begun> {
+    let held = hold(store, profile).await?;
     if !store.likely_keyrings(None).await?.is_empty()
         || !store.list(Kind::Segment).await?.is_empty()
     {
@@ -62,7 +63,7 @@ pub async fn begin(
         },
     };
     let id = put(store, &keyring, Lock::New(password, cost)).await?;
-    let space = keep(store, profile, keyring, id, vec![]).await?;
+    let space = keep(store, profile, &held, keyring, id, vec![]).await?;
     Ok(Begun { words: recovery.words(), space })
 }
 
@@ -73,9 +74,10 @@ pub async fn unlock(
     profile: &Profile,
     password: Zeroizing<String>,
 ) -> Result<Space> {
+    let held = hold(store, profile).await?;
     let known = find_seen(store, profile).await?;
     let chosen = choose(store, Secret::Password(password), known.as_ref()).await?;
-    keep(store, profile, chosen.keyring, chosen.id, chosen.foreign).await
+    keep(store, profile, &held, chosen.keyring, chosen.id, chosen.foreign).await
 }
 
 /// What this device saw of the place. Asking a key store may take as long as a person needs to unlock it.
@@ -89,12 +91,13 @@ pub(super) async fn find_seen(store: &Store, profile: &Profile) -> Result<Option
 async fn keep(
     store: &Store,
     profile: &Profile,
+    held: &Held,
     keyring: Keyring,
     id: Digest,
     foreign: Vec<Digest>,
 ) -> Result<Space> {
-    let (profile, name) = (profile.clone(), store.name());
-    let kept = move || Space::keep(&profile, &name, &keyring, id, foreign);
+    let (profile, name, held) = (profile.clone(), store.name(), held.clone());
+    let kept = move || Space::keep(&profile, &name, &held, &keyring, id, foreign);
     let space = blocking(kept).await?;
     let (segments, _) = space.segments()?;
     let own = segments.iter().filter(|one| !one.counts && one.segment.writer == space.writer);
@@ -129,6 +132,7 @@ pub async fn recover(
     cost: Cost,
 ) -> Result<Space> {
     let recovery = read_words(words)?;
+    let held = hold(store, profile).await?;
     let known = find_seen(store, profile).await?;
     let (keyring, foreign) =
         match choose(store, Secret::Words(recovery.clone()), known.as_ref()).await {
@@ -146,7 +150,7 @@ pub async fn recover(
             Err(error) => return Err(error),
         };
     let id = put(store, &keyring, Lock::New(password, cost)).await?;
-    keep(store, profile, keyring, id, foreign).await
+    keep(store, profile, &held, keyring, id, foreign).await
 }
 
 /// The keyring from what other objects carry. When its epochs began, and what was closed then, is known only if this device
@@ -205,17 +209,19 @@ impl Relay {
         cost: Cost,
         profile: &Profile,
     ) -> Result<()> {
+        let held = self.hold().await?;
         let chosen = choose(&self.store, Secret::Password(old), Some(&self.space.seen())).await?;
         let keyring = Keyring { sequence: chosen.next_sequence, ..chosen.keyring };
         let id = put(&self.store, &keyring, Lock::New(new, cost)).await?;
-        self.space = keep(&self.store, profile, keyring, id, chosen.foreign).await?;
+        self.space = keep(&self.store, profile, &held, keyring, id, chosen.foreign).await?;
         Ok(())
     }
 
     /// Begins a new epoch: what is sealed from now on, a lost device cannot read, and what it still writes does not
     /// count. Answers the epoch's number.
     pub async fn rotate(&mut self, password: Zeroizing<String>, profile: &Profile) -> Result<u32> {
-        self.learn().await?;
+        let held = self.hold().await?;
+        self.learn(Some(&held)).await?;
         let chosen =
             choose(&self.store, Secret::Password(password), Some(&self.space.seen())).await?;
         let mut keyring = chosen.keyring;
@@ -224,7 +230,7 @@ impl Relay {
         let closed = self.space.chains.heads().to_vec();
         keyring.contents.epochs.push(Epoch { epoch, began_at_ms: now_ms(), closed });
         let id = put(&self.store, &keyring, Lock::Kept(chosen.lock)).await?;
-        self.space = keep(&self.store, profile, keyring, id, chosen.foreign).await?;
+        self.space = keep(&self.store, profile, &held, keyring, id, chosen.foreign).await?;
         Ok(epoch)
     }
 

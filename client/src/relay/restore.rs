@@ -108,7 +108,15 @@ impl Relay {
     /// index has holes, manifests are looked for one by one.
     async fn everything(&mut self) -> Result<(Vec<(Digest, Manifest)>, RestoreSummary)> {
         let mut summary = RestoreSummary::default();
-        let (mut manifests, damaged) = match self.learn().await {
+        // Who only reads need not wait for a run that writes, and then notes nothing for later.
+        let held = match self.hold().await {
+            Ok(held) => Some(held),
+            Err(error) if error.code == "busy" => None,
+            Err(error) => return Err(error),
+        };
+        let learned = self.learn(held.as_ref()).await;
+        drop(held);
+        let (mut manifests, damaged) = match learned {
             Ok(()) => self.manifests().await?,
             // What the index no longer lists may be there all the same.
             Err(error) if matches!(error.code, "damaged" | "rolled_back") => {

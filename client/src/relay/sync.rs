@@ -9,20 +9,21 @@ use photosync_protocol::format::object::{Kind, id_of};
 use photosync_protocol::format::segment::Segment;
 
 use super::store::Look;
-use super::{Relay, refused};
+use super::{Held, Relay, refused};
 use crate::backup::blocking;
 use crate::error::Result;
 use crate::report::Event;
 
 impl Relay {
-    /// Takes in everything that is new. Refused if anything that was seen before is missing or different.
-    pub(super) async fn learn(&mut self) -> Result<()> {
+    /// Takes in everything that is new. Refused if anything that was seen before is missing or different. Noted for the next
+    /// run only by who holds the place; another run notes it by itself.
+    pub(super) async fn learn(&mut self, held: Option<&Held>) -> Result<()> {
         let look = self.store.look().await?;
-        self.learn_from(look).await
+        self.learn_from(look, held).await
     }
 
     /// As [`Self::learn`], from what the place just said.
-    pub(super) async fn learn_from(&mut self, look: Look) -> Result<()> {
+    pub(super) async fn learn_from(&mut self, look: Look, held: Option<&Held>) -> Result<()> {
         let known = self.space.segment_ids()?;
         let mut fresh = Vec::new();
         for id in self.store.news(look, &self.space.chains).await? {
@@ -52,7 +53,7 @@ impl Relay {
                 return Err(refused(format!("what segment {id} names"), Bad::RolledBack));
             }
         }
-        self.space.save(&self.store.name())
+        held.map_or(Ok(()), |held| self.space.save(&self.store.name(), held))
     }
 
     async fn open_segment(&self, id: Digest) -> Result<(Segment, Vec<u8>)> {

@@ -57,9 +57,10 @@ impl Lost {
 }
 
 /// Looks for every object of every photo; with `read` also reads and opens it. Photos that are not whole are sealed
-/// again at the next backup.
+/// again at the next backup. `busy` while another run writes: what it has sent and not listed yet looks as if it were lost.
 pub async fn verify(relay: &mut Relay, read: bool) -> Result<Verified> {
-    relay.learn().await?;
+    let held = relay.hold().await?;
+    relay.learn(Some(&held)).await?;
     let mended = mend_index(relay, read).await?;
     let (manifests, damaged) = relay.manifests().await?;
     let chunks = manifests.values().flat_map(|manifest| manifest.chunks.iter());

@@ -13,6 +13,7 @@ mod real;
 mod relay;
 mod relay_index;
 mod relay_keys;
+mod relay_runs;
 mod restore;
 mod sealed;
 mod stand;
