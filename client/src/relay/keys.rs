@@ -10,6 +10,7 @@ use photosync_protocol::format::object::{Kind, claimed_epoch, id_of, recovery_wr
 use zeroize::Zeroizing;
 
 use super::keyrings::{Secret, choose, is_of, none_there, read_words};
+use super::kit::Kit;
 use super::space::{Seen, random};
 use super::store::Look;
 use super::{Held, Relay, Space, Store, failed, hold, refused};
@@ -27,12 +28,14 @@ pub struct Begun {
     pub space: Space,
 }
 
-/// Begins a relay in an empty place.
+/// Begins a relay in an empty place. `make_known` gets the 24 words, alone and on their sheet, and keeps them somewhere before
+/// anything is there that they open: nobody can ever get them again. If it fails nothing was begun.
 pub async fn begin(
     store: &Store,
     profile: &Profile,
     password: Zeroizing<String>,
     cost: Cost,
+    make_known: impl FnOnce(&str, &Kit) -> Result<()>,
 ) -> Result<Begun> {
     let held = hold(store, profile).await?;
     if !store.likely_keyrings(None).await?.is_empty()
@@ -62,9 +65,23 @@ pub async fn begin(
             epochs: vec![Epoch { epoch: 1, began_at_ms: now_ms(), closed: vec![] }],
         },
     };
-    let id = put(store, &keyring, Lock::New(password, cost)).await?;
+    let (id, object) = seal(&keyring, Lock::New(password, cost)).await?;
+    let words = recovery.words();
+    make_known(&words, &Kit::new(store, words.clone()).await?)?;
+    store.put_keyring(id, object).await.map_err(words_may_count)?;
     let space = keep(store, profile, &held, keyring, id, vec![]).await?;
-    Ok(Begun { words: recovery.words(), space })
+    Ok(Begun { words, space })
+}
+
+/// The keyring may have arrived although the answer did not.
+fn words_may_count(error: Error) -> Error {
+    let advice = "type photosync relay init again: if it says that this has been begun already, the 24 words that were just \
+                  made count; if it makes new ones, throw these away";
+    let hint = match error.hint.as_str() {
+        "" => advice.to_owned(),
+        known => format!("{known}; then {advice}"),
+    };
+    error.hint(hint)
 }
 
 /// Gives this device the keys, by the password. The newest keyring of this sealed backup counts; those of others that
@@ -267,9 +284,16 @@ enum Lock {
 }
 
 async fn put(store: &Store, keyring: &Keyring, lock: Lock) -> Result<Digest> {
+    let (id, object) = seal(keyring, lock).await?;
+    store.put_keyring(id, object).await?;
+    Ok(id)
+}
+
+/// A keyring as it lies there, and its id. Stretching a password takes a second of one core.
+async fn seal(keyring: &Keyring, lock: Lock) -> Result<(Digest, Vec<u8>)> {
     let (salt, nonce) = (random()?, random()?);
     let keyring = keyring.clone();
-    let (id, object) = blocking(move || {
+    blocking(move || {
         let lock = match lock {
             Lock::Kept(lock) => lock,
             Lock::New(password, cost) => {
@@ -279,7 +303,5 @@ async fn put(store: &Store, keyring: &Keyring, lock: Lock) -> Result<Digest> {
         };
         keyring.seal(&lock).map_err(|bad| refused("the keyring", bad))
     })
-    .await?;
-    store.put_keyring(id, object).await?;
-    Ok(id)
+    .await
 }

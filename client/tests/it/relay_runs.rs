@@ -68,7 +68,7 @@ async fn while_one_run_writes_every_other_is_refused_and_the_chain_stays_one() {
         relay.change_password(secret(PASSWORD), new(), LEAST_COST, profile).await,
         mine.unlock().await.map(drop),
         keys::recover(&store, profile, &words, new(), LEAST_COST).await.map(drop),
-        keys::begin(&store, profile, new(), LEAST_COST).await.map(drop),
+        mine.begin_with(|_, _| Ok(())).await.map(drop),
     ];
     for (number, refused) in refused.into_iter().enumerate() {
         let error = refused.expect_err(&format!("the run of number {number}"));
