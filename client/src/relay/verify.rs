@@ -57,7 +57,7 @@ impl Lost {
 }
 
 /// Looks for every object of every photo; with `read` also reads and opens it. Photos that are not whole are sealed
-/// again at the next backup. `busy` while another run writes: what it has sent and not listed yet looks as if it were lost.
+/// again at the next backup, also if this run ends early. `busy` while another run writes: what it has sent and not listed yet looks as if it were lost.
 pub async fn verify(relay: &mut Relay, read: bool) -> Result<Verified> {
     let held = relay.hold().await?;
     relay.learn(Some(&held)).await?;
@@ -78,22 +78,25 @@ pub async fn verify(relay: &mut Relay, read: bool) -> Result<Verified> {
         // Which files these were is not known any more.
         relay.space.forget_settled()?;
     }
+    // What ends this run early must not keep what it found from being told and sealed again.
+    let mut ended = Ok(());
     for (id, bad) in damaged {
         found.lost_files += 1;
-        relay.store.set_aside(Kind::Manifest, id).await?;
         let error = refused("its manifest", bad);
         let (path, reason) = (format!("photo {id}"), error.message);
         relay.report.event(&Event::FileFailed { path, code: error.code, reason });
+        ended = ended.and(relay.store.set_aside(Kind::Manifest, id).await);
     }
     let mut lost: HashMap<Digest, Lost> = HashMap::new();
     for (_, id) in relay.store.missing(objects.iter().copied().collect()).await? {
         lost.insert(id, Lost::Missing);
     }
-    if read {
-        read_all(relay, &objects, &mut lost, &mut found).await?;
-    }
     let cache_file = relay.space.cache_file();
     let cache = blocking(move || Cache::open(&cache_file)).await?;
+    if read {
+        let all = read_all(relay, &manifests, &objects, &cache, &mut lost, &mut found).await;
+        ended = ended.and(all);
+    }
     for (id, manifest) in &manifests {
         let Some(error) = reason(id, manifest, &lost) else { continue };
         found.lost_files += 1;
@@ -103,7 +106,7 @@ pub async fn verify(relay: &mut Relay, read: bool) -> Result<Verified> {
             relay.report.event(&Event::FileFailed { path, code: error.code, reason });
         }
     }
-    Ok(found)
+    ended.map(|()| found)
 }
 
 /// The first thing that is wrong with a photo.
@@ -141,9 +144,12 @@ async fn mend_index(relay: &Relay, read: bool) -> Result<u64> {
     Ok(mended)
 }
 
+/// Reads and opens every object that is not known to be lost, and sets aside what it refuses.
 async fn read_all(
     relay: &Relay,
+    manifests: &HashMap<Digest, Manifest>,
     objects: &HashSet<(Kind, Digest)>,
+    cache: &Cache,
     lost: &mut HashMap<Digest, Lost>,
     found: &mut Verified,
 ) -> Result<()> {
@@ -170,6 +176,12 @@ async fn read_all(
         };
         if let Some(bad) = bad {
             lost.insert(*id, bad);
+            // First the photos count as not sealed: a piece that is gone, of photos that do, nobody would seal again.
+            let made_of_it = manifests.iter().filter(|(manifest_id, manifest)| {
+                *manifest_id == id || manifest.chunks.contains(id)
+            });
+            let digests: Vec<Digest> = made_of_it.map(|(_, manifest)| manifest.digest).collect();
+            cache.unsettle(&digests)?;
             relay.store.set_aside(*kind, *id).await?;
         }
         found.read += 1;

@@ -1,6 +1,8 @@
 //! Several runs of one computer on one sealed backup: one writes at a time, and whoever comes second learns it before it has
 //! changed anything.
 
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
@@ -119,4 +121,56 @@ async fn a_run_that_ended_early_keeps_nobody_out() {
     let mut relay = Relay::open(store, &mine.profile, report, stop).await.unwrap();
     assert_eq!(run(&mut relay, &mine).await.unwrap_err().code, "interrupted");
     assert!(mine.backup().await.unwrap().complete, "while the relay of the first is still there");
+}
+
+/// Stops a run as soon as something was set aside in the place.
+struct StopAtDamage(CancellationToken, PathBuf, Failed);
+
+impl Report for StopAtDamage {
+    fn event(&self, event: &Event) {
+        self.2.event(event);
+        if set_aside(&self.1).next().is_some() {
+            self.0.cancel();
+        }
+    }
+}
+
+/// Names that objects had which were set aside.
+fn set_aside(place: &Path) -> impl Iterator<Item = PathBuf> {
+    let damaged = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "damaged");
+    objects(place).into_iter().filter(damaged).map(|path| path.with_extension(""))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_reading_found_before_it_was_stopped_is_named_and_sealed_again() {
+    let disk = tempfile::tempdir().unwrap();
+    let mine = Computer::new(disk.path(), "a");
+    mine.begin().await;
+    for number in 0..12 {
+        mine.write(&format!("{number}.jpg"), format!("photo {number}").as_bytes());
+    }
+    mine.backup().await.unwrap();
+    for chunk in of_kind(&mine.place, "chunks") {
+        let mut bytes = fs::read(&chunk).unwrap();
+        bytes[100] ^= 1;
+        fs::write(&chunk, bytes).unwrap();
+    }
+    let (store, stop) = (Arc::new(mine.store()), CancellationToken::new());
+    let report = StopAtDamage(stop.clone(), mine.place.clone(), Failed::default());
+    let report = Arc::new(report);
+    let opened = Relay::open(store, &mine.profile, report.clone(), stop).await;
+    assert_eq!(verify(&mut opened.unwrap(), true).await.unwrap_err().code, "interrupted");
+    let lost: Vec<PathBuf> = set_aside(&mine.place).collect();
+    assert_eq!(lost.len(), 1, "it was stopped at the first one");
+    assert_eq!(report.2.0.lock().unwrap().len(), 1, "and that is named");
+
+    assert!(!lost[0].exists());
+    let summary = mine.backup().await.unwrap();
+    assert_eq!((summary.sent_files, summary.held_files), (0, 1), "that photo, and no other");
+    assert!(lost[0].exists());
+    let mut relay = mine.open(Arc::new(Failed::default())).await;
+    assert_eq!(verify(&mut relay, true).await.unwrap().lost_files, 11);
+    assert!(mine.backup().await.unwrap().complete);
+    assert_eq!(verify(&mut relay, true).await.unwrap().lost_files, 0);
+    assert_eq!(mine.restore().await.1.len(), 12);
 }
