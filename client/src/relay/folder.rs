@@ -15,7 +15,7 @@ use photosync_protocol::format::object::{Kind, peek};
 
 use super::io;
 use super::space::random;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// An object that is not finished has this before its id, and something random behind it: several computers may write the
 /// same object into one folder at once.
@@ -132,11 +132,14 @@ impl Folder {
         }
     }
 
-    /// Reads an object; `None` if it is not there. What was read is not looked at. Blocks.
+    /// Reads an object; `None` if it is not there. What was read is not looked at. One that the disk does not give back is an
+    /// error of that object alone (`unreadable`): the others may be whole. Blocks.
     pub fn get(&self, kind: Kind, id: &Digest) -> Result<Option<Vec<u8>>> {
-        match self.find(kind, id)? {
-            Some(path) => io("read", &path, fs::read(&path)).map(Some),
-            None => Ok(None),
+        let Some(path) = self.find(kind, id)? else { return Ok(None) };
+        match fs::read(&path) {
+            Ok(object) => Ok(Some(object)),
+            Err(cause) if cause.kind() == ErrorKind::NotFound => Ok(None),
+            Err(cause) => Err(Error::file("read", &path, &cause)),
         }
     }
 
@@ -150,7 +153,8 @@ impl Folder {
         sync_folder(path.parent().unwrap_or(&self.path))
     }
 
-    /// Ids of all objects of a kind, wherever they lie. Blocks.
+    /// Ids of all objects of a kind, wherever they lie. One that lies elsewhere and cannot be read may be a manifest: whoever
+    /// fetches it is told. Blocks.
     pub fn list(&self, kind: Kind) -> Result<Vec<Digest>> {
         let mut ids = Vec::new();
         walk(&self.path.join(kind_folder(kind)), &mut |id, _| ids.push(id))?;
@@ -159,7 +163,11 @@ impl Folder {
             let mut start = [0; 8];
             let read = File::open(path)
                 .and_then(|mut file| std::io::Read::read_exact(&mut file, &mut start));
-            if read.is_ok() && peek(&start) == Ok(kind) {
+            let is_wanted = match read {
+                Ok(()) => peek(&start) == Ok(kind),
+                Err(_) => kind == Kind::Manifest,
+            };
+            if is_wanted {
                 ids.push(*id);
             }
         }

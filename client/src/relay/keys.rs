@@ -123,7 +123,8 @@ async fn keep(
         let digest = match &entry.manifest {
             Some(manifest) => Some(manifest.digest),
             None => {
-                let object = store.get(Kind::Manifest, entry.id).await?.unwrap_or_default();
+                let object = if_readable(store.get(Kind::Manifest, entry.id).await)?;
+                let object = object.unwrap_or_default();
                 Manifest::open(&object, &entry.id, &space.keys).ok().map(|one| one.digest)
             }
         };
@@ -157,7 +158,7 @@ pub async fn recover(
                 (Keyring { sequence: chosen.next_sequence, ..chosen.keyring }, chosen.foreign)
             }
             // All that is there may be keyrings of others, or damaged ones.
-            Err(error) if error.code == "no_keyring" => {
+            Err(error) if matches!(error.code, "no_keyring" | "unreadable") => {
                 (rebuild(store, &recovery, known.as_ref()).await?, vec![])
             }
             Err(error) if matches!(error.code, "wrong_secret" | "damaged" | "gone") => {
@@ -177,10 +178,8 @@ async fn rebuild(store: &Store, recovery: &RecoveryKey, known: Option<&Seen>) ->
     let mut newest = 1;
     for kind in [Kind::Segment, Kind::Manifest] {
         for id in store.list(kind).await? {
-            let Some(object) = store.get(kind, id).await?.filter(|object| id_of(object) == id)
-            else {
-                continue;
-            };
+            let object = if_readable(store.get(kind, id).await)?;
+            let Some(object) = object.filter(|object| id_of(object) == id) else { continue };
             let Ok(wrap) = recovery_wrap(&object) else { continue };
             if found.is_none() {
                 let opened = MasterKey::unwrap(&wrap, &recovery.wrapping_key());
@@ -215,6 +214,14 @@ async fn rebuild(store: &Store, recovery: &RecoveryKey, known: Option<&Seen>) ->
     };
     let sequence = last.checked_add(1).ok_or_else(|| refused("the keyring", Bad::BadContents))?;
     Ok(Keyring { sequence, master, recovery_wrap, contents: Contents { epochs } })
+}
+
+/// An object that cannot be read is as good as none where any other will do.
+fn if_readable(got: Result<Option<Vec<u8>>>) -> Result<Option<Vec<u8>>> {
+    match got {
+        Err(error) if error.kind == ErrorKind::File => Ok(None),
+        got => got,
+    }
 }
 
 impl Relay {

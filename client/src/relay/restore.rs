@@ -116,33 +116,49 @@ impl Relay {
         };
         let learned = self.learn(held.as_ref()).await;
         drop(held);
-        let (mut manifests, damaged) = match learned {
-            Ok(()) => self.manifests().await?,
+        let listed = match learned {
+            Ok(()) => self.manifests().await,
+            Err(error) => Err(error),
+        };
+        let (mut manifests, damaged) = match listed {
+            Ok(listed) => listed,
             // What the index no longer lists may be there all the same.
-            Err(error) if matches!(error.code, "damaged" | "rolled_back") => {
+            Err(error) if matches!(error.code, "damaged" | "rolled_back" | "unreadable") => {
                 self.note(format!("the index is damaged ({error}); looking for photos one by one"));
                 (HashMap::new(), Vec::new())
             }
             Err(error) => return Err(error),
         };
         let is_whole = !manifests.is_empty() && damaged.is_empty();
-        for (id, bad) in damaged {
-            self.failed(&format!("photo {id}"), &refused("its manifest", bad), &mut summary);
+        for (id, error) in damaged {
+            self.failed(&format!("photo {id}"), &error, &mut summary);
         }
         // A bare folder may hold manifests that no segment lists any more. What a stolen device listed stays out.
         if !is_whole || matches!(*self.store, Store::Folder(_)) {
             let disowned = self.space.disowned()?;
-            for id in self.store.list(Kind::Manifest).await? {
+            let there = match self.store.list(Kind::Manifest).await {
+                // A folder that cannot be looked through takes nothing from what the index lists.
+                Err(error) if is_whole && error.kind == ErrorKind::Storage => {
+                    self.failed("what the index does not list", &error, &mut summary);
+                    Vec::new()
+                }
+                there => there?,
+            };
+            let mut unreadable = Vec::new();
+            for id in there {
                 if manifests.contains_key(&id) || disowned.contains(&id) {
                     continue;
                 }
                 match self.manifest(id).await? {
                     Ok(manifest) => drop(manifests.insert(id, manifest)),
-                    Err(bad) => {
-                        let error = refused("its manifest", bad);
-                        self.failed(&format!("photo {id}"), &error, &mut summary);
-                    }
+                    Err(error) if error.code == "unreadable" => unreadable.push((id, error)),
+                    Err(error) => self.failed(&format!("photo {id}"), &error, &mut summary),
                 }
+            }
+            // It may be a piece: nobody sees that it is no manifest, and its photos are named for it.
+            unreadable.retain(|(id, _)| !is_piece(&manifests, id));
+            for (id, error) in unreadable {
+                self.failed(&format!("photo {id}"), &error, &mut summary);
             }
         }
         Ok((manifests.into_iter().collect(), summary))
@@ -199,6 +215,11 @@ async fn run(
             Err(error) => return Err(error),
         }
     }
+}
+
+/// Whether any of these is made of that piece.
+fn is_piece(manifests: &HashMap<Digest, Manifest>, id: &Digest) -> bool {
+    manifests.values().any(|manifest| manifest.chunks.contains(id))
 }
 
 /// Where a photo goes, below the folder that is restored to: what it is called in everything that is said of it.

@@ -11,7 +11,7 @@ use photosync_protocol::format::segment::Segment;
 use super::store::Look;
 use super::{Held, Relay, refused};
 use crate::backup::blocking;
-use crate::error::Result;
+use crate::error::{Error, Kind as ErrorKind, Result};
 use crate::report::Event;
 
 impl Relay {
@@ -79,7 +79,7 @@ impl Relay {
     /// the second answer, with the reason.
     pub(super) async fn manifests(
         &self,
-    ) -> Result<(HashMap<Digest, Manifest>, Vec<(Digest, Bad)>)> {
+    ) -> Result<(HashMap<Digest, Manifest>, Vec<(Digest, Error)>)> {
         let (mut segments, lost) = self.space.segments()?;
         if !lost.is_empty() {
             for id in lost {
@@ -98,7 +98,7 @@ impl Relay {
                     None if found.contains_key(&entry.id) => {}
                     None => match self.manifest(entry.id).await? {
                         Ok(manifest) => drop(found.insert(entry.id, manifest)),
-                        Err(bad) => damaged.push((entry.id, bad)),
+                        Err(error) => damaged.push((entry.id, error)),
                     },
                 }
             }
@@ -135,13 +135,17 @@ impl Relay {
         Ok(count)
     }
 
-    /// Fetches and opens a manifest.
-    pub(super) async fn manifest(&self, id: Digest) -> Result<std::result::Result<Manifest, Bad>> {
-        let Some(object) = self.store.get(Kind::Manifest, id).await? else {
-            return Ok(Err(Bad::Truncated));
+    /// Fetches and opens a manifest. The inner error is one of this manifest alone.
+    pub(super) async fn manifest(&self, id: Digest) -> Result<Result<Manifest>> {
+        let named = move |bad| refused(format!("its manifest {id}"), bad);
+        let object = match self.store.get(Kind::Manifest, id).await {
+            Ok(Some(object)) => object,
+            Ok(None) => return Ok(Err(named(Bad::Truncated))),
+            Err(error) if error.kind == ErrorKind::File => return Ok(Err(error)),
+            Err(error) => return Err(error),
         };
         let keys = self.space.keys.clone();
-        blocking(move || Ok(Manifest::open(&object, &id, &keys))).await
+        blocking(move || Ok(Manifest::open(&object, &id, &keys).map_err(named))).await
     }
 }
 

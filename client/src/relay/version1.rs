@@ -143,15 +143,23 @@ impl Source {
         }
     }
 
-    /// The sealed text of a manifest; `None` for a file that is none.
+    /// The sealed text of a manifest; `None` for a file that is none. An error of the kind [`Kind::File`] is one of this manifest
+    /// alone.
     async fn manifest(&self, listed: &Listed) -> Result<Option<String>> {
         let bytes = match (self, listed) {
             (Self::Server(old), Listed::Id(id)) => {
-                old.get(&format!("/cloud/manifests/{id}"), MAX_MANIFEST_BYTES).await?
+                match old.ask(&format!("/cloud/manifests/{id}"), MAX_MANIFEST_BYTES).await {
+                    Ok(body) => body,
+                    Err(failure) if failure.status == Some(StatusCode::NOT_FOUND) => {
+                        let text = "its manifest is missing";
+                        return Err(Error::new(Kind::File, text).coded("missing"));
+                    }
+                    Err(failure) => return Err(failure.error),
+                }
             }
             (_, Listed::Path(path)) => {
                 let path = path.clone();
-                blocking(move || io("read", &path, std::fs::read(&path))).await?.into()
+                blocking(move || read_file(&path)).await?.into()
             }
             (Self::Folder { .. }, Listed::Id(_)) => return Ok(None),
         };
@@ -166,10 +174,7 @@ impl Source {
         match self {
             Self::Folder { chunks, .. } => {
                 let Some(path) = chunks.get(id).cloned() else { return Ok(None) };
-                let read = move || {
-                    std::fs::read(&path).map_err(|cause| Error::file("read", &path, &cause))
-                };
-                blocking(read).await.map(Some)
+                blocking(move || read_file(&path)).await.map(Some)
             }
             Self::Server(old) => {
                 let route = format!("/cloud/chunks/{id}");
@@ -200,6 +205,11 @@ impl Old {
     async fn get(&self, route: &str, bytes: usize) -> Result<bytes::Bytes> {
         self.ask(route, bytes).await.map_err(|failure| failure.error)
     }
+}
+
+/// Blocks.
+fn read_file(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|cause| Error::file("read", path, &cause))
 }
 
 fn read<T: DeserializeOwned>(route: &str, body: &[u8]) -> Result<T> {

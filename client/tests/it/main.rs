@@ -14,6 +14,8 @@ mod relay;
 mod relay_index;
 mod relay_keys;
 mod relay_runs;
+#[cfg(target_os = "linux")]
+mod relay_unreadable;
 mod restore;
 mod sealed;
 mod stand;
