@@ -5,7 +5,7 @@
 
 mod restoring;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
@@ -132,14 +132,22 @@ impl Source {
             }
             Self::Server(old) => old,
         };
-        let mut listed = Vec::new();
+        let (mut listed, mut known) = (Vec::new(), HashSet::new());
         loop {
             let route = format!("/cloud/manifests?offset={}&limit={PAGE}", listed.len());
             let page: v1::ManifestList = read(&route, &old.get(&route, 0).await?)?;
-            if page.manifests.is_empty() {
-                return Ok(listed);
+            let is_empty = page.manifests.is_empty();
+            let ids = page.manifests.into_iter().map(|one| one.manifest_id);
+            let new: Vec<_> = ids.filter(|id| known.insert(id.clone())).collect();
+            // A page that does not go on would be asked for for ever.
+            if new.is_empty() {
+                let total = u64::try_from(page.total).unwrap_or(0);
+                return match is_empty || listed.len() as u64 >= total {
+                    true => Ok(listed),
+                    false => Err(does_not_go_on(listed.len(), total)),
+                };
             }
-            listed.extend(page.manifests.into_iter().map(|one| Listed::Id(one.manifest_id)));
+            listed.extend(new.into_iter().map(Listed::Id));
         }
     }
 
@@ -205,6 +213,12 @@ impl Old {
     async fn get(&self, route: &str, bytes: usize) -> Result<bytes::Bytes> {
         self.ask(route, bytes).await.map_err(|failure| failure.error)
     }
+}
+
+fn does_not_go_on(count: usize, total: u64) -> Error {
+    Error::unexpected(format!(
+        "the server says that it has {total} manifests, and lists the same {count} again and again"
+    ))
 }
 
 /// Blocks.
