@@ -15,7 +15,6 @@ use photosync_protocol::format::{Bad, chunk};
 use photosync_protocol::v2::AssetRow;
 use sha2::Digest as _;
 use tokio::sync::Mutex;
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::store::Store;
@@ -26,6 +25,7 @@ use crate::meter::Meter;
 use crate::report::{Event, RestoreSummary};
 use crate::restore::placing::Target;
 use crate::restore::planning::Plan;
+use crate::restore::side_by_side::{Done, restore_all};
 use crate::restore::{Options, placing};
 
 /// One file to restore.
@@ -76,7 +76,16 @@ pub async fn restore(relay: &mut Relay, options: &Options) -> Result<RestoreSumm
             report.event(&Event::Progress(ticking.meter.progress()));
         }
     });
-    let ended = run(relay, &work, files, options.parallel.max(1), &mut summary).await;
+    let one = |file: Planned| {
+        let work = work.clone();
+        async move {
+            let how = work.restore_one(&file).await;
+            Done { path: file.target.path, bytes: file.row.size_bytes, how }
+        }
+    };
+    let (files, parallel, report) =
+        (files.into_iter().map(one), options.parallel.max(1), &relay.report);
+    let ended = restore_all(files, parallel, &work.meter, report.as_ref(), &mut summary).await;
     ticking.abort();
     summary.elapsed_ms = work.meter.elapsed_ms();
     summary.received_bytes = work.meter.wire_bytes();
@@ -173,47 +182,6 @@ impl Relay {
         summary.failed_files += 1;
         let (path, reason) = (path.to_owned(), error.message.clone());
         self.report.event(&Event::FileFailed { path, code: error.code, reason });
-    }
-}
-
-async fn run(
-    relay: &Relay,
-    work: &Arc<Work>,
-    files: Vec<Planned>,
-    parallel: usize,
-    summary: &mut RestoreSummary,
-) -> Result<()> {
-    let mut waiting = files.into_iter();
-    let mut restoring: JoinSet<(Planned, Result<&'static str>)> = JoinSet::new();
-    loop {
-        while restoring.len() < parallel {
-            let Some(file) = waiting.next() else { break };
-            let work = work.clone();
-            restoring.spawn(async move {
-                let restored = work.restore_one(&file).await;
-                (file, restored)
-            });
-        }
-        let Some(joined) = restoring.join_next().await else { return Ok(()) };
-        let (file, restored) = joined
-            .map_err(|cause| Error::unexpected(format!("restoring ended unexpectedly: {cause}")))?;
-        let (path, bytes) = (file.target.path.to_string_lossy().into_owned(), file.row.size_bytes);
-        match restored {
-            Ok(how) => {
-                work.meter.finish(bytes);
-                match how {
-                    "present" => summary.present_files += 1,
-                    _ => summary.restored_files += 1,
-                }
-                relay.report.event(&Event::FileDone { path, how, bytes });
-            }
-            Err(error) if error.kind == ErrorKind::File => {
-                summary.failed_files += 1;
-                let (code, reason) = (error.code, error.message);
-                relay.report.event(&Event::FileFailed { path, code, reason });
-            }
-            Err(error) => return Err(error),
-        }
     }
 }
 

@@ -27,6 +27,7 @@ use crate::report::{Event, Report, RestoreSummary};
 use crate::restore::Options;
 use crate::restore::placing::{self, Target};
 use crate::restore::planning::Plan;
+use crate::restore::side_by_side::{Done, ended_unexpectedly, restore_all};
 
 /// A file to restore.
 struct Planned {
@@ -85,7 +86,15 @@ pub async fn restore(
             told.event(&Event::Progress(ticking.meter.progress()));
         }
     });
-    let ended = run(&work, files, parallel, report, &mut summary).await;
+    let one = |file: Planned| {
+        let work = work.clone();
+        async move {
+            let how = work.restore_one(&file).await;
+            Done { path: file.target.path, bytes: file.row.size_bytes, how }
+        }
+    };
+    let files = files.into_iter().map(one);
+    let ended = restore_all(files, parallel, &work.meter, report.as_ref(), &mut summary).await;
     ticking.abort();
     summary.elapsed_ms = work.meter.elapsed_ms();
     summary.received_bytes = work.meter.wire_bytes();
@@ -200,51 +209,6 @@ fn planned(id: &str, manifest: &Manifest, keys: &FileKeys) -> Vec<Planned> {
         keys: keys.clone(),
     };
     placing::targets(&row).into_iter().map(one).collect()
-}
-
-async fn run(
-    work: &Arc<Work>,
-    files: Vec<Planned>,
-    parallel: usize,
-    report: &Arc<dyn Report>,
-    summary: &mut RestoreSummary,
-) -> Result<()> {
-    let mut waiting = files.into_iter();
-    let mut restoring: JoinSet<(Planned, Result<&'static str>)> = JoinSet::new();
-    loop {
-        while restoring.len() < parallel {
-            let Some(file) = waiting.next() else { break };
-            let work = work.clone();
-            restoring.spawn(async move {
-                let restored = work.restore_one(&file).await;
-                (file, restored)
-            });
-        }
-        let Some(joined) = restoring.join_next().await else { return Ok(()) };
-        let (file, restored) = joined.map_err(ended_unexpectedly)?;
-        let (path, bytes) = (file.target.path.to_string_lossy().into_owned(), file.row.size_bytes);
-        match restored {
-            Ok(how) => {
-                work.meter.finish(bytes);
-                match how {
-                    "present" => summary.present_files += 1,
-                    _ => summary.restored_files += 1,
-                }
-                report.event(&Event::FileDone { path, how, bytes });
-            }
-            Err(error) if error.kind == Kind::File => {
-                summary.failed_files += 1;
-                let (code, reason) = (error.code, error.message);
-                report.event(&Event::FileFailed { path, code, reason });
-            }
-            Err(error) => return Err(error),
-        }
-    }
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "`map_err` hands it over")]
-fn ended_unexpectedly(cause: tokio::task::JoinError) -> Error {
-    Error::unexpected(format!("restoring ended unexpectedly: {cause}"))
 }
 
 impl Work {
