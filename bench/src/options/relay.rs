@@ -8,7 +8,7 @@ use super::{MIB, UsageError, count, for_each_flag, parts, size, take_switch};
 pub const HELP: &str = "\
 photosync-bench relay [flags]
 
-  --small              a tenth of the tree and of the calls; a first look in about a minute
+  --small, --quick     a tenth of the trees and a fifth of the calls; a first look in about a minute
   --rounds N           rounds of backups and restores, contestants in turn (default 3, at least 1)
   --repeats N          backups on which nothing changed, in each round (default 3, at least 1)
   --only PARTS         comma-separated: box,pipeline,node,photos,pictures
@@ -82,7 +82,7 @@ impl RelayOptions {
 
 /// Reads the flags behind the bench's name.
 pub fn parse(mut arguments: Vec<String>) -> Result<RelayOptions, UsageError> {
-    let small = take_switch(&mut arguments, &["--small"]);
+    let small = take_switch(&mut arguments, &["--small", "--quick"]);
     let mut options = defaults(small);
     for_each_flag(arguments, |flag, value| {
         match flag {
@@ -139,9 +139,12 @@ mod tests {
     }
 
     #[test]
-    fn a_small_relay_bench_keeps_what_was_set_by_hand() {
-        let options = relay("--tree-bytes 300MB --small").unwrap();
-        assert_eq!((options.tree_bytes, options.picture_count), (300_000_000, 1_000));
+    fn a_small_or_quick_relay_bench_keeps_what_was_set_by_hand() {
+        for line in ["--tree-bytes 300MB --small", "--quick --tree-bytes 300MB"] {
+            let options = relay(line).unwrap();
+            assert_eq!((options.tree_bytes, options.picture_count), (300_000_000, 1_000), "{line}");
+            assert!(options.small && options.calls < relay("").unwrap().calls, "{line}");
+        }
     }
 
     #[test]
