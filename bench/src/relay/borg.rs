@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use serde_json::Value;
+
 use super::contest::{Contestant, Keeper, Run};
 use super::tree::Tree;
 use crate::Failure;
@@ -70,9 +72,14 @@ impl Keeper for BorgKeeper {
     fn back_up(&mut self, tree: &Tree) -> Result<Run, Failure> {
         self.archives += 1;
         let mut command = self.command();
-        command.args(["create", "--compression", "none", "--list", "--filter", "AMCE"]);
+        command.args(["create", "--json", "--compression", "none", "--list", "--filter", "AMCE"]);
         command.arg(format!("{}::{}", self.repository(), self.archives)).arg(&tree.path);
-        self.run("borg-create", command)
+        let run = self.run("borg-create", command)?;
+        // A file that it could not read is a warning, which ends it with another code than 0.
+        if kept_files(&run.client.output) != Some(tree.files) {
+            return Err(format!("borg backed up otherwise: {}", run.client.output).into());
+        }
+        Ok(run)
     }
 
     fn back_up_unchanged(&mut self, tree: &Tree) -> Result<Run, Failure> {
@@ -100,5 +107,25 @@ impl Keeper for BorgKeeper {
 
     fn stop(self: Box<Self>) -> Result<(), Failure> {
         Ok(())
+    }
+}
+
+/// How many files the new archive has, as `borg create --json` says.
+fn kept_files(output: &str) -> Option<u64> {
+    let created: Value = serde_json::from_str(output).ok()?;
+    created.pointer("/archive/stats/nfiles").and_then(Value::as_u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_count_of_files_is_that_of_the_archive_and_of_nothing_else() {
+        let output =
+            r#"{"archive": {"name": "1", "stats": {"nfiles": 562}}, "cache": {"nfiles": 3}}"#;
+        assert_eq!(kept_files(output), Some(562));
+        assert_eq!(kept_files(r#"{"archive": {"name": "1"}}"#), None);
+        assert_eq!(kept_files(""), None);
     }
 }
