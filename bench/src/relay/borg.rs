@@ -10,6 +10,9 @@ use super::tree::Tree;
 use crate::Failure;
 use crate::process::{clean_command, find_program, run_to_end};
 
+/// Its name in tables.
+pub const BORG: &str = "borg";
+
 /// Stands for `ssh`: leaves the host out and runs the rest here.
 const NO_SSH: &str = "sh -c 'shift; exec \"$@\"' sh";
 
@@ -27,7 +30,7 @@ impl Borg {
 
 impl Contestant for Borg {
     fn name(&self) -> &'static str {
-        "borg"
+        BORG
     }
 
     fn road(&self) -> String {

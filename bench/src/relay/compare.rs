@@ -5,10 +5,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::borg::Borg;
+use super::borg::{BORG, Borg};
 use super::contest::{Contestant, Keeper, Run};
 use super::ours::{OURS, Ours};
-use super::restic::Restic;
+use super::restic::{RESTIC, Restic};
 use super::tree::{self, Tree};
 use crate::Failure;
 use crate::goals::{Direction, Goals};
@@ -30,6 +30,9 @@ const PHASES: [(Phase, &str); 3] = [
     (Phase::Unchanged, "Backup, nothing changed"),
     (Phase::Restore, "Restore"),
 ];
+
+/// Whose times the goals name: the faster of the two is only known when both ran.
+const RIVALS: [&str; 2] = [RESTIC, BORG];
 
 /// Everything measured of one contestant.
 struct Lane {
@@ -196,18 +199,34 @@ fn print(tree: &Tree, lanes: &[Lane]) {
 fn judge(goals: &mut Goals, tree: &str, lanes: &[Lane]) {
     for (phase, name) in PHASES {
         let target = if phase == Phase::Unchanged { 0.25 } else { 1.0 };
-        let what = format!("{tree}: {}: time over the fastest other", name.to_lowercase());
-        goals.judge(what, Direction::AtMost, target, "", over_the_fastest(lanes, phase));
+        let what =
+            format!("{tree}: {}: time over the faster of restic and borg", name.to_lowercase());
+        let what = match missing(lanes) {
+            missing if missing.is_empty() => what,
+            missing => format!("{what} ({} missing)", missing.join(" and ")),
+        };
+        goals.judge(what, Direction::AtMost, target, "", over_the_faster(lanes, phase));
     }
     judge_memory(goals, tree, lanes);
 }
 
 fn print_ratios(lanes: &[Lane]) {
+    let missing = missing(lanes);
+    if !missing.is_empty() {
+        println!("  no ratio to the faster of restic and borg: {} missing", missing.join(" and "));
+    }
     for (phase, name) in PHASES {
-        if let Some(ratio) = over_the_fastest(lanes, phase) {
-            println!("  {}: {ratio:.2} of the time of the fastest other", name.to_lowercase());
+        if let Some(ratio) = over_the_faster(lanes, phase) {
+            let name = name.to_lowercase();
+            println!("  {name}: {ratio:.2} of the time of the faster of restic and borg");
         }
     }
+}
+
+/// Rivals that did not take part.
+fn missing(lanes: &[Lane]) -> Vec<&'static str> {
+    let took_part = |name: &str| lanes.iter().any(|lane| lane.name == name);
+    RIVALS.into_iter().filter(|name| !took_part(name)).collect()
 }
 
 fn judge_memory(goals: &mut Goals, tree: &str, lanes: &[Lane]) {
@@ -220,12 +239,14 @@ fn judge_memory(goals: &mut Goals, tree: &str, lanes: &[Lane]) {
     goals.judge(what, Direction::AtMost, 48.0, " MiB", server.map(in_mib));
 }
 
-/// Our median over the smallest median of the others.
-fn over_the_fastest(lanes: &[Lane], phase: Phase) -> Option<f64> {
-    let median = |lane: &Lane| lane.seconds(phase).map(|seconds| seconds.median());
-    let ours = lanes.iter().find(|lane| lane.name == OURS).and_then(median)?;
-    let others = lanes.iter().filter(|lane| lane.name != OURS).filter_map(median);
-    Some(ours / others.min_by(f64::total_cmp)?)
+/// Our median over the smaller median of the rivals; none unless all of them were measured.
+fn over_the_faster(lanes: &[Lane], phase: Phase) -> Option<f64> {
+    let median = |name: &str| {
+        let lane = lanes.iter().find(|lane| lane.name == name)?;
+        Some(lane.seconds(phase)?.median())
+    };
+    let rivals: Option<Vec<f64>> = RIVALS.into_iter().map(median).collect();
+    Some(median(OURS)? / rivals?.into_iter().min_by(f64::total_cmp)?)
 }
 
 #[cfg(test)]
@@ -235,22 +256,34 @@ mod tests {
     use super::*;
     use crate::process::Finished;
 
-    fn lane(name: &'static str, seconds: &[u64]) -> Lane {
-        let run = |seconds: &u64| {
-            let took = Duration::from_secs(*seconds);
-            let client =
-                Finished { took, peak_bytes: *seconds, cpu_seconds: 0.0, output: String::new() };
-            (Phase::First, Run { client, server: None })
-        };
-        Lane { name, runs: seconds.iter().map(run).collect() }
+    fn run(seconds: u64) -> Run {
+        let took = Duration::from_secs(seconds);
+        let client =
+            Finished { took, peak_bytes: seconds, cpu_seconds: 0.0, output: String::new() };
+        Run { client, server: None }
+    }
+
+    fn lane(name: &'static str, phase: Phase, seconds: &[u64]) -> Lane {
+        let runs = seconds.iter().map(|seconds| (phase, run(*seconds))).collect();
+        Lane { name, runs }
     }
 
     #[test]
-    fn ours_is_judged_by_the_fastest_of_the_others_and_by_nobody_when_alone() {
-        let lanes = [lane(OURS, &[3, 9, 6]), lane("a", &[30]), lane("b", &[4])];
-        assert_eq!(over_the_fastest(&lanes, Phase::First), Some(1.5));
-        assert_eq!(over_the_fastest(&lanes, Phase::Restore), None);
-        assert_eq!(over_the_fastest(&lanes[..1], Phase::First), None);
+    fn ours_is_judged_by_the_faster_rival() {
+        let first = |name, seconds| lane(name, Phase::First, seconds);
+        let lanes = [first(OURS, &[3, 9, 6]), first(RESTIC, &[30]), first(BORG, &[4])];
+        assert_eq!(over_the_faster(&lanes, Phase::First), Some(1.5));
+        assert_eq!(over_the_faster(&lanes, Phase::Restore), None);
         assert_eq!(lanes[0].peaks(), (Some(9), None));
+        assert!(missing(&lanes).is_empty());
+    }
+
+    #[test]
+    fn nobody_is_judged_by_the_only_rival_that_is_there() {
+        let first = |name, seconds| lane(name, Phase::First, seconds);
+        let lanes = [first(OURS, &[3]), first(RESTIC, &[30]), first("another", &[4])];
+        assert_eq!(over_the_faster(&lanes, Phase::First), None);
+        assert_eq!(missing(&lanes), [BORG]);
+        assert_eq!(missing(&lanes[..1]), [RESTIC, BORG]);
     }
 }

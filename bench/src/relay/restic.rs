@@ -12,6 +12,9 @@ use crate::contestant::free_port;
 use crate::http::Connection;
 use crate::process::{Running, clean_command, find_program, run_to_end};
 
+/// Its name in tables.
+pub const RESTIC: &str = "restic";
+
 /// Longest wait for the first answer of rclone: 30 s.
 const READY_LIMIT: Duration = Duration::from_secs(30);
 
@@ -30,7 +33,7 @@ impl Restic {
 
 impl Contestant for Restic {
     fn name(&self) -> &'static str {
-        "restic"
+        RESTIC
     }
 
     fn road(&self) -> String {
