@@ -34,7 +34,7 @@ impl Contestant for Borg {
     }
 
     fn road(&self) -> String {
-        "to borg serve through a pipe, synced at its end; without compression; a restored file is not synced".into()
+        "to borg serve through a pipe, synced at its end; without compression; a restored file is not synced; every command derives the keys from the password (PBKDF2)".into()
     }
 
     fn begin(&self, home: PathBuf) -> Result<Box<dyn Keeper>, Failure> {
@@ -66,8 +66,7 @@ impl BorgKeeper {
     }
 
     fn run(&self, name: &str, command: Command) -> Result<Run, Failure> {
-        // Its server is a child of it, so that its own peak cannot be told from the outside.
-        Ok(Run { client: run_to_end(name, command, "", &self.home)?, server: None })
+        Run::with_its_server(name, command, &self.home)
     }
 }
 
@@ -98,6 +97,12 @@ impl Keeper for BorgKeeper {
             return Err(format!("borg found {changed} files changed and {added} new").into());
         }
         Ok(run)
+    }
+
+    fn open(&self) -> Result<Option<Run>, Failure> {
+        let mut command = self.command();
+        command.arg("info").arg(self.repository());
+        self.run("borg-open", command).map(Some)
     }
 
     fn restore(&mut self, _: &Tree, to: &Path) -> Result<Run, Failure> {

@@ -38,6 +38,8 @@ const RIVALS: [&str; 2] = [RESTIC, BORG];
 struct Lane {
     name: &'static str,
     runs: Vec<(Phase, Run)>,
+    /// Each right after a backup on which nothing changed; none of who opens nothing.
+    openings: Vec<Run>,
 }
 
 impl Lane {
@@ -47,6 +49,12 @@ impl Lane {
 
     fn seconds(&self, phase: Phase) -> Option<Spread> {
         Spread::of(self.of(phase).map(|run| run.client.took.as_secs_f64()))
+    }
+
+    /// What a backup on which nothing changed takes, and what of that is the opening; medians in seconds.
+    fn unchanged_and_opening(&self) -> Option<(f64, f64)> {
+        let opening = Spread::of(self.openings.iter().map(|run| run.client.took.as_secs_f64()))?;
+        Some((self.seconds(Phase::Unchanged)?.median(), opening.median()))
     }
 
     /// The most memory of client and server in any phase.
@@ -108,7 +116,8 @@ fn measure(
     contestants: &[Box<dyn Contestant>],
     tree: &Tree,
 ) -> Result<Vec<Lane>, Failure> {
-    let lane = |one: &dyn Contestant| Lane { name: one.name(), runs: Vec::new() };
+    let lane =
+        |one: &dyn Contestant| Lane { name: one.name(), runs: Vec::new(), openings: Vec::new() };
     let mut lanes: Vec<Lane> = contestants.iter().map(|one| lane(one.as_ref())).collect();
     for round in 0..options.rounds {
         eprintln!("bench: {}: round {} of {}", tree.title, round + 1, options.rounds);
@@ -126,6 +135,8 @@ fn measure(
             for (index, place) in &mut begun {
                 ready(&options.dir, &tree.path)?;
                 lanes[*index].runs.push((Phase::Unchanged, place.keeper.back_up_unchanged(tree)?));
+                settle(&options.dir)?;
+                lanes[*index].openings.extend(place.keeper.open()?);
             }
         }
         for (index, place) in &mut begun {
@@ -161,10 +172,15 @@ impl Place {
 
 /// Writes out what the file system holds back, then reads what will be read.
 fn ready(dir: &Path, read: &Path) -> Result<(), Failure> {
+    settle(dir)?;
+    tree::warm(read)
+}
+
+/// Writes out what the file system holds back.
+fn settle(dir: &Path) -> Result<(), Failure> {
     std::fs::File::open(dir)
         .and_then(|folder| Ok(rustix::fs::syncfs(folder)?))
-        .map_err(|error| format!("could not sync {}: {error}", dir.display()))?;
-    tree::warm(read)
+        .map_err(|error| format!("could not sync {}: {error}", dir.display()).into())
 }
 
 fn print(tree: &Tree, lanes: &[Lane]) {
@@ -174,26 +190,69 @@ fn print(tree: &Tree, lanes: &[Lane]) {
         let heading =
             ["contestant", "min", "median", "max", "MB/s", "CPU s", "client peak", "server peak"];
         let mut table = Table::new(title, &heading);
+        let bytes = (phase != Phase::Unchanged).then_some(tree.bytes);
         for lane in lanes {
-            let Some(seconds) = lane.seconds(phase) else { continue };
-            let cpu = Spread::of(lane.of(phase).map(|run| run.client.cpu_seconds));
-            let client = lane.of(phase).map(|run| run.client.peak_bytes).max();
-            let server = lane.of(phase).filter_map(|run| Some(run.server?.peak_bytes)).max();
-            let dash = || "-".to_owned();
-            let rate = tree.bytes as f64 / 1e6 / seconds.median();
-            table.row([
-                lane.name.to_owned(),
-                format!("{:.2}", seconds.min()),
-                format!("{:.2}", seconds.median()),
-                format!("{:.2}", seconds.max()),
-                if phase == Phase::Unchanged { dash() } else { format!("{rate:.0}") },
-                cpu.map_or_else(dash, |cpu| format!("{:.1}", cpu.median())),
-                client.map_or_else(dash, mib),
-                server.map_or_else(dash, mib),
-            ]);
+            add_row(&mut table, lane.name, &lane.of(phase).collect::<Vec<_>>(), bytes);
+        }
+        if phase == Phase::Unchanged {
+            for lane in lanes {
+                let name = format!("{}, opening only", lane.name);
+                add_row(&mut table, &name, &lane.openings.iter().collect::<Vec<_>>(), None);
+            }
         }
         table.print();
+        println!("  CPU s: client and server together, until the client ends");
+        if phase == Phase::Unchanged {
+            print_without_openings(lanes);
+        }
     }
+}
+
+/// One row of what these runs took; none when there are none. The rate is left out without `bytes`.
+fn add_row(table: &mut Table, name: &str, runs: &[&Run], bytes: Option<u64>) {
+    let Some(seconds) = Spread::of(runs.iter().map(|run| run.client.took.as_secs_f64())) else {
+        return;
+    };
+    let cpu = Spread::of(runs.iter().map(|run| run.cpu_seconds));
+    let client = runs.iter().map(|run| run.client.peak_bytes).max();
+    let server = runs.iter().filter_map(|run| Some(run.server?.peak_bytes)).max();
+    let dash = || "-".to_owned();
+    let rate = bytes.map(|bytes| bytes as f64 / 1e6 / seconds.median());
+    table.row([
+        name.to_owned(),
+        format!("{:.2}", seconds.min()),
+        format!("{:.2}", seconds.median()),
+        format!("{:.2}", seconds.max()),
+        rate.map_or_else(dash, |rate| format!("{rate:.0}")),
+        cpu.map_or_else(dash, |cpu| format!("{:.1}", cpu.median())),
+        client.map_or_else(dash, mib),
+        server.map_or_else(dash, mib),
+    ]);
+}
+
+/// For information: the goal is about whole commands. Ours still starts and connects, theirs then no longer does.
+fn print_without_openings(lanes: &[Lane]) {
+    for (rival, whole, rest) in without_openings(lanes) {
+        let rest = rest.map_or_else(|| "-".to_owned(), |rest| format!("{rest:.2}"));
+        println!(
+            "  photosync over {rival}: {whole:.2}; without {rival}'s opening (keys, start and connection): {rest}"
+        );
+    }
+}
+
+/// Our median over each rival's when nothing changed: of the whole command, and less the opening, if anything is left of it.
+fn without_openings(lanes: &[Lane]) -> Vec<(&'static str, f64, Option<f64>)> {
+    let ours = lanes.iter().find(|lane| lane.name == OURS);
+    let Some(ours) = ours.and_then(|lane| lane.seconds(Phase::Unchanged)) else {
+        return Vec::new();
+    };
+    let ours = ours.median();
+    let ratios = lanes.iter().filter_map(|lane| {
+        let (whole, opening) = lane.unchanged_and_opening()?;
+        let rest = (whole > opening).then(|| ours / (whole - opening));
+        Some((lane.name, ours / whole, rest))
+    });
+    ratios.collect()
 }
 
 fn judge(goals: &mut Goals, tree: &str, lanes: &[Lane]) {
@@ -260,12 +319,12 @@ mod tests {
         let took = Duration::from_secs(seconds);
         let client =
             Finished { took, peak_bytes: seconds, cpu_seconds: 0.0, output: String::new() };
-        Run { client, server: None }
+        Run { client, server: None, cpu_seconds: 0.0 }
     }
 
     fn lane(name: &'static str, phase: Phase, seconds: &[u64]) -> Lane {
         let runs = seconds.iter().map(|seconds| (phase, run(*seconds))).collect();
-        Lane { name, runs }
+        Lane { name, runs, openings: Vec::new() }
     }
 
     #[test]
@@ -285,5 +344,17 @@ mod tests {
         assert_eq!(over_the_faster(&lanes, Phase::First), None);
         assert_eq!(missing(&lanes), [BORG]);
         assert_eq!(missing(&lanes[..1]), [RESTIC, BORG]);
+    }
+
+    #[test]
+    fn the_opening_of_a_rival_is_taken_off_its_time_and_not_off_ours() {
+        let unchanged = |name, seconds| lane(name, Phase::Unchanged, seconds);
+        let mut lanes =
+            [unchanged(OURS, &[1]), unchanged(RESTIC, &[10, 20, 30]), unchanged(BORG, &[4])];
+        lanes[1].openings.extend([run(14), run(16), run(15)]);
+        lanes[2].openings.push(run(4));
+        let expected = [(RESTIC, 1.0 / 20.0, Some(1.0 / 5.0)), (BORG, 0.25, None)];
+        assert_eq!(without_openings(&lanes), expected);
+        assert_eq!(over_the_faster(&lanes, Phase::Unchanged), Some(0.25));
     }
 }

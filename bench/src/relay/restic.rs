@@ -37,7 +37,7 @@ impl Contestant for Restic {
     }
 
     fn road(&self) -> String {
-        "over HTTP to rclone serve restic, which syncs nothing; without compression; a restored file is not synced".into()
+        "over HTTP to rclone serve restic, which syncs nothing; without compression; a restored file is not synced; every command derives the keys from the password (scrypt)".into()
     }
 
     fn begin(&self, home: PathBuf) -> Result<Box<dyn Keeper>, Failure> {
@@ -75,9 +75,7 @@ impl ResticKeeper {
     }
 
     fn run(&self, name: &str, command: Command) -> Result<Run, Failure> {
-        self.server.reset_peak()?;
-        let client = run_to_end(name, command, "", &self.home)?;
-        Ok(Run { client, server: Some(self.server.memory()) })
+        Run::against(&self.server, name, command, &self.home)
     }
 
     fn require(&self, tree: &Tree, words: &str) -> Result<Run, Failure> {
@@ -98,6 +96,12 @@ impl Keeper for ResticKeeper {
 
     fn back_up_unchanged(&mut self, tree: &Tree) -> Result<Run, Failure> {
         self.require(tree, "unmodified")
+    }
+
+    fn open(&self) -> Result<Option<Run>, Failure> {
+        let mut command = self.command();
+        command.args(["cat", "config"]);
+        self.run("restic-open", command).map(Some)
     }
 
     fn restore(&mut self, _: &Tree, to: &Path) -> Result<Run, Failure> {
