@@ -224,7 +224,7 @@ fn add_row(table: &mut Table, name: &str, runs: &[&Run], bytes: Option<u64>) {
         format!("{:.2}", seconds.median()),
         format!("{:.2}", seconds.max()),
         rate.map_or_else(dash, |rate| format!("{rate:.0}")),
-        cpu.map_or_else(dash, |cpu| format!("{:.1}", cpu.median())),
+        cpu.map_or_else(dash, |cpu| format!("{:.2}", cpu.median())),
         client.map_or_else(dash, mib),
         server.map_or_else(dash, mib),
     ]);
@@ -233,7 +233,7 @@ fn add_row(table: &mut Table, name: &str, runs: &[&Run], bytes: Option<u64>) {
 /// For information: the goal is about whole commands. Ours still starts and connects, theirs then no longer does.
 fn print_without_openings(lanes: &[Lane]) {
     for (rival, whole, rest) in without_openings(lanes) {
-        let rest = rest.map_or_else(|| "-".to_owned(), |rest| format!("{rest:.2}"));
+        let rest = rest.map_or_else(|| "no time is left".to_owned(), |rest| format!("{rest:.2}"));
         println!(
             "  photosync over {rival}: {whole:.2}; without {rival}'s opening (keys, start and connection): {rest}"
         );
