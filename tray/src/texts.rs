@@ -1,5 +1,9 @@
 //! Every sentence the tray says, in one place: ready for translation.
 
+pub mod backup;
+
+use photosync_protocol::control::OverdueDevice;
+
 use crate::model::{Notice, Trouble};
 
 /// The product.
@@ -43,6 +47,20 @@ pub fn address(typed: &str, interface: &str) -> String {
 /// What a running server says about the disk, in the menu.
 pub fn low_space(free_bytes: u64) -> String {
     format!("⚠ The disk is nearly full: {} free", bytes(free_bytes))
+}
+
+/// A device without a backup for too long, in the menu.
+pub fn overdue(device: &OverdueDevice) -> String {
+    format!("⚠ {}", overdue_words(device))
+}
+
+fn overdue_words(OverdueDevice { name, email, days, is_first, .. }: &OverdueDevice) -> String {
+    let whose = if name.is_empty() { email } else { name };
+    let unit = if *days == 1 { "day" } else { "days" };
+    match is_first {
+        true => format!("{whose}: no complete backup yet, after {days} {unit}"),
+        false => format!("{whose}: no complete backup for {days} {unit}"),
+    }
 }
 
 /// A number of bytes for people, in decimal units.
@@ -121,6 +139,23 @@ pub fn notice(notice: &Notice) -> (String, String) {
                 bytes(*free_bytes)
             ),
         ),
+        Notice::BackupStopped(why) => (
+            "This computer is not backed up any more".to_owned(),
+            format!("{}. The icon's menu shows what can be done.", short(why)),
+        ),
+        Notice::NoFolderDialog => (
+            "No folders can be chosen here".to_owned(),
+            "This desktop has no dialog for it (package xdg-desktop-portal, zenity or kdialog). In a terminal,              `photosync backup FOLDER` backs a folder up."
+                .to_owned(),
+        ),
+        Notice::Overdue(device) => (
+            "A device has not been backed up".to_owned(),
+            format!(
+                "{} ({}). Open PhotoSync on it, on the same network as this computer.",
+                overdue_words(device),
+                device.email
+            ),
+        ),
         Notice::NoIcon(port) => (
             "PhotoSync runs without an icon".to_owned(),
             format!(
@@ -150,7 +185,7 @@ fn firewall(port: u16) -> String {
 }
 
 /// A message cut to a menu's width.
-fn short(words: &str) -> String {
+pub(crate) fn short(words: &str) -> String {
     const MOST: usize = 80;
     let line = words.trim();
     match line.char_indices().nth(MOST) {

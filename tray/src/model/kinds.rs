@@ -1,9 +1,13 @@
 //! The words of the model: how the server is, what happens, what to do, what to say.
 
-use photosync_protocol::control::Status;
+use std::path::PathBuf;
+
+use photosync_protocol::control::{OverdueDevice, Status};
 use photosync_protocol::process::Ready;
 
+use super::backup::{Account, Progress, RunEnd};
 use crate::addresses::Address;
+use crate::kept::Kept;
 
 /// The server as the tray sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,6 +113,18 @@ pub enum Event {
     NoIcon,
     /// The session ends, or the process was asked to end.
     SessionEnds,
+    /// Folders that a person chose; none if the dialog was closed.
+    FoldersChosen(Vec<PathBuf>),
+    /// This desktop has no dialog for choosing folders.
+    NoFolderDialog,
+    /// Who is signed in with the client on this computer.
+    Client(Option<Account>),
+    /// The client could not be asked, or not signed in: why.
+    NotSignedIn(String),
+    /// How far the backup of this computer is.
+    BackupSaid(Progress),
+    /// A backup of this computer ended, or could not begin.
+    BackupEnded(RunEnd),
 }
 
 /// How our server ended.
@@ -133,6 +149,12 @@ pub enum Action {
     OpenPhotos,
     OpenLog,
     ToggleLogin,
+    AddFolder,
+    AddThis(PathBuf),
+    RemoveFolder(PathBuf),
+    BackUpNow,
+    StopBackup,
+    SignInAs(String),
     Quit,
 }
 
@@ -149,6 +171,8 @@ pub enum Timer {
     LookAgain,
     /// A phone should have reached the server by now.
     Unreached,
+    /// Time for another backup of this computer; its rounds are counted apart.
+    BackUp,
 }
 
 /// What to do.
@@ -182,6 +206,30 @@ pub enum Effect {
     SetLogin(bool),
     /// Tell the person.
     Notify(Notice),
+    /// Remember this for the next start.
+    Keep(Kept),
+    /// Ask the client who is signed in: `Client`, or `NotSignedIn`.
+    AskClient,
+    /// Sign the client in to the server at this port of this computer, as this account: `Client`, or `NotSignedIn`.
+    SignIn {
+        /// E-mail of the account.
+        email: String,
+        /// The server's port.
+        port: u16,
+    },
+    /// Let a person choose folders: `FoldersChosen` or `NoFolderDialog`.
+    ChooseFolders,
+    /// Back these folders up: `BackupSaid`, then `BackupEnded`.
+    BackUp {
+        /// The folders.
+        folders: Vec<PathBuf>,
+        /// Whether they are sealed, too.
+        sealed: bool,
+    },
+    /// End the backup under way in order.
+    StopBackup,
+    /// Keep the computer awake, or no longer.
+    KeepAwake(bool),
     /// End the tray.
     Exit,
 }
@@ -201,6 +249,12 @@ pub enum Notice {
     LowSpace(u64),
     /// No phone has reached the server.
     Unreached(u16),
+    /// This computer is not backed up any more until a person does something: why.
+    BackupStopped(String),
+    /// No dialog can be opened here.
+    NoFolderDialog,
+    /// A device has had no backup for too long.
+    Overdue(OverdueDevice),
     /// The icon cannot be seen; the port of the page that can be opened instead.
     NoIcon(u16),
 }
