@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::process::Child;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,9 +13,9 @@ use crate::client_process::Client;
 use crate::folders::{self, Chosen};
 use crate::log::Log;
 use crate::login::Login;
-use crate::model::{Account, Effect, Event, Notice, RunEnd, Timer};
+use crate::model::{Account, Effect, Event, ImportEnd, Notice, RunEnd, Timer};
 use crate::server_process::{Pid, Program};
-use crate::{control, texts};
+use crate::{control, old_data, texts};
 
 /// The world as this process reaches it.
 pub struct Edges {
@@ -23,6 +24,7 @@ pub struct Edges {
     client: Client,
     login: Option<Login>,
     awake: Arc<(Mutex<Awake>, AtomicBool)>,
+    copying: Arc<Mutex<Option<Child>>>,
     ours: Option<Pid>,
     clipboard: Option<arboard::Clipboard>,
     timers: Vec<(Instant, Timer, u64)>,
@@ -36,13 +38,14 @@ impl Edges {
         client: Client,
         login: Option<Login>,
     ) -> Self {
-        let awake = Arc::default();
+        let (awake, copying) = (Arc::default(), Arc::default());
         Self {
             events,
             program,
             client,
             login,
             awake,
+            copying,
             ours: None,
             clipboard: None,
             timers: Vec::new(),
@@ -125,6 +128,12 @@ impl Edges {
                     self.log().note(&format!("the backup could not be stopped: {error}"));
                 }
             }
+            Effect::Import(folder) => self.import(folder),
+            Effect::StopImport => {
+                if let Err(error) = old_data::stop(&self.copying) {
+                    self.log().note(&format!("the copy could not be ended: {error}"));
+                }
+            }
             Effect::KeepAwake(wanted) => {
                 let awake = self.awake.clone();
                 awake.1.store(wanted, Ordering::SeqCst);
@@ -192,6 +201,20 @@ impl Edges {
             if let Err(error) = told {
                 let words = format!("photosync could not be started: {error}");
                 let _ = events.send(Event::BackupEnded(RunEnd { words, ..RunEnd::default() }));
+            }
+        });
+    }
+
+    fn import(&self, folder: PathBuf) {
+        let copying = self.copying.clone();
+        self.in_background("import", move |program, events| {
+            let told = old_data::import(program, &folder, &copying, |event| {
+                let _ = events.send(event);
+            });
+            if let Err(error) = told {
+                let words = format!("the copy could not be made: {error}");
+                let end = ImportEnd { words, ..ImportEnd::default() };
+                let _ = events.send(Event::ImportEnded(end));
             }
         });
     }

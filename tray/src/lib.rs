@@ -22,6 +22,7 @@ pub mod model;
 pub mod moment;
 pub mod native;
 pub mod network;
+pub mod old_data;
 pub mod port_owner;
 pub mod server_process;
 pub mod texts;

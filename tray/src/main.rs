@@ -14,7 +14,7 @@ use photosync_tray::log::Log;
 use photosync_tray::login::Login;
 use photosync_tray::model::{Event, State};
 use photosync_tray::server_process::{Program, beside_this_program};
-use photosync_tray::{app, client_process, control, folders, native, network};
+use photosync_tray::{app, client_process, control, folders, native, network, old_data};
 
 /// Keeps the PhotoSync server of this computer running and shows how a phone reaches it.
 ///
@@ -72,6 +72,7 @@ fn run(arguments: Arguments) -> Result<(), (Exit, String)> {
         client.is_file(),
         usual,
     );
+    let state = state.offering(old_data::find(&data_dir, |name| std::env::var_os(name)));
     let client = Client::new(client, log.clone());
     let program = Program { binary, data_dir, log: log.clone() };
 

@@ -82,6 +82,10 @@ pub fn face(state: &State) -> Face {
     menu.push(choice(Action::OpenPage, entry::OPEN_PAGE, runs));
     menu.push(choice(Action::OpenPhotos, entry::OPEN_PHOTOS, true));
     menu.extend(backup_menu::of(state));
+    if state.old_data.is_some() {
+        let can_import = runs || matches!(state.server, Server::Stopped(_));
+        menu.push(choice(Action::Import, entry::IMPORT, can_import));
+    }
     menu.push(Item::Separator);
     let can_start = matches!(state.server, Server::Stopped(_) | Server::Pausing);
     let can_stop = runs || matches!(state.server, Server::Starting { .. } | Server::Pausing);
@@ -115,6 +119,9 @@ fn state_line(state: &State) -> (Mood, String) {
             (mood, if *is_ours { line::RUNNING } else { line::RUNNING_OTHER })
         }
         Server::Stopping { .. } => (Mood::Resting, line::STOPPING),
+        Server::Importing { done_files, total_files } => {
+            return (Mood::Resting, texts::importing(*done_files, *total_files));
+        }
         Server::Pausing => (Mood::Attention, line::PAUSING),
         Server::Stopped(None) => (Mood::Resting, line::STOPPED),
         Server::Stopped(Some(trouble)) => {

@@ -5,10 +5,12 @@
 
 mod backup;
 mod care;
+mod import;
 mod kinds;
 
 pub use backup::{AGAIN_MS, Account, Backup, Complete, EVERY_MS, Progress, RunEnd, Who, Work};
 pub use care::QUIET_MS;
+pub use import::ImportEnd;
 pub use kinds::{Action, Effect, Ended, Event, Notice, Server, Then, Timer, Trouble};
 
 use std::collections::BTreeSet;
@@ -52,6 +54,10 @@ pub struct State {
     pub is_first_start: bool,
     /// This computer's own backup.
     pub backup: Backup,
+    /// Data of the server that came before, not taken over yet.
+    pub old_data: Option<PathBuf>,
+    /// Data of that server that was taken over.
+    imported: Option<PathBuf>,
     /// The clock on the wall, set by the loop before each event.
     pub now: Moment,
     told_overdue: BTreeSet<String>,
@@ -74,6 +80,8 @@ impl State {
             status: None,
             is_first_start,
             backup: Backup::default(),
+            old_data: None,
+            imported: None,
             now: Moment::default(),
             told_overdue: BTreeSet::new(),
             arriving: care::Arriving::default(),
@@ -87,9 +95,16 @@ impl State {
 
     /// With what was kept, where a client program may do what the person asks for. `usual`: folders to offer by name.
     pub fn remembering(mut self, kept: Kept, has_client: bool, usual: Vec<PathBuf>) -> Self {
-        let Kept { folders, last_complete, told_overdue } = kept;
+        let Kept { folders, last_complete, told_overdue, imported } = kept;
         self.backup = Backup::new(has_client, folders, usual, last_complete);
         self.told_overdue = told_overdue;
+        self.imported = imported;
+        self
+    }
+
+    /// Offers to take over old data that was found, unless that was done.
+    pub fn offering(mut self, found: Option<PathBuf>) -> Self {
+        self.old_data = import::offered(found, self.imported.as_ref());
         self
     }
 
@@ -99,6 +114,7 @@ impl State {
             folders: self.backup.folders.clone(),
             last_complete: self.backup.last,
             told_overdue: self.told_overdue.clone(),
+            imported: self.imported.clone(),
         }
     }
 
@@ -178,6 +194,11 @@ fn take_in(state: &mut State, now_ms: u64, event: Event) -> Vec<Effect> {
             Vec::new()
         }
         Event::BackupEnded(end) => backup::ended(state, &end),
+        Event::ImportSaid { done_files, total_files } => {
+            import::progress(state, done_files, total_files);
+            Vec::new()
+        }
+        Event::ImportEnded(end) => import::ended(state, end),
     }
 }
 
@@ -200,6 +221,7 @@ fn choose(state: &mut State, now_ms: u64, action: Action) -> Vec<Effect> {
         (Action::ToggleLogin, _) => {
             state.starts_at_login.map(|now| Effect::SetLogin(!now)).into_iter().collect()
         }
+        (Action::Import, _) => import::choose(state),
         (Action::Quit, _) => quit(state),
         (
             action @ (Action::AddFolder
@@ -237,6 +259,8 @@ fn stop(state: &mut State, then: Then) -> Vec<Effect> {
             state.server = Server::Stopping { then, is_ours: *is_ours };
             return Vec::new();
         }
+        // Nothing of a server runs.
+        Server::Importing { .. } => return Vec::new(),
         Server::Pausing | Server::Looking | Server::Stopped(_) => {
             enter(state, Server::Stopped(None));
             return Vec::new();
@@ -254,6 +278,7 @@ fn quit(state: &mut State) -> Vec<Effect> {
         Server::Starting { .. }
         | Server::Running { is_ours: true, .. }
         | Server::Stopping { is_ours: true, .. } => stop(state, Then::Quit),
+        Server::Importing { .. } => vec![Effect::StopImport, Effect::Exit],
         _ => vec![Effect::Exit],
     });
     effects
@@ -270,7 +295,7 @@ fn attach(state: &mut State, now_ms: u64, status: Status) -> Vec<Effect> {
             enter(state, Server::Running { port: status.port, is_ours: false, answers: true });
             hear(state, now_ms, status)
         }
-        Server::Starting { .. } | Server::Stopping { .. } => Vec::new(),
+        Server::Starting { .. } | Server::Stopping { .. } | Server::Importing { .. } => Vec::new(),
     }
 }
 
@@ -332,6 +357,7 @@ fn stopped(state: &mut State, then: Then) -> Vec<Effect> {
             enter(state, Server::Looking);
             vec![Effect::Follow]
         }
+        Then::Import => import::begin(state),
         Then::Quit => vec![Effect::Exit],
     }
 }

@@ -20,6 +20,7 @@ pub mod entry {
     pub const PAIR: &str = "Pair a phone …";
     pub const OPEN_PAGE: &str = "Open PhotoSync";
     pub const OPEN_PHOTOS: &str = "Open photo folder";
+    pub const IMPORT: &str = "Import from the old PhotoSync …";
     pub const LOGIN: &str = "Launch at login";
     pub const LOG: &str = "View log";
     pub const QUIT: &str = "Quit PhotoSync";
@@ -47,6 +48,14 @@ pub fn address(typed: &str, interface: &str) -> String {
 /// What a running server says about the disk, in the menu.
 pub fn low_space(free_bytes: u64) -> String {
     format!("⚠ The disk is nearly full: {} free", bytes(free_bytes))
+}
+
+/// How far the copy of old photos is; nothing is known of it at first.
+pub fn importing(done_files: u64, total_files: u64) -> String {
+    match total_files {
+        0 => "○ Copying the photos of the old PhotoSync …".to_owned(),
+        _ => format!("○ Copying old photos: {done_files} of {total_files} …"),
+    }
 }
 
 /// A device without a backup for too long, in the menu.
@@ -147,6 +156,18 @@ pub fn notice(notice: &Notice) -> (String, String) {
             "No folders can be chosen here".to_owned(),
             "This desktop has no dialog for it (package xdg-desktop-portal, zenity or kdialog). In a terminal,              `photosync backup FOLDER` backs a folder up."
                 .to_owned(),
+        ),
+        Notice::Imported(report) => (
+            "The photos of the old PhotoSync are here".to_owned(),
+            format!("{}\nThe old ones were not touched.", report.trim()),
+        ),
+        Notice::ImportedInPart(report) => (
+            "Something of the old PhotoSync needs you".to_owned(),
+            format!("{}\nThe log has all of it. The old photos were not touched.", short(report)),
+        ),
+        Notice::ImportFailed(why) => (
+            "The old photos could not be copied".to_owned(),
+            format!("{}. They were not touched; choose the entry again to go on.", short(why)),
         ),
         Notice::Overdue(device) => (
             "A device has not been backed up".to_owned(),

@@ -6,6 +6,7 @@ use photosync_protocol::control::{OverdueDevice, Status};
 use photosync_protocol::process::Ready;
 
 use super::backup::{Account, Progress, RunEnd};
+use super::import::ImportEnd;
 use crate::addresses::Address;
 use crate::kept::Kept;
 
@@ -35,6 +36,13 @@ pub enum Server {
         /// Whether this tray started it.
         is_ours: bool,
     },
+    /// None runs, because photos of the server that came before are being copied.
+    Importing {
+        /// Originals of one account that are here by now; told now and then.
+        done_files: u64,
+        /// Originals of that account; 0 before it is known.
+        total_files: u64,
+    },
     /// Ours ended by itself and will be started again.
     Pausing,
     /// None runs.
@@ -48,6 +56,8 @@ pub enum Then {
     Rest,
     /// Another start.
     Start,
+    /// The copy of old photos, then another start.
+    Import,
     /// The end of the tray.
     Quit,
 }
@@ -125,6 +135,15 @@ pub enum Event {
     BackupSaid(Progress),
     /// A backup of this computer ended, or could not begin.
     BackupEnded(RunEnd),
+    /// How far the copy of old photos is.
+    ImportSaid {
+        /// Originals of one account that are here.
+        done_files: u64,
+        /// Originals of that account.
+        total_files: u64,
+    },
+    /// The copy of old photos ended, or could not begin.
+    ImportEnded(ImportEnd),
 }
 
 /// How our server ended.
@@ -155,6 +174,7 @@ pub enum Action {
     BackUpNow,
     StopBackup,
     SignInAs(String),
+    Import,
     Quit,
 }
 
@@ -228,6 +248,10 @@ pub enum Effect {
     },
     /// End the backup under way in order.
     StopBackup,
+    /// Copy the photos of the old server in that folder: `ImportSaid`, then `ImportEnded`.
+    Import(PathBuf),
+    /// End that copy at once.
+    StopImport,
     /// Keep the computer awake, or no longer.
     KeepAwake(bool),
     /// End the tray.
@@ -253,6 +277,12 @@ pub enum Notice {
     BackupStopped(String),
     /// No dialog can be opened here.
     NoFolderDialog,
+    /// Everything of the old server is here: what that was.
+    Imported(String),
+    /// Something of it needs a person: what.
+    ImportedInPart(String),
+    /// The old photos could not be copied: why.
+    ImportFailed(String),
     /// A device has had no backup for too long.
     Overdue(OverdueDevice),
     /// The icon cannot be seen; the port of the page that can be opened instead.

@@ -1,6 +1,7 @@
 //! Whole stories: what happens, and what the tray does about it.
 
 mod backup;
+mod import;
 
 use super::*;
 

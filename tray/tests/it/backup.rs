@@ -184,6 +184,40 @@ fn without_a_dialog_a_notification_says_what_can_be_done() {
     assert_eq!(tray.end(), Some(0));
 }
 
+#[test]
+fn a_device_without_a_backup_for_too_long_has_a_line_and_one_notification() {
+    let desk = Desk::new();
+    photos(&desk, "Pictures", 1);
+    let panel = desk.panel();
+    let mut tray = desk.tray(None);
+    panel.line("● Running");
+    add_account(&desk, "ada@example.org");
+    panel.click("Add Pictures");
+    panel.line("Last backup: today");
+    panel.click("Remove from the backup");
+    panel.entry("Add Pictures", true);
+    panel.click("Stop");
+    panel.line("○ Stopped");
+    // Nine days later.
+    let database = rusqlite::Connection::open(desk.data().join("photosync.db")).unwrap();
+    let nine_days_ms = 9 * 86_400_000_i64;
+    let older = "UPDATE devices SET label = 'Anna''s phone', inventory_at_ms = inventory_at_ms - ?1";
+    assert_eq!(database.execute(older, [nine_days_ms]).unwrap(), 1);
+    drop(database);
+    panel.click("Start");
+    panel.line("⚠ Anna's phone: no complete backup for 9 days");
+    let told = desk.bubble("A device has not been backed up");
+    assert!(told.contains("ada@example.org"), "{told}");
+    panel.click("Quit");
+    assert_eq!(tray.end(), Some(0));
+
+    let mut tray = desk.tray(None);
+    panel.line("⚠ Anna's phone: no complete backup for 9 days");
+    panel.click("Quit");
+    assert_eq!(tray.end(), Some(0));
+    assert_eq!(desk.log().matches("A device has not been backed up").count(), 1);
+}
+
 /// The other ends of what keeps the computer awake, with what was asked for.
 type Holds = Arc<Mutex<Vec<(String, std::os::unix::net::UnixStream)>>>;
 
