@@ -65,16 +65,19 @@ async fn line(app: &App, overdue: &mut Overdue) -> Result<String> {
     Ok(line)
 }
 
-/// Lines of [`Status`], the first at once. The stream ends when the server begins to stop; one that fails ends it too.
+/// Lines of [`Status`], the first at once. The stream ends with the process: until then the data folder is held, and who
+/// waits for the end of a server must not start another.
 pub async fn stream_status(app: App) -> Result<Response> {
     let mut overdue = Overdue::default();
     let first = line(&app, &mut overdue).await?;
     let later = stream::unfold((app, overdue), |(app, mut overdue)| async {
-        let line = tokio::select! {
-            () = app.stop_wanted() => None,
-            () = tokio::time::sleep(Duration::from_millis(STATUS_EVERY_MS)) => line(&app, &mut overdue).await.ok(),
-        };
-        line.map(|line| (Ok::<_, Infallible>(line), (app, overdue)))
+        tokio::time::sleep(Duration::from_millis(STATUS_EVERY_MS)).await;
+        match line(&app, &mut overdue).await {
+            Ok(line) => Some((Ok::<_, Infallible>(line), (app, overdue))),
+            // Closed already: nothing more to tell.
+            Err(_) if app.is_stopping() => std::future::pending().await,
+            Err(_) => None,
+        }
     });
     let lines = stream::iter([Ok(first)]).chain(later);
     let kind = (header::CONTENT_TYPE, "application/x-ndjson");
@@ -141,10 +144,8 @@ mod tests {
         };
         assert_eq!(late, [wanted.clone()]);
 
-        let phone = Uploader {
-            account: account.account_uuid,
-            device_id: session.device_id.clone(),
-        };
+        let phone =
+            Uploader { account: account.account_uuid, device_id: session.device_id.clone() };
         let nothing = library::settled::compare(&app, &phone, Default::default()).await.unwrap();
         assert!(nothing.is_none(), "it has what the server thinks it has");
         clock.advance(Duration::from_millis(59_999));

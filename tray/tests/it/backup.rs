@@ -201,7 +201,8 @@ fn a_device_without_a_backup_for_too_long_has_a_line_and_one_notification() {
     // Nine days later.
     let database = rusqlite::Connection::open(desk.data().join("photosync.db")).unwrap();
     let nine_days_ms = 9 * 86_400_000_i64;
-    let older = "UPDATE devices SET label = 'Anna''s phone', inventory_at_ms = inventory_at_ms - ?1";
+    let older =
+        "UPDATE devices SET label = 'Anna''s phone', inventory_at_ms = inventory_at_ms - ?1";
     assert_eq!(database.execute(older, [nine_days_ms]).unwrap(), 1);
     drop(database);
     panel.click("Start");
