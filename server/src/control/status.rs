@@ -142,7 +142,7 @@ mod tests {
             days: 8,
             is_first: true,
         };
-        assert_eq!(late, [wanted.clone()]);
+        assert_eq!(late, std::slice::from_ref(&wanted));
 
         let phone =
             Uploader { account: account.account_uuid, device_id: session.device_id.clone() };
