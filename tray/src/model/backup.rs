@@ -151,8 +151,8 @@ pub(super) fn choose(state: &mut State, action: Action) -> Vec<Effect> {
         Action::BackUpNow => {
             state.backup.is_due = true;
             state.backup.trouble.clear();
-            if matches!(state.backup.who, Who::Nobody) {
-                // Somebody may have signed in by hand since.
+            if !matches!(state.backup.who, Who::Asking) {
+                // Somebody may have signed in, or begun a sealed backup, in a terminal since.
                 state.backup.who = Who::Unknown;
             }
             ask(state)

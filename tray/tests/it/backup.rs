@@ -173,6 +173,42 @@ fn folders_chosen_in_the_dialog_are_backed_up_as_whom_the_person_says_also_by_th
 }
 
 #[test]
+fn a_computer_with_the_keys_of_a_sealed_backup_is_sealed_too() {
+    let desk = Desk::new();
+    photos(&desk, "Pictures", 2);
+    let panel = desk.panel();
+    let mut tray = desk.tray(None);
+    panel.line("● Running");
+    add_account(&desk, "ada@example.org");
+    panel.click("Add Pictures");
+    panel.line("Last backup: today");
+    let mut beginning = Command::new(program("photosync"))
+        .args(["relay", "init", "--password-memory", "64"])
+        .env("HOME", desk.dir.path().join("home"))
+        .env("PHOTOSYNC_CLIENT_KEYSTORE", "off")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    write!(beginning.stdin.take().unwrap(), "a password for seals\na password for seals\n")
+        .unwrap();
+    assert!(beginning.wait().unwrap().success());
+    panel.click("Back up now");
+    panel.line("To this computer's server, as ada@example.org, and sealed");
+    let is_sealed = || -> Option<()> {
+        let accounts = std::fs::read_dir(desk.data().join("relay")).ok()?.flatten();
+        accounts
+            .into_iter()
+            .any(|account| account.path().join(".chains.jsonl").exists())
+            .then_some(())
+    };
+    wait_for("a sealed chain", is_sealed);
+    panel.line("Last backup: today");
+    panel.click("Quit");
+    assert_eq!(tray.end(), Some(0));
+}
+
+#[test]
 fn without_a_dialog_a_notification_says_what_can_be_done() {
     let desk = Desk::new();
     let panel = desk.panel();

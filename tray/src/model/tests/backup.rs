@@ -136,7 +136,11 @@ fn a_run_follows_an_hour_after_the_last_and_a_timer_of_before_begins_none() {
     let Some(Effect::After(EVERY_MS, Timer::BackUp, first)) = story.tell(done(1)).pop() else {
         panic!("no timer");
     };
-    assert!(begun(&story.tell(Event::Chosen(Action::BackUpNow))).is_some());
+    assert_eq!(story.tell(Event::Chosen(Action::BackUpNow)), [Effect::AskClient]);
+    let sealed = Account { is_sealed: true, ..account(HERE) };
+    let effects = story.tell(Event::Client(Some(sealed)));
+    let folders = vec![PathBuf::from("/photos")];
+    assert_eq!(effects, [Effect::BackUp { folders, sealed: true }], "begun in a terminal since");
     story.tell(done(1));
     assert!(begun(&story.tell(Event::Elapsed(Timer::BackUp, first))).is_none());
     assert!(begun(&story.tell(Event::Elapsed(Timer::BackUp, first + 1))).is_some());
