@@ -149,7 +149,10 @@ fn take_in(state: &mut State, now_ms: u64, event: Event) -> Vec<Effect> {
             effects
         }
         Event::Chosen(action) => choose(state, now_ms, action),
-        Event::Attached(status) => attach(state, now_ms, status),
+        Event::Attached(status) => {
+            backup::way_changed(state);
+            attach(state, now_ms, status)
+        }
         Event::NobodyThere => nobody_there(state, now_ms),
         Event::Said(status) => hear(state, now_ms, status),
         Event::Detached => detach(state),
@@ -169,7 +172,7 @@ fn take_in(state: &mut State, now_ms: u64, event: Event) -> Vec<Effect> {
         Event::Elapsed(..) => Vec::new(),
         Event::Addresses(addresses) => {
             if state.addresses != addresses {
-                backup::network_changed(state);
+                backup::way_changed(state);
             }
             state.addresses = addresses;
             Vec::new()

@@ -112,7 +112,7 @@ fn this_computers_own_client_gets_a_code_of_an_account_that_can_sign_in_and_of_n
     let stand = Stand::new(&[]);
     let control = Control::of(stand.data());
     let alice = stand.person();
-    assert_eq!(control.status().people, [alice.email.clone()]);
+    assert_eq!(control.status().people, std::slice::from_ref(&alice.email));
     let ask = |email: &str| {
         let wanted = json!({"email": email}).to_string();
         let request = Request::new("POST", PAIR_COMPUTER_PATH)

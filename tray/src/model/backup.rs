@@ -317,8 +317,8 @@ pub(super) fn elapsed(state: &mut State, round: u64) -> Vec<Effect> {
     Vec::new()
 }
 
-/// The network changed: a server that could not be reached may be now.
-pub(super) fn network_changed(state: &mut State) {
+/// The network changed, or this computer's server came: what could not be reached may be now.
+pub(super) fn way_changed(state: &mut State) {
     state.backup.is_due |= state.backup.is_unreached;
 }
 

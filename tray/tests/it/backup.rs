@@ -307,3 +307,51 @@ fn the_computer_stays_awake_while_photos_arrive_and_may_sleep_within_30_s() {
     panel.click("Quit");
     assert_eq!(tray.end(), Some(0));
 }
+
+/// Who asked the desktop for it, by name on the bus.
+struct ScreenSaver(Arc<Mutex<Vec<String>>>);
+
+#[zbus::interface(name = "org.freedesktop.ScreenSaver")]
+impl ScreenSaver {
+    fn inhibit(
+        &self,
+        #[zbus(header)] header: zbus::message::Header<'_>,
+        who: &str,
+        _why: &str,
+    ) -> u32 {
+        assert_eq!(who, "PhotoSync");
+        self.0.lock().unwrap().push(header.sender().unwrap().to_string());
+        1
+    }
+}
+
+#[test]
+fn without_logind_the_desktop_is_asked_to_stay_awake_and_the_asking_ends_too() {
+    let desk = Desk::new();
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let saver = desk
+        .on_the_bus()
+        .name("org.freedesktop.ScreenSaver")
+        .unwrap()
+        .serve_at("/org/freedesktop/ScreenSaver", ScreenSaver(asked.clone()))
+        .unwrap()
+        .build()
+        .unwrap();
+    photos(&desk, "Pictures", 2);
+    let panel = desk.panel();
+    let mut tray = desk.tray(None);
+    panel.line("● Running");
+    add_account(&desk, "ada@example.org");
+    panel.click("Add Pictures");
+    wait_for("somebody who asks", || (!asked.lock().unwrap().is_empty()).then_some(()));
+    let bus = zbus::blocking::fdo::DBusProxy::new(&saver).unwrap();
+    // Desktops take the end of the asking connection for the end of the wish.
+    wait_for("the end of those who asked", || {
+        let asked = asked.lock().unwrap();
+        let is_there =
+            |name: &String| bus.name_has_owner(name.as_str().try_into().unwrap()).unwrap();
+        (!asked.iter().any(is_there)).then_some(())
+    });
+    panel.click("Quit");
+    assert_eq!(tray.end(), Some(0));
+}

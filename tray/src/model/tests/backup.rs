@@ -160,6 +160,14 @@ fn a_server_out_of_reach_is_tried_again_when_the_network_changes() {
 }
 
 #[test]
+fn a_run_that_this_computers_server_left_alone_is_made_up_for_when_it_is_back() {
+    let mut story = Story::backing_up(HERE);
+    story.tell(Event::Detached);
+    assert!(begun(&story.tell(refused(68, "127.0.0.1 does not answer"))).is_none());
+    assert!(begun(&story.tell(Event::Attached(status(3000)))).is_some());
+}
+
+#[test]
 fn a_refused_sign_in_is_told_once_and_can_be_mended_from_the_menu() {
     let mut story = Story::backing_up(HERE);
     story.tell(Event::Said(people(&["ada@example.org"])));
