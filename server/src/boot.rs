@@ -99,6 +99,8 @@ pub struct BootOptions {
     pub clock: Clock,
     /// Work factors of passwords; tests take cheap ones.
     pub password_cost: PasswordCost,
+    /// Seed of the identity key, instead of the one in `<data>/secrets`.
+    pub identity_seed: Option<[u8; 32]>,
     /// Start although `uploads/` holds folders and the database does not exist: only `rebuild` and an import do.
     pub allow_lost_database: bool,
 }
@@ -108,6 +110,7 @@ impl Default for BootOptions {
         Self {
             clock: Clock::system(),
             password_cost: PasswordCost::RECOMMENDED,
+            identity_seed: None,
             allow_lost_database: false,
         }
     }
@@ -230,7 +233,20 @@ pub async fn boot(config: Config, options: BootOptions) -> Result<App, BootError
         Ok(key)
     };
     let alias_key = key_of("aliases")?;
-    let identity = Identity::from_seed(&key_of("identity")?)
+    let seed = match options.identity_seed {
+        Some(handed) => {
+            if secrets.path("identity").exists() && key_of("identity")? != handed {
+                tracing::warn!(
+                    "the identity key that was handed over is not the one in {}: devices that pinned that one must \
+                     be paired again",
+                    secrets.path("identity").display()
+                );
+            }
+            handed
+        }
+        None => key_of("identity")?,
+    };
+    let identity = Identity::from_seed(&seed)
         .ok_or_else(|| BootError::new(Exit::Storage, "the identity key cannot be used"))?;
     let start_store = |root: &Path| {
         LocalStore::start(root.to_owned(), config.disk_tasks, config.reserve_bytes)
