@@ -187,6 +187,7 @@ pub async fn boot(config: Config, options: BootOptions) -> Result<App, BootError
     .rev()
     .collect();
     let locks = roots.keys().map(|root| volume::lock(root)).collect::<Result<Vec<_>, _>>()?;
+    require_own_data(&config.data_dir)?;
 
     if !options.allow_lost_database
         && std::fs::metadata(&config.database).map_or(0, |file| file.len()) == 0
@@ -291,6 +292,30 @@ pub async fn boot(config: Config, options: BootOptions) -> Result<App, BootError
         _locks: locks,
         config,
     }))
+}
+
+/// Root could open everybody's data, and would leave files in it that their owner cannot open any more.
+#[cfg(unix)]
+fn require_own_data(data_dir: &Path) -> Result<(), BootError> {
+    use std::os::unix::fs::MetadataExt;
+    let owner = std::fs::metadata(data_dir).map_or(0, |folder| folder.uid());
+    if owner == 0 || !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    Err(BootError::new(
+        Exit::Usage,
+        format!(
+            "{} belongs to another account (number {owner}): run this as that, for a service with\n  \
+             sudo -u photosync photosync-server … --data {}",
+            data_dir.display(),
+            data_dir.display()
+        ),
+    ))
+}
+
+#[cfg(not(unix))]
+fn require_own_data(_data_dir: &Path) -> Result<(), BootError> {
+    Ok(())
 }
 
 /// Compares every root's marker with the database, and notes the ids of new ones.

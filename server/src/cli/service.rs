@@ -45,11 +45,7 @@ impl Service {
             watchdog: number("WATCHDOG_USEC")
                 .filter(|usec| is_ours && *usec > 0)
                 .map(Duration::from_micros),
-            // Where every credential of a unit is optional and none is there, systemd 252 names a folder that only
-            // root can open: nothing was handed over.
-            credentials: get("CREDENTIALS_DIRECTORY")
-                .map(PathBuf::from)
-                .filter(|folder| std::fs::read_dir(folder).is_ok()),
+            credentials: get("CREDENTIALS_DIRECTORY").map(PathBuf::from),
         }
     }
 
