@@ -5,6 +5,7 @@ mod crash;
 mod faults;
 mod foreign;
 mod model;
+mod service;
 mod stand;
 mod sync;
 mod tokens;
