@@ -5,6 +5,7 @@ mod crash;
 mod faults;
 mod foreign;
 mod model;
+#[cfg(target_os = "linux")]
 mod service;
 mod stand;
 mod sync;
