@@ -132,6 +132,10 @@ places() {
     list=$root$HOME/.local/share/photosync-installer/installed
     usual_prefix=$HOME/.local usual_data=
   fi
+  old_what=$(recorded what)
+  if [ "$what" != uninstall ] && [ -n "$old_what" ] && [ "$old_what" != "$what" ]; then
+    die 78 "PhotoSync is installed here with --$old_what: run --uninstall first (photos and settings stay)"
+  fi
   # What an earlier run was told counts until this one is told otherwise.
   [ -n "$prefix" ] || prefix=$(recorded prefix)
   [ -n "$prefix" ] || prefix=$usual_prefix
@@ -185,6 +189,10 @@ get_release() {
   fi
   from=${from%/}
   command -v openssl >/dev/null 2>&1 || die 1 'openssl is needed to check the signature; install it, then try again'
+  # OpenSSL 3 or later; the LibreSSL of macOS and OpenSSL 1.1 cannot.
+  if ! openssl pkeyutl -help 2>&1 | grep -q -- -rawin; then
+    die 1 "$(openssl version) cannot check Ed25519 signatures; install OpenSSL 3 and put it first in PATH"
+  fi
   if [ -n "$key_file" ]; then
     cp "$key_file" "$work/key" || die 66 "could not read the key $key_file"
   elif [ -n "$release_key" ]; then

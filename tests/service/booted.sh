@@ -180,9 +180,11 @@ if sh /in/first/install.sh --server --from /in/first --data /srv/other 2>/tmp/re
 cat /tmp/refused
 sh /in/first/install.sh --uninstall
 
-step 'a folder in a home'
+step 'one line for a server far away, and a folder in a home'
 rm -rf /srv/photos
-sh /in/first/install.sh --server --from /in/first --data /home/photos
+(cd /in/first && exec python3 -m http.server 8000 --bind 127.0.0.1 >/dev/null 2>&1) &
+wait_for 10 curl -fsS -o /dev/null http://127.0.0.1:8000/SHA256SUMS
+curl -fsSL http://127.0.0.1:8000/install.sh | sh -s -- --server --from http://127.0.0.1:8000 --data /home/photos
 healthy || fail 'no answer'
 [ -f /home/photos/photosync.db ] || fail 'not there'
 [ "$(ls "/proc/$(main_pid)/root/home")" = photos ] || fail 'other homes can be seen'

@@ -61,9 +61,13 @@ impl Place {
 
     /// Makes `<folder>/<name>`, a release whose programs say that name.
     fn release(&self, name: &str) {
+        self.release_of(name, &["photosync-server", "photosync"]);
+    }
+
+    fn release_of(&self, name: &str, programs: &[&str]) {
         let bin = self.path("bin");
         fs::create_dir_all(&bin).expect("a folder");
-        for program in ["photosync-server", "photosync"] {
+        for program in programs {
             let path = bin.join(program);
             fs::write(&path, format!("#!/bin/sh\necho '# {name} {program}'\n")).expect("a program");
             fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("a mode");
@@ -95,6 +99,11 @@ impl Place {
         let mut all = vec!["--server", "--from", &from];
         all.extend_from_slice(more);
         self.install(release, &all)
+    }
+
+    fn install_desktop(&self, release: &str) -> Output {
+        let from = self.path(release).to_string_lossy().into_owned();
+        self.install(release, &["--desktop", "--from", &from])
     }
 
     /// Everything below the root with its bytes.
@@ -327,6 +336,28 @@ fn without_a_release_source_or_a_key_nothing_is_asked_of_anybody() {
     // Neither --server nor --desktop, and nobody to ask.
     let outcome = place.install("first", &[]);
     assert_eq!(outcome.status.code(), Some(64), "{}", said(&outcome));
+    assert_eq!(place.files(), BTreeMap::new());
+}
+
+#[test]
+fn a_desktop_gets_the_tray_and_no_service_and_does_not_turn_into_a_server_by_itself() {
+    if !is_root() {
+        return;
+    }
+    let place = Place::new();
+    let without_tray = place.install_desktop("first");
+    assert_eq!(without_tray.status.code(), Some(1), "{}", said(&without_tray));
+    assert_eq!(place.files(), BTreeMap::new());
+    place.release_of("desktop", &["photosync-server", "photosync", "photosync-tray"]);
+    let done = place.install_desktop("desktop");
+    assert!(done.status.success(), "{}", said(&done));
+    let files = place.files();
+    assert!(files.contains_key("/usr/local/bin/photosync-tray"));
+    assert!(!files.keys().any(|name| name.contains("systemd")), "{:?}", files.keys());
+    let other = place.install_server("desktop", &[]);
+    assert_eq!(other.status.code(), Some(78), "{}", said(&other));
+    assert_eq!(place.files(), files);
+    assert!(place.install("desktop", &["--uninstall"]).status.success());
     assert_eq!(place.files(), BTreeMap::new());
 }
 
