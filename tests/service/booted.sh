@@ -100,6 +100,24 @@ wait_for 20 healthy
 [ "$(main_pid)" != "$pid" ] || fail 'not killed'
 cmp /tmp/photos/IMG_0001.jpg "$stored"
 
+step 'a disk that goes away costs a restart, one that comes back is enough'
+mkdir -p /etc/systemd/system/photosync.service.d
+printf '[Service]\nWatchdogSec=1s\nRestartSec=3s\n' >/etc/systemd/system/photosync.service.d/quick.conf
+systemctl daemon-reload
+systemctl restart photosync
+mv "$DATA/uploads" "$DATA/away"
+# The watchdog ends it; the next start says that the disk is missing (74), and is tried again.
+missing() { [ "$(systemctl show photosync -p ExecMainStatus --value)" = 74 ]; }
+wait_for 20 missing
+journalctl -u photosync -o cat --no-pager -n 3
+rm "$DATA/uploads/.lock"
+rmdir "$DATA/uploads"
+mv "$DATA/away" "$DATA/uploads"
+wait_for 20 healthy
+cmp /tmp/photos/IMG_0001.jpg "$stored"
+rm /etc/systemd/system/photosync.service.d/quick.conf
+systemctl daemon-reload
+
 step 'root does not touch the data of the service'
 systemctl stop photosync
 code=0
