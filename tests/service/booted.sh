@@ -5,7 +5,7 @@ set -eu
 PATH=$PATH:/usr/local/bin
 DATA=/var/lib/photosync
 
-step() { printf '== %s\n' "$*"; }
+step() { printf '== %s  [%s]\n' "$*" "$(date +%T)"; }
 fail() {
   printf 'FAILED: %s\n' "$*"
   systemctl status --no-pager --lines=5 photosync 2>&1 || true

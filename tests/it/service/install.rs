@@ -327,6 +327,15 @@ fn without_a_release_source_or_a_key_nothing_is_asked_of_anybody() {
     let outcome = place.install("first", &["--server"]);
     assert_eq!(outcome.status.code(), Some(78), "{}", said(&outcome));
     assert!(said(&outcome).contains("no release source"), "{}", said(&outcome));
+    // The variable is a source.
+    let outcome = Command::new("sh")
+        .arg(place.path("first/install.sh"))
+        .args(["--server", "--dry-run", "--root"])
+        .arg(place.path("root"))
+        .env("PHOTOSYNC_UPDATE_URL", place.path("first"))
+        .output()
+        .expect("a shell");
+    assert!(outcome.status.success(), "{}", said(&outcome));
     // The script of the checkout knows no key.
     let from = place.path("first").to_string_lossy().into_owned();
     let root = place.path("root").to_string_lossy().into_owned();
@@ -359,6 +368,50 @@ fn a_desktop_gets_the_tray_and_no_service_and_does_not_turn_into_a_server_by_its
     assert_eq!(place.files(), files);
     assert!(place.install("desktop", &["--uninstall"]).status.success());
     assert_eq!(place.files(), BTreeMap::new());
+}
+
+#[test]
+fn a_checkout_is_built_and_installed_without_a_release() {
+    if !is_root() {
+        return;
+    }
+    let place = Place::new();
+    let (tools, target) = (place.path("tools"), place.path("target"));
+    fs::create_dir(&tools).expect("a folder");
+    // Stands in for a build of minutes: notes what it was asked, and leaves the stand-ins where a build would.
+    let script = format!(
+        "#!/bin/sh\nset -e\necho \"$@\" >'{}'\nmkdir -p \"$CARGO_TARGET_DIR/release\"\ncp '{}'/* \"$CARGO_TARGET_DIR/release/\"\n",
+        place.path("asked").display(),
+        place.path("bin").display(),
+    );
+    fs::write(tools.join("cargo"), script).expect("cargo");
+    fs::set_permissions(tools.join("cargo"), fs::Permissions::from_mode(0o755)).expect("a mode");
+    let install = |more: &[&str]| {
+        Command::new("sh")
+            .arg(project().join("installers/install-server.sh"))
+            .args(["--from-source", "--root"])
+            .arg(place.path("root"))
+            .args(more)
+            .env("CARGO_TARGET_DIR", &target)
+            .env(
+                "PATH",
+                format!("{}:{}", tools.display(), std::env::var("PATH").unwrap_or_default()),
+            )
+            .output()
+            .expect("a shell")
+    };
+    let dry = install(&["--dry-run"]);
+    assert!(dry.status.success() && said(&dry).contains("would build"), "{}", said(&dry));
+    assert!(!target.exists() && place.files().is_empty(), "a dry run builds nothing");
+    let done = install(&[]);
+    assert!(done.status.success(), "{}", said(&done));
+    let asked = fs::read_to_string(place.path("asked")).expect("what cargo was asked");
+    assert_eq!(
+        asked.trim(),
+        "build --quiet --release --locked -p photosync-server -p photosync-client"
+    );
+    let files = place.files();
+    assert!(WRITTEN.iter().all(|name| files.contains_key(*name)), "{:?}", files.keys());
 }
 
 #[test]
