@@ -105,13 +105,20 @@ mkdir -p /etc/systemd/system/photosync.service.d
 printf '[Service]\nWatchdogSec=1s\nRestartSec=3s\n' >/etc/systemd/system/photosync.service.d/quick.conf
 systemctl daemon-reload
 systemctl restart photosync
+# The watchdog was answered: what a start does in the folders is done.
+looked() {
+  [ "$(systemctl show photosync -p WatchdogTimestampMonotonic --value)" -gt "$(systemctl show photosync -p ActiveEnterTimestampMonotonic --value)" ]
+}
+wait_for 10 looked
 mv "$DATA/uploads" "$DATA/away"
 # The watchdog ends it; the next start says that the disk is missing (74), and is tried again.
 missing() { [ "$(systemctl show photosync -p ExecMainStatus --value)" = 74 ]; }
 wait_for 20 missing
 journalctl -u photosync -o cat --no-pager -n 3
-rm "$DATA/uploads/.lock"
-rmdir "$DATA/uploads"
+# Nothing but the lock of a try was written where the disk should be.
+find "$DATA/uploads" -mindepth 1 -printf "left: %P %y\n"
+[ "$(find "$DATA/uploads" -type f)" = "$DATA/uploads/.lock" ] || fail "$(find "$DATA/uploads" -ls)"
+rm -r "$DATA/uploads"
 mv "$DATA/away" "$DATA/uploads"
 wait_for 20 healthy
 cmp /tmp/photos/IMG_0001.jpg "$stored"
