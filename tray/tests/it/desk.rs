@@ -1,7 +1,9 @@
 //! A desk: a session bus of its own, a host that shows icons, and the tray on it.
 
 use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -27,7 +29,8 @@ pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-fn program(name: &str) -> PathBuf {
+/// A program that was built beside the tests.
+pub fn program(name: &str) -> PathBuf {
     let exe = std::env::current_exe().unwrap();
     let folder = exe.ancestors().find(|path| path.join(name).is_file());
     folder.unwrap_or_else(|| panic!("{name} is not built")).join(name)
@@ -84,6 +87,7 @@ impl Notifications {
 pub struct Desk {
     bus: Child,
     address: String,
+    environment: Vec<(&'static str, OsString)>,
     pub dir: TempDir,
     bubbles: Bubbles,
     _notifications: Connection,
@@ -91,15 +95,39 @@ pub struct Desk {
 
 impl Desk {
     pub fn new() -> Self {
+        Self::with(&[])
+    }
+
+    /// A desk whose programs have more in their environment.
+    pub fn with(more: &[(&'static str, &OsStr)]) -> Self {
         let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("home")).unwrap();
+        // What a desktop opens is written down instead.
+        let bin = dir.path().join("bin");
+        std::fs::create_dir(&bin).unwrap();
+        let opened = dir.path().join("opened");
+        let script = format!("#!/bin/sh\nprintf '%s\\n' \"$1\" >>'{}'\n", opened.display());
+        write_program(&bin.join("xdg-open"), &script);
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let path = std::env::join_paths([bin].into_iter().chain(std::env::split_paths(&path)));
+        let mut environment: Vec<(&'static str, OsString)> = vec![
+            ("PATH", path.unwrap()),
+            ("HOME", dir.path().join("home").into()),
+            ("XDG_RUNTIME_DIR", dir.path().into()),
+            ("LANG", "C.UTF-8".into()),
+        ];
+        environment.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
         let mut bus = Command::new("dbus-daemon")
             .args(["--session", "--nofork", "--print-address=1"])
+            .env_clear()
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdout(Stdio::piped())
             .spawn()
             .expect("dbus-daemon is not installed (Debian: dbus)");
         let mut address = String::new();
         BufReader::new(bus.stdout.take().unwrap()).read_line(&mut address).unwrap();
         let address = address.trim().to_owned();
+        environment.push(("DBUS_SESSION_BUS_ADDRESS", address.clone().into()));
         let bubbles = Bubbles::default();
         let notifications = Builder::address(address.as_str())
             .unwrap()
@@ -109,7 +137,18 @@ impl Desk {
             .unwrap()
             .build()
             .unwrap();
-        Self { bus, address, dir, bubbles, _notifications: notifications }
+        Self { bus, address, environment, dir, bubbles, _notifications: notifications }
+    }
+
+    /// A program with the environment of this desk and nothing else.
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
+        command.env_clear().envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    pub fn home(&self) -> PathBuf {
+        self.dir.path().join("home")
     }
 
     pub fn data(&self) -> PathBuf {
@@ -127,7 +166,21 @@ impl Desk {
             .unwrap()
             .build()
             .unwrap();
-        Panel { connection, icons }
+        Panel { connection, icons: Source::Own(icons) }
+    }
+
+    /// Whatever panel is on this desk, through its own watcher.
+    pub fn foreign_panel(&self) -> Panel {
+        let connection = Builder::address(self.address.as_str()).unwrap().build().unwrap();
+        Panel { connection, icons: Source::Watcher }
+    }
+
+    /// Waits until something was opened whose name begins with `start`, and returns all of it.
+    pub fn opened(&self, start: &str) -> String {
+        wait_for(&format!("the opening of {start}"), || {
+            let opened = std::fs::read_to_string(self.dir.path().join("opened")).ok()?;
+            opened.lines().find(|line| line.starts_with(start)).map(str::to_owned)
+        })
     }
 
     /// Starts the tray on this desk, with the real server or another program in its place.
@@ -138,26 +191,9 @@ impl Desk {
     /// The same with a server that is told this port; 0 is any free one.
     pub fn tray_on(&self, port: u16, server: Option<&Path>) -> Tray {
         let server = server.map_or_else(|| program("photosync-server"), Path::to_owned);
-        let home = self.dir.path().join("home");
-        std::fs::create_dir_all(&home).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_photosync-tray"))
-            .arg("--data")
-            .arg(self.data())
-            .arg("--server")
-            .arg(server)
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env("HOME", &home)
-            .env("XDG_RUNTIME_DIR", self.dir.path())
-            .env("DBUS_SESSION_BUS_ADDRESS", &self.address)
-            .env("HOST", "127.0.0.1")
-            .env("PORT", port.to_string())
-            .env("PHOTOSYNC_METRICS_LISTEN", "127.0.0.1:0")
-            .env("PHOTOSYNC_REGISTRATION_MODE", "open")
-            .envs([("PHOTOSYNC_DISCOVERY", "off"), ("PHOTOSYNC_UPDATE_CHECK", "off")])
-            .spawn()
-            .unwrap();
-        Tray { child }
+        let mut command = self.command(env!("CARGO_BIN_EXE_photosync-tray"));
+        command.arg("--data").arg(self.data()).arg("--server").arg(server);
+        Tray { child: serving(&mut command, port).spawn().unwrap() }
     }
 
     /// Waits for a notification that begins with `title`, and returns all of it.
@@ -180,6 +216,22 @@ impl Desk {
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.data().join("logs/server.log")).unwrap_or_default()
     }
+}
+
+/// Gives a tray the settings of a server that serves this computer alone.
+pub fn serving(command: &mut Command, port: u16) -> &mut Command {
+    command.env("HOST", "127.0.0.1").env("PORT", port.to_string()).envs([
+        ("PHOTOSYNC_METRICS_LISTEN", "127.0.0.1:0"),
+        ("PHOTOSYNC_REGISTRATION_MODE", "open"),
+        ("PHOTOSYNC_DISCOVERY", "off"),
+        ("PHOTOSYNC_UPDATE_CHECK", "off"),
+    ])
+}
+
+/// Writes a script that can be run.
+pub fn write_program(path: &Path, script: &str) {
+    std::fs::write(path, script).unwrap();
+    std::fs::set_permissions(path, PermissionsExt::from_mode(0o755)).unwrap();
 }
 
 impl Drop for Desk {
@@ -225,7 +277,15 @@ impl Drop for Tray {
 /// A panel with the icons that registered with it.
 pub struct Panel {
     connection: Connection,
-    icons: Icons,
+    icons: Source,
+}
+
+/// Who knows the icons.
+enum Source {
+    /// This process, which plays the panel.
+    Own(Icons),
+    /// The watcher of a panel.
+    Watcher,
 }
 
 type Node = (i32, HashMap<String, OwnedValue>, Vec<OwnedValue>);
@@ -242,7 +302,21 @@ pub struct Entry {
 impl Panel {
     /// The icon that registered last.
     pub fn icon(&self) -> String {
-        wait_for("an icon", || self.icons.lock().unwrap().last().cloned())
+        wait_for("an icon", || match &self.icons {
+            Source::Own(icons) => icons.lock().unwrap().last().cloned(),
+            Source::Watcher => self.registered().last().cloned(),
+        })
+    }
+
+    /// Bus names of the icons that a watcher knows; none where there is no watcher.
+    pub fn registered(&self) -> Vec<String> {
+        const WATCHER: &str = "org.kde.StatusNotifierWatcher";
+        let watcher = Proxy::new(&self.connection, WATCHER, "/StatusNotifierWatcher", WATCHER);
+        let icons = watcher.and_then(|watcher| {
+            watcher.get_property::<Vec<String>>("RegisteredStatusNotifierItems")
+        });
+        let name_of = |icon: String| icon.split('/').next().unwrap_or_default().to_owned();
+        icons.unwrap_or_default().into_iter().map(name_of).collect()
     }
 
     fn item(&self, icon: &str) -> Proxy<'static> {

@@ -7,3 +7,5 @@
 mod desk;
 #[cfg(target_os = "linux")]
 mod life;
+#[cfg(target_os = "linux")]
+mod panel;
