@@ -283,6 +283,30 @@ async fn a_batch_that_passes_the_plan_leaves_nothing_and_one_that_fits_is_kept_w
 }
 
 #[tokio::test]
+async fn giving_up_a_refused_batch_removes_no_file_that_came_back_to_its_row() {
+    let stand = Stand::new().await;
+    let held = stand.store(&object('C', 1)).await.unwrap();
+    let stray = Id(Sha256::digest(object('C', 2)).into());
+    std::fs::create_dir_all(stand.file(stray).parent().unwrap()).unwrap();
+    std::fs::write(stand.file(stray), object('C', 2)).unwrap();
+    let named = [held, stray].map(|id| super::Named {
+        row: NewObject {
+            account: stand.account,
+            chunk_id: id.to_string(),
+            size_bytes: 112,
+            kind: None,
+            collectable: true,
+            stored_at_ms: 1,
+        },
+        is_new_file: true,
+        was_whole: false,
+    });
+    super::give_up(&stand.app, stand.account, &named).await.unwrap();
+    assert!(stand.file(held).exists());
+    assert!(!stand.file(stray).exists());
+}
+
+#[tokio::test]
 async fn batches_at_once_that_share_objects_store_each_once_and_answer_in_their_own_order() {
     let stand = Stand::new().await;
     let batch = |seeds: &[u8]| seeds.iter().map(|seed| object('C', *seed)).collect::<Vec<_>>();
