@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::tray::{self, TrayOptions};
+
 /// Text of `--help`.
 pub const HELP: &str = "\
 photosync-bench lan [flags]
@@ -46,6 +48,14 @@ photosync-bench relay [flags]
   --client FILE        the photosync to measure
   --reader DIR         where node_modules/tweetnacl lies
   --dir DIR            where to write; must exist, on the disk to be measured
+
+photosync-bench tray [flags]
+
+  --rounds N           starts, and deaths of the server, in turn with the bare program (default 7)
+  --tray FILE          the photosync-tray to measure
+  --server FILE        the photosync-server that it keeps running
+  --bare FILE          the program with an icon and nothing else (examples/bare-tray.rs)
+  --dir DIR            where to write; must exist
 ";
 
 /// One MiB in bytes.
@@ -60,6 +70,8 @@ pub enum Bench {
     Sync(SyncOptions),
     /// Sealing, and sealed backups.
     Relay(RelayOptions),
+    /// The icon of a desktop.
+    Tray(TrayOptions),
 }
 
 /// Why no bench was chosen.
@@ -262,8 +274,9 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Bench, UsageErro
         Some("lan") => parse_lan(arguments.collect()).map(Bench::Lan),
         Some("sync") => parse_sync(arguments.collect()).map(Bench::Sync),
         Some("relay") => parse_relay(arguments.collect()).map(Bench::Relay),
+        Some("tray") => tray::parse(arguments.collect()).map(Bench::Tray),
         Some(other) => Err(UsageError::Wrong(format!("there is no bench named {other}"))),
-        None => Err(UsageError::Wrong("name a bench: lan, sync or relay".into())),
+        None => Err(UsageError::Wrong("name a bench: lan, sync, relay or tray".into())),
     }
 }
 
@@ -336,7 +349,7 @@ fn parse_relay(mut arguments: Vec<String>) -> Result<RelayOptions, UsageError> {
 }
 
 /// Hands every flag with its value to `set`; `--quick`, which has none, is left out.
-fn for_each_flag(
+pub fn for_each_flag(
     arguments: Vec<String>,
     mut set: impl FnMut(&str, String) -> Result<(), UsageError>,
 ) -> Result<(), UsageError> {
@@ -449,7 +462,8 @@ fn parts<P: Copy>(known: &[(&str, P)], value: &str) -> Result<Vec<P>, UsageError
         .collect()
 }
 
-fn count(flag: &str, value: &str) -> Result<u64, UsageError> {
+/// A number, as a flag wants it.
+pub fn count(flag: &str, value: &str) -> Result<u64, UsageError> {
     value.parse().map_err(|_| UsageError::Wrong(format!("{flag} wants a number, not {value}")))
 }
 
@@ -472,7 +486,7 @@ mod tests {
     fn lan(line: &str) -> Result<LanOptions, UsageError> {
         match parse(line.split_whitespace().map(str::to_owned))? {
             Bench::Lan(options) => Ok(options),
-            Bench::Sync(_) | Bench::Relay(_) => Err(UsageError::Wrong("not lan".into())),
+            _ => Err(UsageError::Wrong("not lan".into())),
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
+use crate::launcher::Launcher;
 use crate::log::Log;
 use crate::login::Login;
 use crate::model::{Effect, Event, Notice, Timer};
@@ -16,6 +17,7 @@ pub struct Edges {
     events: Sender<Event>,
     program: Program,
     login: Option<Login>,
+    launcher: Option<Launcher>,
     ours: Option<Pid>,
     clipboard: Option<arboard::Clipboard>,
     timers: Vec<(Instant, Timer, u64)>,
@@ -24,7 +26,13 @@ pub struct Edges {
 impl Edges {
     /// For a server program; `login` arranges the start with the session.
     pub fn new(events: Sender<Event>, program: Program, login: Option<Login>) -> Self {
-        Self { events, program, login, ours: None, clipboard: None, timers: Vec::new() }
+        let launcher = None;
+        Self { events, program, login, launcher, ours: None, clipboard: None, timers: Vec::new() }
+    }
+
+    /// The same with a place among the programs of the desktop.
+    pub fn with_launcher(self, launcher: Option<Launcher>) -> Self {
+        Self { launcher, ..self }
     }
 
     /// When the next timer runs out.
@@ -76,6 +84,7 @@ impl Edges {
             Effect::OpenPhotos => self.open(self.program.data_dir.join("uploads")),
             Effect::OpenLog => self.open(self.log().path().to_owned()),
             Effect::SetLogin(on) => self.set_login(on),
+            Effect::PutLauncher => self.put_launcher(),
             Effect::Notify(notice) => self.notify(&notice),
             Effect::Exit => return false,
         }
@@ -141,6 +150,18 @@ impl Edges {
             self.log().note(&format!("the start at login could not be changed: {error}"));
         }
         self.report(Event::StartsAtLogin(Some(login.is_on())));
+    }
+
+    fn put_launcher(&self) {
+        match self.launcher.as_ref().map(Launcher::put) {
+            Some(Ok(Some(place))) => {
+                self.log().note(&format!("put among the programs: {}", place.display()));
+            }
+            Some(Err(error)) => {
+                self.log().note(&format!("not put among the programs: {error}"));
+            }
+            Some(Ok(None)) | None => {}
+        }
     }
 
     fn notify(&self, notice: &Notice) {

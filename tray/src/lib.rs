@@ -10,6 +10,7 @@ pub mod budget;
 pub mod control;
 pub mod edges;
 pub mod instance;
+pub mod launcher;
 pub mod log;
 pub mod login;
 pub mod menu;

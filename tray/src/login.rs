@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::launcher;
+
 /// What is started at login, and where that is written down.
 #[derive(Debug, Clone)]
 pub struct Login {
@@ -96,28 +98,8 @@ fn text_for(program: &str) -> String {
             program.replace('&', "&amp;").replace('<', "&lt;")
         );
     }
-    format!(
-        "[Desktop Entry]\nType=Application\nName=PhotoSync\n\
-         Comment=Keeps the photo backup of this computer running\n\
-         Exec={}\nX-GNOME-Autostart-enabled=true\n",
-        quoted(program)
-    )
-}
-
-/// An argument as the Desktop Entry Specification quotes it: in double quotes, with `"`, `` ` ``, `$` and `\` escaped,
-/// once for the argument and once for the string; a literal `%` is `%%`.
-fn quoted(program: &str) -> String {
-    let mut text = String::from("\"");
-    for letter in program.chars() {
-        match letter {
-            '"' | '`' | '$' => text.extend(['\\', '\\', letter]),
-            '\\' => text.push_str("\\\\\\\\"),
-            '%' => text.push_str("%%"),
-            other => text.push(other),
-        }
-    }
-    text.push('"');
-    text
+    let entry = launcher::entry(&launcher::quoted(program));
+    format!("{entry}X-GNOME-Autostart-enabled=true\n")
 }
 
 #[cfg(all(test, target_os = "linux"))]
@@ -154,10 +136,5 @@ mod tests {
         let text = std::fs::read_to_string(&path).unwrap();
         std::fs::write(&path, text + "Hidden=true\n").unwrap();
         assert!(!login.is_on());
-    }
-
-    #[test]
-    fn letters_that_mean_something_to_a_desktop_are_quoted() {
-        assert_eq!(quoted(r#"/a"b$c\d"#), r#""/a\\"b\\$c\\\\d""#);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use zbus::blocking::connection::Builder;
+use zbus::blocking::fdo::DBusProxy;
 use zbus::blocking::{Connection, Proxy};
 use zbus::zvariant::{OwnedObjectPath, OwnedValue, Value};
 
@@ -90,7 +91,7 @@ pub struct Desk {
     environment: Vec<(&'static str, OsString)>,
     pub dir: TempDir,
     bubbles: Bubbles,
-    _notifications: Connection,
+    notifications: Connection,
 }
 
 impl Desk {
@@ -137,7 +138,7 @@ impl Desk {
             .unwrap()
             .build()
             .unwrap();
-        Self { bus, address, environment, dir, bubbles, _notifications: notifications }
+        Self { bus, address, environment, dir, bubbles, notifications }
     }
 
     /// A program with the environment of this desk and nothing else.
@@ -175,6 +176,12 @@ impl Desk {
         Panel { connection, icons: Source::Watcher }
     }
 
+    /// Whether somebody has this name on the bus.
+    pub fn is_on_bus(&self, name: &str) -> bool {
+        let bus = DBusProxy::new(&self.notifications).unwrap();
+        bus.name_has_owner(name.try_into().unwrap()).unwrap()
+    }
+
     /// Waits until something was opened whose name begins with `start`, and returns all of it.
     pub fn opened(&self, start: &str) -> String {
         wait_for(&format!("the opening of {start}"), || {
@@ -202,6 +209,24 @@ impl Desk {
             let bubbles = self.bubbles.lock().unwrap();
             bubbles.iter().find(|bubble| bubble.starts_with(title)).cloned()
         })
+    }
+
+    /// Forgets what was opened until now.
+    pub fn forget_opened(&self) {
+        std::fs::remove_file(self.dir.path().join("opened")).unwrap();
+    }
+
+    /// Makes somebody an account with the running server.
+    pub fn add_account(&self, email: &str) {
+        let mut adding = self
+            .command(program("photosync-server"))
+            .args(["user", "add", email, "--data"])
+            .arg(self.data())
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        adding.stdin.take().unwrap().write_all(b"correct horse battery\n").unwrap();
+        assert!(adding.wait().unwrap().success());
     }
 
     /// Process id of the server that holds the data, once there is one other than `not`.

@@ -69,6 +69,10 @@ impl Screen {
 
     /// Starts the panel; it ends when the result is dropped.
     pub fn panel(&self) -> RealPanel {
+        // A second panel ends at once as long as the bus still knows the one that was killed.
+        for name in ["org.xfce.Panel", "org.kde.StatusNotifierWatcher"] {
+            wait_for("the end of another panel", || (!self.desk.is_on_bus(name)).then_some(()));
+        }
         let child = self
             .desk
             .command("xfce4-panel")
