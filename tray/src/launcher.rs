@@ -117,7 +117,7 @@ mod tests {
             "XDG_DATA_DIRS" => Some(home.join("system").into_os_string()),
             _ => None,
         };
-        Launcher::of_user(Path::new(program), &arguments, variable).unwrap()
+        Launcher::of_user(Path::new(program), &arguments, variable).expect("a home is known")
     }
 
     #[test]

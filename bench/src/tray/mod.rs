@@ -91,12 +91,14 @@ pub fn run(options: &TrayOptions) -> Result<(), Failure> {
             ("PHOTOSYNC_DISCOVERY", "off"),
             ("PHOTOSYNC_UPDATE_CHECK", "off"),
         ]);
-        Running::start("tray", command.stdout(Stdio::null()), &home)
+        command.stdout(Stdio::null());
+        Running::start("tray", command, &home)
     };
     let start_bare = || -> Result<Running, Failure> {
         let mut command = clean_command(&bare, &home);
         command.env("DBUS_SESSION_BUS_ADDRESS", bus.address());
-        Running::start("bare", command.stdout(Stdio::null()), &home)
+        command.stdout(Stdio::null());
+        Running::start("bare", command, &home)
     };
 
     // The data folder is made once, so that every start that is measured finds it.

@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -41,7 +42,11 @@ pub fn program(name: &str) -> PathBuf {
 type Icons = Arc<Mutex<Vec<String>>>;
 
 /// The part of a panel that icons register with.
-struct Watcher(Icons);
+struct Watcher {
+    icons: Icons,
+    /// How many icons it does not hear.
+    missed: AtomicUsize,
+}
 
 #[zbus::interface(name = "org.kde.StatusNotifierWatcher")]
 impl Watcher {
@@ -51,7 +56,18 @@ impl Watcher {
         #[zbus(header)] header: zbus::message::Header<'_>,
     ) {
         let sender = header.sender().map_or_else(|| service.to_owned(), ToString::to_string);
-        self.0.lock().unwrap().push(sender);
+        let one_less = |left: usize| left.checked_sub(1);
+        if self.missed.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_ok() {
+            return;
+        }
+        // Who calls may register another's icon.
+        let icon = if service.starts_with('/') { sender } else { service.to_owned() };
+        self.icons.lock().unwrap().push(icon);
+    }
+
+    #[zbus(property)]
+    fn registered_status_notifier_items(&self) -> Vec<String> {
+        self.icons.lock().unwrap().iter().map(|icon| format!("{icon}/StatusNotifierItem")).collect()
     }
 
     #[zbus(property)]
@@ -158,10 +174,16 @@ impl Desk {
 
     /// A panel comes; it goes when the result is dropped.
     pub fn panel(&self) -> Panel {
+        self.panel_that_misses(0)
+    }
+
+    /// A panel that does not hear the first icons.
+    pub fn panel_that_misses(&self, missed: usize) -> Panel {
         let icons = Icons::default();
+        let watcher = Watcher { icons: icons.clone(), missed: missed.into() };
         let connection = Builder::address(self.address.as_str())
             .unwrap()
-            .serve_at("/StatusNotifierWatcher", Watcher(icons.clone()))
+            .serve_at("/StatusNotifierWatcher", watcher)
             .unwrap()
             .name("org.kde.StatusNotifierWatcher")
             .unwrap()

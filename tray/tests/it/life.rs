@@ -122,6 +122,17 @@ fn a_panel_that_comes_late_goes_and_comes_again_has_the_icon_each_time() {
 }
 
 #[test]
+fn a_panel_that_starts_in_the_same_moment_and_missed_the_icon_is_told_once_more() {
+    let desk = Desk::new();
+    let panel = desk.panel_that_misses(1);
+    let mut tray = desk.tray(None);
+    panel.line("● Running");
+    assert_eq!(panel.registered().len(), 1);
+    panel.click("Quit");
+    assert_eq!(tray.end(), Some(0));
+}
+
+#[test]
 fn without_a_panel_the_server_runs_and_a_notification_says_where_its_page_is() {
     let desk = Desk::new();
     let mut tray = desk.tray(None);
