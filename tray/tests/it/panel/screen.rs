@@ -2,6 +2,7 @@
 //! clipboard, screenshots.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
@@ -77,10 +78,14 @@ impl Screen {
             .desk
             .command("xfce4-panel")
             .arg("--disable-wm-check")
-            .stderr(Stdio::null())
+            .stderr(File::create(self.panel_words()).unwrap())
             .spawn()
             .unwrap();
         RealPanel { child, panel: self.desk.foreign_panel() }
+    }
+
+    fn panel_words(&self) -> PathBuf {
+        self.desk.dir.path().join("xfce4-panel.log")
     }
 
     fn run(&self, program: &str, arguments: &[&str]) -> Output {
@@ -176,6 +181,17 @@ impl Screen {
 
 impl Drop for Screen {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            let words = std::fs::read_to_string(self.panel_words()).unwrap_or_default();
+            eprintln!("What the last panel said:\n{words}");
+            // Without a second panic where the screen has gone.
+            let _ = self
+                .desk
+                .command("import")
+                .args(["-window", "root"])
+                .arg(artifacts().join("failed.png"))
+                .status();
+        }
         let _ = self.display.kill();
         let _ = self.display.wait();
     }
