@@ -375,6 +375,14 @@ impl Panel {
         self.item(&self.icon()).get_property("Title").unwrap()
     }
 
+    /// What is said when the pointer rests on the icon.
+    pub fn tooltip(&self) -> String {
+        type Picture = (i32, i32, Vec<u8>);
+        let tip: OwnedValue = self.item(&self.icon()).get_property("ToolTip").unwrap();
+        let tip: (String, Vec<Picture>, String, String) = tip.try_into().unwrap();
+        format!("{}\n{}", tip.2, tip.3)
+    }
+
     /// The menu of the icon that registered last. An error is an icon that has gone.
     fn menu(&self) -> zbus::Result<Proxy<'static>> {
         let icon = self.icon();

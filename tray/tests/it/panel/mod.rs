@@ -18,6 +18,12 @@ fn a_real_panel_shows_the_icon_and_every_click_does_what_it_says() {
     assert_eq!(panel.title(), "PhotoSync");
     let wanted = format!("org.kde.StatusNotifierItem-{}-1", tray.child.id());
     assert_eq!(panel.registered(), [wanted], "one icon, ours");
+    assert!(panel.tooltip().contains("● Running"));
+    // What a screen reader says of an entry is its text, without the sign in front.
+    for entry in panel.entries() {
+        let words = entry.label.chars().filter(|letter| letter.is_alphanumeric()).count();
+        assert!(words >= 4, "nothing to say but a sign: {entry:?}");
+    }
     wait_for("the icon on the screen", || screen.look().icon());
     let first = desk.server_pid(None);
 

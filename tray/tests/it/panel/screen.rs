@@ -22,6 +22,12 @@ const PROGRAMS: [(&str, &str); 6] = [
 ];
 /// Colour of the icon of a server that runs (`assets/icon-well.svg`).
 const WELL: [u8; 3] = [0x1c, 0x7e, 0xd6];
+/// Who tells programs that their icons are shown.
+const WATCHER: &str = "org.kde.StatusNotifierWatcher";
+/// Longest time for the panel to begin to watch; a busy machine needs some of it.
+const PANEL_WAIT: Duration = Duration::from_secs(10);
+/// A panel whose predecessor was killed a moment ago sometimes comes without its part for icons: then another one.
+const PANEL_STARTS: usize = 3;
 /// Height of the panel in pixels.
 const PANEL_HEIGHT: usize = 32;
 
@@ -68,12 +74,28 @@ impl Screen {
         Some(Self { desk, display })
     }
 
-    /// Starts the panel; it ends when the result is dropped.
+    /// Starts the panel; it ends when the result is dropped. It watches for icons then.
     pub fn panel(&self) -> RealPanel {
         // A second panel ends at once as long as the bus still knows the one that was killed.
-        for name in ["org.xfce.Panel", "org.kde.StatusNotifierWatcher"] {
+        for name in ["org.xfce.Panel", WATCHER] {
             wait_for("the end of another panel", || (!self.desk.is_on_bus(name)).then_some(()));
         }
+        for _ in 0..PANEL_STARTS {
+            let mut panel = self.start_panel();
+            let until = Instant::now() + PANEL_WAIT;
+            while Instant::now() < until {
+                if self.desk.is_on_bus(WATCHER) {
+                    return panel;
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            let ended = panel.child.try_wait().unwrap();
+            eprintln!("xfce4-panel watches for no icons after {PANEL_WAIT:?}; ended: {ended:?}");
+        }
+        panic!("xfce4-panel did not come");
+    }
+
+    fn start_panel(&self) -> RealPanel {
         let child = self
             .desk
             .command("xfce4-panel")
