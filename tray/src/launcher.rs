@@ -46,9 +46,7 @@ impl Launcher {
         let shared = variable("XDG_DATA_DIRS").filter(|folders| !folders.is_empty());
         let shared = shared.unwrap_or_else(|| USUAL_SHARED.into());
         let shared = std::env::split_paths(&shared).collect();
-        let words = [program.as_os_str()].into_iter().chain(arguments.iter().map(|word| &**word));
-        let exec: Option<Vec<String>> = words.map(|word| Some(quoted(word.to_str()?))).collect();
-        Some(Self { own, shared, exec: exec.map(|words| words.join(" ")) })
+        Some(Self { own, shared, exec: command_line(program, arguments) })
     }
 
     /// Puts entry and picture into the home folder, unless the system has an entry. An entry that starts this program
@@ -74,14 +72,21 @@ impl Launcher {
     }
 }
 
-/// An entry that starts `exec`, whose words are [`quoted`].
+/// What an entry starts. `None` if a name is not Unicode: then no entry can say it.
+pub(crate) fn command_line(program: &Path, arguments: &[OsString]) -> Option<String> {
+    let words = [program.as_os_str()].into_iter().chain(arguments.iter().map(|word| &**word));
+    let words: Option<Vec<String>> = words.map(|word| Some(quoted(word.to_str()?))).collect();
+    Some(words?.join(" "))
+}
+
+/// An entry that starts this [`command_line`].
 pub(crate) fn entry(exec: &str) -> String {
     ENTRY.replacen(ANY_PROGRAM, &format!("Exec={exec}"), 1)
 }
 
 /// An argument as the Desktop Entry Specification quotes it: in double quotes, with `"`, `` ` ``, `$` and `\` escaped,
 /// once for the argument and once for the string; a literal `%` is `%%`.
-pub(crate) fn quoted(word: &str) -> String {
+fn quoted(word: &str) -> String {
     let mut text = String::from("\"");
     for letter in word.chars() {
         match letter {

@@ -1,5 +1,6 @@
 //! Whether the tray starts with the session: a desktop entry, a launch agent or a value in the registry.
 
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +11,7 @@ use crate::launcher;
 pub struct Login {
     entry: Entry,
     program: PathBuf,
+    arguments: Vec<OsString>,
 }
 
 #[derive(Debug, Clone)]
@@ -26,10 +28,7 @@ const NAME: &str = "PhotoSync";
 impl Login {
     /// For this user and `program`; `variable` answers an environment variable. `None` where nothing says whose session
     /// it is.
-    pub fn of_user(
-        program: &Path,
-        variable: impl Fn(&str) -> Option<std::ffi::OsString>,
-    ) -> Option<Self> {
+    pub fn of_user(program: &Path, variable: impl Fn(&str) -> Option<OsString>) -> Option<Self> {
         let set = |name: &str| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let entry = if cfg!(windows) {
             Entry::Registry
@@ -39,7 +38,12 @@ impl Login {
             let config = set("XDG_CONFIG_HOME").or_else(|| Some(set("HOME")?.join(".config")))?;
             Entry::File(config.join("autostart/photosync-tray.desktop"))
         };
-        Some(Self { entry, program: program.to_owned() })
+        Some(Self { entry, program: program.to_owned(), arguments: Vec::new() })
+    }
+
+    /// The same with arguments that later starts need to find the same photos; desktop entries only.
+    pub fn with_arguments(self, arguments: Vec<OsString>) -> Self {
+        Self { arguments, ..self }
     }
 
     /// Whether it starts with the session. A desktop entry that a desktop switched off counts as off.
@@ -62,7 +66,7 @@ impl Login {
                 let program = self.program.to_str().ok_or_else(|| {
                     io::Error::other("the program lies in a folder whose name is not Unicode")
                 })?;
-                std::fs::write(path, text_for(program))
+                std::fs::write(path, text_for(program, &self.arguments)?)
             }
             (Entry::File(path), false) => match std::fs::remove_file(path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -88,18 +92,19 @@ fn registry(arguments: &[&str]) -> io::Result<()> {
     Err(io::Error::other(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
 }
 
-fn text_for(program: &str) -> String {
+fn text_for(program: &str, arguments: &[OsString]) -> io::Result<String> {
     if cfg!(target_os = "macos") {
-        return format!(
+        return Ok(format!(
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<plist version=\"1.0\"><dict>\n\
              <key>Label</key><string>org.photosync.tray</string>\n\
              <key>ProgramArguments</key><array><string>{}</string></array>\n\
              <key>RunAtLoad</key><true/>\n</dict></plist>\n",
             program.replace('&', "&amp;").replace('<', "&lt;")
-        );
+        ));
     }
-    let entry = launcher::entry(&launcher::quoted(program));
-    format!("{entry}X-GNOME-Autostart-enabled=true\n")
+    let line = launcher::command_line(Path::new(program), arguments)
+        .ok_or_else(|| io::Error::other("the photos lie in a folder whose name is not Unicode"))?;
+    Ok(format!("{}X-GNOME-Autostart-enabled=true\n", launcher::entry(&line)))
 }
 
 #[cfg(all(test, target_os = "linux"))]
@@ -109,7 +114,7 @@ mod tests {
     fn login(home: &Path) -> Login {
         let program = PathBuf::from("/opt/Photo Sync/100%/photosync-tray");
         let entry = Entry::File(home.join(".config/autostart/photosync-tray.desktop"));
-        Login { entry, program }
+        Login { entry, program, arguments: vec!["--data".into(), "/srv/p".into()] }
     }
 
     #[test]
@@ -122,7 +127,10 @@ mod tests {
         assert!(login.is_on());
         let path = home.path().join(".config/autostart/photosync-tray.desktop");
         let text = std::fs::read_to_string(&path).unwrap();
-        assert!(text.contains("Exec=\"/opt/Photo Sync/100%%/photosync-tray\"\n"), "{text}");
+        assert!(
+            text.contains("Exec=\"/opt/Photo Sync/100%%/photosync-tray\" \"--data\" \"/srv/p\"\n"),
+            "{text}"
+        );
         login.set(false).unwrap();
         assert!(!login.is_on() && !path.exists());
     }

@@ -61,7 +61,8 @@ fn run(arguments: Arguments) -> Result<(), (Exit, String)> {
     let again = arguments_of_later_starts(&data_dir, arguments.server.as_deref());
     let binary = arguments.server.map_or_else(beside_this_program, Ok).map_err(unfound)?;
     let own = std::env::current_exe().map_err(unfound)?;
-    let login = Login::of_user(&own, |name| std::env::var_os(name));
+    let login = Login::of_user(&own, |name| std::env::var_os(name))
+        .map(|login| login.with_arguments(again.clone()));
     let launcher = Launcher::of_user(&own, &again, |name| std::env::var_os(name));
     let state = State::new(is_first_start, login.as_ref().map(Login::is_on));
     let program = Program { binary, data_dir, log: log.clone() };

@@ -233,6 +233,22 @@ impl Desk {
         })
     }
 
+    /// Starts what a desktop entry says; the exit code, and the page that it opened.
+    pub fn start_entry(&self, entry: &Path) -> (Option<i32>, String) {
+        let entry = std::fs::read_to_string(entry).unwrap();
+        let exec = entry.lines().find_map(|line| line.strip_prefix("Exec=")).unwrap();
+        let started = self.command("sh").arg("-c").arg(exec).status().unwrap();
+        (started.code(), self.opened("http://127.0.0.1:"))
+    }
+
+    /// Port of the running server, from its own words.
+    pub fn port(&self) -> u16 {
+        const WORDS: &str = "type into the phone app: 127.0.0.1:";
+        let log = self.log();
+        let digits = log.rsplit(WORDS).next().unwrap().split('"').next().unwrap();
+        digits.parse().unwrap()
+    }
+
     /// Forgets what was opened until now.
     pub fn forget_opened(&self) {
         std::fs::remove_file(self.dir.path().join("opened")).unwrap();

@@ -142,11 +142,8 @@ fn without_a_panel_the_server_runs_and_a_notification_says_where_its_page_is() {
 
     // It is among the programs now, and a start from there opens the page.
     let launcher = desk.home().join(".local/share/applications/photosync.desktop");
-    let launcher = std::fs::read_to_string(launcher).unwrap();
-    let exec = launcher.lines().find_map(|line| line.strip_prefix("Exec=")).unwrap();
-    let started = desk.command("sh").arg("-c").arg(exec).status().unwrap();
-    assert_eq!(started.code(), Some(0), "{exec}");
-    let page = desk.opened("http://127.0.0.1:");
+    let (code, page) = desk.start_entry(&launcher);
+    assert_eq!(code, Some(0));
     assert!(said.contains(&page), "{page}, but {said}");
     signal(tray.child.id(), Signal::TERM);
     assert_eq!(tray.end(), Some(0));

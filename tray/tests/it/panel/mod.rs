@@ -46,6 +46,10 @@ fn a_real_panel_shows_the_icon_and_every_click_does_what_it_says() {
     panel.click("Launch at login");
     wait_for("the desktop entry", || autostart.exists().then_some(()));
     wait_for("the mark", || panel.entry("Launch at login", true).checked.then_some(()));
+    // What the next session starts finds the same photos: now it opens their page.
+    let (code, page) = desk.start_entry(&autostart);
+    assert_eq!(code, Some(0));
+    assert!(page.ends_with(&format!(":{}/", desk.port())), "{page}");
     panel.click("Launch at login");
     wait_for("no desktop entry", || (!autostart.exists()).then_some(()));
 
