@@ -8,6 +8,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use crate::boot::App;
+use crate::upkeep::backup;
+use crate::upkeep::scrub::{self, STORES};
 
 /// Labels of a request: its route (never a path with names in it) and its status.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -18,6 +20,13 @@ pub struct RequestLabels {
     pub method: String,
     /// Status.
     pub status: u16,
+}
+
+/// Labels of what is known of one store.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StoreLabels {
+    /// `originals` or `sealed`.
+    store: &'static str,
 }
 
 /// Counters and gauges of one server.
@@ -36,6 +45,8 @@ pub struct Metrics {
     log_pages: Gauge,
     queued: Gauge,
     free_bytes: Gauge,
+    unverified: Family<StoreLabels, Gauge>,
+    proved: Gauge,
 }
 
 impl Default for Metrics {
@@ -50,6 +61,8 @@ impl Default for Metrics {
             log_pages: Gauge::default(),
             queued: Gauge::default(),
             free_bytes: Gauge::default(),
+            unverified: Family::default(),
+            proved: Gauge::default(),
             registry: Registry::default(),
         };
         registry.register("http_requests", "Requests answered", metrics.requests.clone());
@@ -76,6 +89,16 @@ impl Default for Metrics {
             "Free bytes of the disk of the originals",
             metrics.free_bytes.clone(),
         );
+        registry.register(
+            "oldest_unverified_seconds",
+            "Time since when every stored byte was read back or came; 0 while nothing is stored",
+            metrics.unverified.clone(),
+        );
+        registry.register(
+            "backup_proved_seconds",
+            "Time since a backup was last restored on trial and found whole; -1 if never",
+            metrics.proved.clone(),
+        );
         Self { registry, ..metrics }
     }
 }
@@ -87,6 +110,17 @@ pub async fn text(app: &App) -> String {
     metrics.queued.set(i64::try_from(app.db.queued()).unwrap_or(i64::MAX));
     if let Ok(free) = app.originals.free_bytes().await {
         metrics.free_bytes.set(i64::try_from(free).unwrap_or(i64::MAX));
+    }
+    if let Ok(proved_at_ms) = backup::proved_at_ms(app).await {
+        let age_s = proved_at_ms.map_or(-1, |at_ms| (app.clock.now_ms() - at_ms).max(0) / 1000);
+        metrics.proved.set(age_s);
+    }
+    for store in STORES {
+        if let Ok(oldest_ms) = scrub::oldest_ms(app, store).await {
+            let age_ms = oldest_ms.map_or(0, |oldest_ms| app.clock.now_ms() - oldest_ms);
+            let labels = StoreLabels { store: store.name() };
+            metrics.unverified.get_or_create(&labels).set(age_ms.max(0) / 1000);
+        }
     }
     let mut text = String::new();
     // Writing to a string cannot fail.

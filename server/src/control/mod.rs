@@ -5,6 +5,8 @@ mod pages;
 pub mod remote;
 mod status;
 
+use std::path::PathBuf;
+
 use photosync_protocol::v2::session::PairingOffer;
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +16,7 @@ use crate::clock::{DAY_MS, iso_utc};
 use crate::error::{Error, Result};
 use crate::library;
 use crate::pairing;
-use crate::upkeep::{check, trash};
+use crate::upkeep::{backup, check, scrub, trash};
 
 /// A command. Passwords travel only over loopback, under the control token.
 #[derive(Serialize, Deserialize)]
@@ -33,6 +35,9 @@ pub enum Command {
     Trash { email: String, names: Vec<String> },
     TrashRestore { email: String },
     Check { read_bytes: bool },
+    Scrub,
+    Backup { folder: PathBuf, keep: Option<usize> },
+    VerifyBackup { folder: PathBuf },
 }
 
 /// What a command says when it is done.
@@ -40,7 +45,7 @@ pub enum Command {
 pub struct Outcome {
     /// For people.
     pub text: String,
-    /// Whether `check` found disagreements.
+    /// Whether `check` found disagreements, or `scrub` files that are lost.
     pub disagreements: bool,
     /// The offer that `pair` made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -154,7 +159,55 @@ pub async fn execute(app: &App, command: Command) -> Result<Outcome> {
             );
             Ok(Outcome { disagreements: found > 0, ..Outcome::said(text) })
         }
+        Command::Backup { folder, keep } => {
+            let made = backup::make(app, folder, keep).await?;
+            let mut text: String = made
+                .missing
+                .iter()
+                .map(|name| format!("missing on the server: {name}\n"))
+                .collect();
+            text += &format!(
+                "{}: {} files, {} MB, of which {} MB are new",
+                made.folder.display(),
+                made.generation.files,
+                made.generation.bytes / 1_000_000,
+                made.copied_bytes / 1_000_000
+            );
+            if made.removed > 0 {
+                text += &format!("\n{} older backups were removed", made.removed);
+            }
+            if made.is_same_disk {
+                text += "\nNote: it is on the disk of the photos, and would be lost with them.";
+            }
+            Ok(Outcome { disagreements: !made.missing.is_empty(), ..Outcome::said(text) })
+        }
+        Command::VerifyBackup { folder } => Ok(tried(&backup::prove(app, folder).await?)),
+        Command::Scrub => {
+            let totals = scrub::read_all(app).await?;
+            let text = format!(
+                "{} files read back, {} MB; {} are missing or damaged and asked for again",
+                totals.files,
+                totals.bytes / 1_000_000,
+                totals.lost
+            );
+            Ok(Outcome { disagreements: totals.lost > 0, ..Outcome::said(text) })
+        }
     }
+}
+
+/// What is said of a restore.
+pub fn tried(tried: &backup::Tried) -> Outcome {
+    let report = &tried.report;
+    let mut text: String = report.disagreements.iter().map(|line| format!("{line}\n")).collect();
+    text += &format!(
+        "{} of {}: {} entries and {} files compared, {} disagreements",
+        tried.folder.display(),
+        iso_utc(tried.generation.made_at_ms),
+        report.assets + report.sealed,
+        report.files,
+        report.disagreements.len()
+    );
+    Outcome { disagreements: !report.disagreements.is_empty(), ..Outcome::said(text) }
 }
 
 fn list(accounts: &[Account]) -> String {
