@@ -27,8 +27,8 @@ const LIMIT: Duration = Duration::from_secs(30);
 const LOOK_PAUSE: Duration = Duration::from_millis(2);
 /// How long wake-ups are counted: 10 s.
 const COUNTED_FOR: Duration = Duration::from_secs(10);
-/// Until a program that has nothing to do counts as at rest: 3 s.
-const REST: Duration = Duration::from_secs(3);
+/// Until a program that has nothing to do counts as at rest: 12 s. The tray looks 10 s after a stop whether it came.
+const REST: Duration = Duration::from_secs(12);
 
 /// Settings of the `tray` bench after defaults.
 #[derive(Debug, Clone)]
