@@ -1,4 +1,4 @@
-//! Side-by-side measurements: `photosync-bench lan`, `photosync-bench sync` and `photosync-bench relay`.
+//! Side-by-side measurements: `photosync-bench lan`, `sync`, `relay` and `tray`.
 //!
 //! Started by `scripts/bench`. It prints figures and ratios taken in one run and never fails because
 //! of a figure: exit 0 when the measurement could be made, 1 when it could not, 64 for wrong usage.
@@ -21,6 +21,7 @@ mod seed;
 mod spread;
 mod sync;
 mod table;
+mod tray;
 mod upkeep;
 mod uploads;
 
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         Bench::Lan(options) => lan::run(&options),
         Bench::Sync(options) => sync::run(&options),
         Bench::Relay(options) => relay::run(&options),
+        Bench::Tray(options) => tray::run(&options),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

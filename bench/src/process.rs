@@ -72,6 +72,11 @@ impl Running {
         Ok(Self { name: name.to_owned(), log, child })
     }
 
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The child's standard output, if it is piped and was not taken yet.
     pub fn take_output(&mut self) -> Option<std::process::ChildStdout> {
         self.child.stdout.take()

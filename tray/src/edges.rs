@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use crate::awake::Awake;
 use crate::client_process::Client;
 use crate::folders::{self, Chosen};
+use crate::launcher::Launcher;
 use crate::log::Log;
 use crate::login::Login;
 use crate::model::{Account, Effect, Event, ImportEnd, Notice, RunEnd, Timer};
@@ -25,6 +26,7 @@ pub struct Edges {
     login: Option<Login>,
     awake: Arc<(Mutex<Awake>, AtomicBool)>,
     copying: Arc<Mutex<Option<Child>>>,
+    launcher: Option<Launcher>,
     ours: Option<Pid>,
     clipboard: Option<arboard::Clipboard>,
     timers: Vec<(Instant, Timer, u64)>,
@@ -46,10 +48,16 @@ impl Edges {
             login,
             awake,
             copying,
+            launcher: None,
             ours: None,
             clipboard: None,
             timers: Vec::new(),
         }
+    }
+
+    /// The same with a place among the programs of the desktop.
+    pub fn with_launcher(self, launcher: Option<Launcher>) -> Self {
+        Self { launcher, ..self }
     }
 
     /// When the next timer runs out.
@@ -101,6 +109,7 @@ impl Edges {
             Effect::OpenPhotos => self.open(self.program.data_dir.join("uploads")),
             Effect::OpenLog => self.open(self.log().path().to_owned()),
             Effect::SetLogin(on) => self.set_login(on),
+            Effect::PutLauncher => self.put_launcher(),
             Effect::Notify(notice) => self.notify(&notice),
             Effect::Keep(kept) => {
                 if let Err(error) = kept.store(&self.program.data_dir) {
@@ -253,6 +262,18 @@ impl Edges {
             self.log().note(&format!("the start at login could not be changed: {error}"));
         }
         self.report(Event::StartsAtLogin(Some(login.is_on())));
+    }
+
+    fn put_launcher(&self) {
+        match self.launcher.as_ref().map(Launcher::put) {
+            Some(Ok(Some(place))) => {
+                self.log().note(&format!("put among the programs: {}", place.display()));
+            }
+            Some(Err(error)) => {
+                self.log().note(&format!("not put among the programs: {error}"));
+            }
+            Some(Ok(None)) | None => {}
+        }
     }
 
     fn notify(&self, notice: &Notice) {

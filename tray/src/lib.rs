@@ -15,6 +15,7 @@ pub mod edges;
 pub mod folders;
 pub mod instance;
 pub mod kept;
+pub mod launcher;
 pub mod log;
 pub mod login;
 pub mod menu;

@@ -1,13 +1,17 @@
 //! Whether the tray starts with the session: a desktop entry, a launch agent or a value in the registry.
 
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
+
+use crate::launcher;
 
 /// What is started at login, and where that is written down.
 #[derive(Debug, Clone)]
 pub struct Login {
     entry: Entry,
     program: PathBuf,
+    arguments: Vec<OsString>,
 }
 
 #[derive(Debug, Clone)]
@@ -24,10 +28,7 @@ const NAME: &str = "PhotoSync";
 impl Login {
     /// For this user and `program`; `variable` answers an environment variable. `None` where nothing says whose session
     /// it is.
-    pub fn of_user(
-        program: &Path,
-        variable: impl Fn(&str) -> Option<std::ffi::OsString>,
-    ) -> Option<Self> {
+    pub fn of_user(program: &Path, variable: impl Fn(&str) -> Option<OsString>) -> Option<Self> {
         let set = |name: &str| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let entry = if cfg!(windows) {
             Entry::Registry
@@ -37,7 +38,12 @@ impl Login {
             let config = set("XDG_CONFIG_HOME").or_else(|| Some(set("HOME")?.join(".config")))?;
             Entry::File(config.join("autostart/photosync-tray.desktop"))
         };
-        Some(Self { entry, program: program.to_owned() })
+        Some(Self { entry, program: program.to_owned(), arguments: Vec::new() })
+    }
+
+    /// The same with arguments that later starts need to find the same photos; desktop entries only.
+    pub fn with_arguments(self, arguments: Vec<OsString>) -> Self {
+        Self { arguments, ..self }
     }
 
     /// Whether it starts with the session. A desktop entry that a desktop switched off counts as off.
@@ -60,7 +66,7 @@ impl Login {
                 let program = self.program.to_str().ok_or_else(|| {
                     io::Error::other("the program lies in a folder whose name is not Unicode")
                 })?;
-                std::fs::write(path, text_for(program))
+                std::fs::write(path, text_for(program, &self.arguments)?)
             }
             (Entry::File(path), false) => match std::fs::remove_file(path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -86,38 +92,19 @@ fn registry(arguments: &[&str]) -> io::Result<()> {
     Err(io::Error::other(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
 }
 
-fn text_for(program: &str) -> String {
+fn text_for(program: &str, arguments: &[OsString]) -> io::Result<String> {
     if cfg!(target_os = "macos") {
-        return format!(
+        return Ok(format!(
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<plist version=\"1.0\"><dict>\n\
              <key>Label</key><string>org.photosync.tray</string>\n\
              <key>ProgramArguments</key><array><string>{}</string></array>\n\
              <key>RunAtLoad</key><true/>\n</dict></plist>\n",
             program.replace('&', "&amp;").replace('<', "&lt;")
-        );
+        ));
     }
-    format!(
-        "[Desktop Entry]\nType=Application\nName=PhotoSync\n\
-         Comment=Keeps the photo backup of this computer running\n\
-         Exec={}\nX-GNOME-Autostart-enabled=true\n",
-        quoted(program)
-    )
-}
-
-/// An argument as the Desktop Entry Specification quotes it: in double quotes, with `"`, `` ` ``, `$` and `\` escaped,
-/// once for the argument and once for the string; a literal `%` is `%%`.
-fn quoted(program: &str) -> String {
-    let mut text = String::from("\"");
-    for letter in program.chars() {
-        match letter {
-            '"' | '`' | '$' => text.extend(['\\', '\\', letter]),
-            '\\' => text.push_str("\\\\\\\\"),
-            '%' => text.push_str("%%"),
-            other => text.push(other),
-        }
-    }
-    text.push('"');
-    text
+    let line = launcher::command_line(Path::new(program), arguments)
+        .ok_or_else(|| io::Error::other("the photos lie in a folder whose name is not Unicode"))?;
+    Ok(format!("{}X-GNOME-Autostart-enabled=true\n", launcher::entry(&line)))
 }
 
 #[cfg(all(test, target_os = "linux"))]
@@ -127,7 +114,7 @@ mod tests {
     fn login(home: &Path) -> Login {
         let program = PathBuf::from("/opt/Photo Sync/100%/photosync-tray");
         let entry = Entry::File(home.join(".config/autostart/photosync-tray.desktop"));
-        Login { entry, program }
+        Login { entry, program, arguments: vec!["--data".into(), "/srv/p".into()] }
     }
 
     #[test]
@@ -140,7 +127,10 @@ mod tests {
         assert!(login.is_on());
         let path = home.path().join(".config/autostart/photosync-tray.desktop");
         let text = std::fs::read_to_string(&path).unwrap();
-        assert!(text.contains("Exec=\"/opt/Photo Sync/100%%/photosync-tray\"\n"), "{text}");
+        assert!(
+            text.contains("Exec=\"/opt/Photo Sync/100%%/photosync-tray\" \"--data\" \"/srv/p\"\n"),
+            "{text}"
+        );
         login.set(false).unwrap();
         assert!(!login.is_on() && !path.exists());
     }
@@ -154,10 +144,5 @@ mod tests {
         let text = std::fs::read_to_string(&path).unwrap();
         std::fs::write(&path, text + "Hidden=true\n").unwrap();
         assert!(!login.is_on());
-    }
-
-    #[test]
-    fn letters_that_mean_something_to_a_desktop_are_quoted() {
-        assert_eq!(quoted(r#"/a"b$c\d"#), r#""/a\\"b\\$c\\\\d""#);
     }
 }

@@ -1,6 +1,7 @@
 //! `photosync-tray`: reads its arguments, finds its places, and runs the loop beside the icon.
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::mpsc::{Sender, channel};
 
@@ -10,6 +11,7 @@ use photosync_tray::client_process::Client;
 use photosync_tray::edges::Edges;
 use photosync_tray::instance::Instance;
 use photosync_tray::kept::Kept;
+use photosync_tray::launcher::Launcher;
 use photosync_tray::log::Log;
 use photosync_tray::login::Login;
 use photosync_tray::model::{Event, State};
@@ -61,9 +63,12 @@ fn run(arguments: Arguments) -> Result<(), (Exit, String)> {
     let unfound = |error: std::io::Error| {
         (Exit::Unexpected, format!("this program does not know where it lies: {error}"))
     };
+    let again = arguments_of_later_starts(&data_dir, arguments.server.as_deref());
     let binary = arguments.server.map_or_else(beside_this_program, Ok).map_err(unfound)?;
     let own = std::env::current_exe().map_err(unfound)?;
-    let login = Login::of_user(&own, |name| std::env::var_os(name));
+    let login = Login::of_user(&own, |name| std::env::var_os(name))
+        .map(|login| login.with_arguments(again.clone()));
+    let launcher = Launcher::of_user(&own, &again, |name| std::env::var_os(name));
     let client = arguments.client.unwrap_or_else(|| client_process::beside(&binary));
     let kept = read_kept(&data_dir, &log);
     let usual = folders::usual(|name| std::env::var_os(name));
@@ -86,7 +91,7 @@ fn run(arguments: Arguments) -> Result<(), (Exit, String)> {
     if let Err(error) = watching {
         log.note(&format!("changes of the network will not be seen: {error}"));
     }
-    let edges = Edges::new(events.clone(), program, client, login);
+    let edges = Edges::new(events.clone(), program, client, login).with_launcher(launcher);
     native::run(events, log.clone(), move |show| app::run(state, &received, edges, &log, show));
     Ok(())
 }
@@ -103,8 +108,19 @@ fn read_kept(data_dir: &std::path::Path, log: &Log) -> Kept {
     })
 }
 
+/// What a start from the desktop has to say so that it finds the same photos and the same server.
+fn arguments_of_later_starts(data_dir: &Path, server: Option<&Path>) -> Vec<OsString> {
+    let is_usual = usual_data_dir(|name| std::env::var_os(name)).is_some_and(|it| it == data_dir);
+    let named = [("--data", (!is_usual).then_some(data_dir)), ("--server", server)];
+    named
+        .into_iter()
+        .filter_map(|(flag, path)| Some([flag.into(), std::path::absolute(path?).ok()?.into()]))
+        .flatten()
+        .collect()
+}
+
 /// A second start opens the page of the server that the first one looks after.
-fn open_page(data_dir: &std::path::Path) -> Result<(), (Exit, String)> {
+fn open_page(data_dir: &Path) -> Result<(), (Exit, String)> {
     let mut port = None;
     let _ = control::follow(data_dir, |status| {
         port = Some(status.port);

@@ -183,7 +183,9 @@ fn take_in(state: &mut State, now_ms: u64, event: Event) -> Vec<Effect> {
             state.starts_at_login = now;
             Vec::new()
         }
-        Event::NoIcon => vec![Effect::Notify(Notice::NoIcon(state.port()))],
+        Event::NoIcon => {
+            vec![Effect::PutLauncher, Effect::Notify(Notice::NoIcon(state.port()))]
+        }
         Event::SessionEnds => quit(state),
         Event::FoldersChosen(folders) => backup::chosen(state, folders),
         Event::NoFolderDialog => backup::no_dialog(state),

@@ -180,8 +180,8 @@ pub fn notice(notice: &Notice) -> (String, String) {
         Notice::NoIcon(port) => (
             "PhotoSync runs without an icon".to_owned(),
             format!(
-                "This desktop shows none (GNOME needs the AppIndicator extension). Its page is \
-                 http://127.0.0.1:{port}/. The icon comes by itself when the desktop can show it."
+                "This desktop shows none (GNOME needs the AppIndicator extension). Start PhotoSync from your programs, \
+                 or open http://127.0.0.1:{port}/. The icon comes by itself when the desktop can show it."
             ),
         ),
         Notice::Unreached(port) => {

@@ -5,10 +5,12 @@
 mod lan;
 mod relay;
 mod sync;
+mod tray;
 
 pub use lan::{LanOptions, Part};
 pub use relay::{RelayOptions, RelayPart};
 pub use sync::{SyncOptions, SyncPart};
+pub use tray::TrayOptions;
 
 /// One MiB in bytes.
 pub const MIB: u64 = 1024 * 1024;
@@ -22,6 +24,8 @@ pub enum Bench {
     Sync(SyncOptions),
     /// Sealing, and sealed backups.
     Relay(RelayOptions),
+    /// The icon of a desktop.
+    Tray(TrayOptions),
 }
 
 /// Why no bench was chosen.
@@ -35,7 +39,7 @@ pub enum UsageError {
 
 /// Text of `--help`.
 pub fn help() -> String {
-    [lan::HELP, sync::HELP, relay::HELP].join("\n")
+    [lan::HELP, sync::HELP, relay::HELP, tray::HELP].join("\n")
 }
 
 /// Parses arguments without the program name.
@@ -49,8 +53,9 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Bench, UsageErro
         Some("lan") => lan::parse(arguments.collect()).map(Bench::Lan),
         Some("sync") => sync::parse(arguments.collect()).map(Bench::Sync),
         Some("relay") => relay::parse(arguments.collect()).map(Bench::Relay),
+        Some("tray") => tray::parse(arguments.collect()).map(Bench::Tray),
         Some(other) => Err(UsageError::Wrong(format!("there is no bench named {other}"))),
-        None => Err(UsageError::Wrong("name a bench: lan, sync or relay".into())),
+        None => Err(UsageError::Wrong("name a bench: lan, sync, relay or tray".into())),
     }
 }
 
@@ -123,7 +128,7 @@ mod tests {
 
     #[test]
     fn help_names_every_bench_once() {
-        for name in ["lan", "sync", "relay"] {
+        for name in ["lan", "sync", "relay", "tray"] {
             let heading = format!("photosync-bench {name} [flags]\n");
             assert_eq!(help().matches(&heading).count(), 1, "{name}");
         }

@@ -5,6 +5,7 @@
 //! [`OPEN_MS`], and leads to the page under another key that only the browser knows.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Router;
@@ -132,14 +133,14 @@ async fn pair(
         .filter(|account| account.deleted_at_ms.is_none() && !account.disabled)
         .collect();
     let own_address = format!("/control/pair/{key}");
-    let typed: Vec<String> = app.presence.reachable().iter().map(ToString::to_string).collect();
+    let reachable = app.presence.reachable();
     let chosen = match (asked.account, accounts.as_slice()) {
         (Some(wanted), all) => all.iter().find(|account| account.account_uuid == wanted),
         (None, [only]) => Some(only),
         (None, _) => None,
     };
     let mut body = String::from("<h1>Pair a phone</h1>\n");
-    body += &addresses(&typed);
+    body += &addresses(&reachable);
     let Some(account) = chosen else {
         body += &choice(&accounts, &own_address);
         return Ok(page("Pair a phone", &body));
@@ -198,7 +199,8 @@ fn live_offer(
     Ok(known.filter(|(offer, made_ms)| made_ms + offer.expires_in_s * 1_000 > now_ms))
 }
 
-fn addresses(typed: &[String]) -> String {
+fn addresses(reachable: &[SocketAddr]) -> String {
+    let typed: Vec<String> = reachable.iter().map(ToString::to_string).collect();
     let Some((first, others)) = typed.split_first() else {
         return "<p class=warning>This computer has no network address that a phone could reach.</p>".into();
     };
@@ -208,9 +210,15 @@ fn addresses(typed: &[String]) -> String {
             format!("<p class=small>Others: <code>{}</code></p>", escaped(&others.join("  ")))
         }
     };
+    let warning = match reachable.iter().all(|address| address.ip().is_loopback()) {
+        true => {
+            "<p class=warning>Only this computer itself can reach that: the server is told so by the setting HOST.</p>"
+        }
+        false => "",
+    };
     format!(
         "<section><h2>In the PhotoSync app</h2><ol><li>Connect the phone to the same Wi-Fi.<li>Choose <b>Local \
-         Network</b> and type this address:<p class=big>{}</p>{others}<li>Register, or sign in with your e-mail and \
+         Network</b> and type this address:<p class=big>{}</p>{warning}{others}<li>Register, or sign in with your e-mail and \
          password.</ol></section>\n",
         escaped(first)
     )
@@ -308,6 +316,13 @@ mod tests {
             pages.add(now_ms, true);
         }
         assert_eq!(pages.lock().len(), MAX_PAGES);
+    }
+
+    #[test]
+    fn an_address_that_no_phone_can_reach_is_shown_with_a_warning() {
+        let of = |typed: &str| addresses(&[typed.parse().unwrap()]);
+        assert!(of("127.0.0.1:3000").contains("Only this computer"));
+        assert!(!of("192.168.1.5:3000").contains("Only this computer"));
     }
 
     #[test]

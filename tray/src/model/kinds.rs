@@ -224,6 +224,8 @@ pub enum Effect {
     OpenLog,
     /// Start with the session, or not: `StartsAtLogin`.
     SetLogin(bool),
+    /// Put PhotoSync among the programs of this desktop, if it is not there.
+    PutLauncher,
     /// Tell the person.
     Notify(Notice),
     /// Remember this for the next start.

@@ -154,6 +154,25 @@ fn watch_host(events: &Sender<Event>, log: &Log) {
     }
 }
 
+/// The library registers the icon, and then begins to listen for hosts: one that comes between the two, as both start
+/// with the session, never hears of the icon. Whoever calls this listens already.
+fn register_if_missed(connection: &zbus::blocking::Connection, log: &Log) {
+    // The library's name for the first icon of a process, and so the only one here.
+    let icon = format!("org.kde.StatusNotifierItem-{}-1", std::process::id());
+    let ask = || -> zbus::Result<()> {
+        let host = zbus::blocking::Proxy::new(connection, HOST, "/StatusNotifierWatcher", HOST)?;
+        let known: Vec<String> = host.get_property("RegisteredStatusNotifierItems")?;
+        if known.iter().any(|name| name.starts_with(&icon)) {
+            return Ok(());
+        }
+        log.note("the desktop came while the icon did; registering it once more");
+        host.call("RegisterStatusNotifierItem", &(&icon,))
+    };
+    if let Err(error) = ask() {
+        log.note(&format!("the desktop could not be asked for its icons: {error}"));
+    }
+}
+
 fn follow_host(events: &Sender<Event>, log: &Log) -> zbus::Result<()> {
     let connection = zbus::blocking::Connection::session()?;
     let bus = zbus::blocking::fdo::DBusProxy::new(&connection)?;
@@ -171,6 +190,9 @@ fn follow_host(events: &Sender<Event>, log: &Log) -> zbus::Result<()> {
                 }
             },
         )?;
+    }
+    if is_there {
+        register_if_missed(&connection, log);
     }
     for change in changes {
         let is_there = change.args()?.new_owner().is_some();

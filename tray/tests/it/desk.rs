@@ -1,19 +1,23 @@
 //! A desk: a session bus of its own, a host that shows icons, and the tray on it.
 
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader};
+use std::ffi::{OsStr, OsString};
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use zbus::blocking::connection::Builder;
+use zbus::blocking::fdo::DBusProxy;
 use zbus::blocking::{Connection, Proxy};
 use zbus::zvariant::{OwnedObjectPath, OwnedValue, Value};
 
 /// Longest wait for a state: these tests share two processors with everything else.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Waits until `look` finds something.
 pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
@@ -27,6 +31,7 @@ pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
+/// A program that was built beside the tests.
 pub fn program(name: &str) -> PathBuf {
     let exe = std::env::current_exe().unwrap();
     let folder = exe.ancestors().find(|path| path.join(name).is_file());
@@ -37,7 +42,11 @@ pub fn program(name: &str) -> PathBuf {
 type Icons = Arc<Mutex<Vec<String>>>;
 
 /// The part of a panel that icons register with.
-struct Watcher(Icons);
+struct Watcher {
+    icons: Icons,
+    /// How many icons it does not hear.
+    missed: AtomicUsize,
+}
 
 #[zbus::interface(name = "org.kde.StatusNotifierWatcher")]
 impl Watcher {
@@ -47,7 +56,18 @@ impl Watcher {
         #[zbus(header)] header: zbus::message::Header<'_>,
     ) {
         let sender = header.sender().map_or_else(|| service.to_owned(), ToString::to_string);
-        self.0.lock().unwrap().push(sender);
+        let one_less = |left: usize| left.checked_sub(1);
+        if self.missed.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_ok() {
+            return;
+        }
+        // Who calls may register another's icon.
+        let icon = if service.starts_with('/') { sender } else { service.to_owned() };
+        self.icons.lock().unwrap().push(icon);
+    }
+
+    #[zbus(property)]
+    fn registered_status_notifier_items(&self) -> Vec<String> {
+        self.icons.lock().unwrap().iter().map(|icon| format!("{icon}/StatusNotifierItem")).collect()
     }
 
     #[zbus(property)]
@@ -84,22 +104,49 @@ impl Notifications {
 pub struct Desk {
     bus: Child,
     address: String,
+    environment: Vec<(&'static str, OsString)>,
     pub dir: TempDir,
     bubbles: Bubbles,
-    _notifications: Connection,
+    notifications: Connection,
 }
 
 impl Desk {
     pub fn new() -> Self {
+        Self::with(&[])
+    }
+
+    /// A desk whose programs have more in their environment.
+    pub fn with(more: &[(&'static str, &OsStr)]) -> Self {
         let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("home")).unwrap();
+        // What a desktop opens is written down instead.
+        let bin = dir.path().join("bin");
+        std::fs::create_dir(&bin).unwrap();
+        let opened = dir.path().join("opened");
+        let script = format!("#!/bin/sh\nprintf '%s\\n' \"$1\" >>'{}'\n", opened.display());
+        write_program(&bin.join("xdg-open"), &script);
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let path = std::env::join_paths([bin].into_iter().chain(std::env::split_paths(&path)));
+        let mut environment: Vec<(&'static str, OsString)> = vec![
+            ("PATH", path.unwrap()),
+            ("HOME", dir.path().join("home").into()),
+            ("XDG_RUNTIME_DIR", dir.path().into()),
+            ("LANG", "C.UTF-8".into()),
+        ];
+        environment.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
         let mut bus = Command::new("dbus-daemon")
             .args(["--session", "--nofork", "--print-address=1"])
+            .env_clear()
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdout(Stdio::piped())
             .spawn()
             .expect("dbus-daemon is not installed (Debian: dbus)");
         let mut address = String::new();
         BufReader::new(bus.stdout.take().unwrap()).read_line(&mut address).unwrap();
         let address = address.trim().to_owned();
+        for bus in ["DBUS_SESSION_BUS_ADDRESS", "DBUS_SYSTEM_BUS_ADDRESS"] {
+            environment.push((bus, address.clone().into()));
+        }
         let bubbles = Bubbles::default();
         let notifications = Builder::address(address.as_str())
             .unwrap()
@@ -109,7 +156,18 @@ impl Desk {
             .unwrap()
             .build()
             .unwrap();
-        Self { bus, address, dir, bubbles, _notifications: notifications }
+        Self { bus, address, environment, dir, bubbles, notifications }
+    }
+
+    /// A program with the environment of this desk and nothing else.
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
+        command.env_clear().envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    pub fn home(&self) -> PathBuf {
+        self.dir.path().join("home")
     }
 
     /// A connection to be made to the bus, for other services of a desktop; it is the system's bus, too.
@@ -123,16 +181,42 @@ impl Desk {
 
     /// A panel comes; it goes when the result is dropped.
     pub fn panel(&self) -> Panel {
+        self.panel_that_misses(0)
+    }
+
+    /// A panel that does not hear the first icons.
+    pub fn panel_that_misses(&self, missed: usize) -> Panel {
         let icons = Icons::default();
+        let watcher = Watcher { icons: icons.clone(), missed: missed.into() };
         let connection = Builder::address(self.address.as_str())
             .unwrap()
-            .serve_at("/StatusNotifierWatcher", Watcher(icons.clone()))
+            .serve_at("/StatusNotifierWatcher", watcher)
             .unwrap()
             .name("org.kde.StatusNotifierWatcher")
             .unwrap()
             .build()
             .unwrap();
-        Panel { connection, icons }
+        Panel { connection, icons: Source::Own(icons) }
+    }
+
+    /// Whatever panel is on this desk, through its own watcher.
+    pub fn foreign_panel(&self) -> Panel {
+        let connection = Builder::address(self.address.as_str()).unwrap().build().unwrap();
+        Panel { connection, icons: Source::Watcher }
+    }
+
+    /// Whether somebody has this name on the bus.
+    pub fn is_on_bus(&self, name: &str) -> bool {
+        let bus = DBusProxy::new(&self.notifications).unwrap();
+        bus.name_has_owner(name.try_into().unwrap()).unwrap()
+    }
+
+    /// Waits until something was opened whose name begins with `start`, and returns all of it.
+    pub fn opened(&self, start: &str) -> String {
+        wait_for(&format!("the opening of {start}"), || {
+            let opened = std::fs::read_to_string(self.dir.path().join("opened")).ok()?;
+            opened.lines().find(|line| line.starts_with(start)).map(str::to_owned)
+        })
     }
 
     /// Starts the tray on this desk, with the real server or another program in its place.
@@ -143,29 +227,9 @@ impl Desk {
     /// The same with a server that is told this port; 0 is any free one.
     pub fn tray_on(&self, port: u16, server: Option<&Path>) -> Tray {
         let server = server.map_or_else(|| program("photosync-server"), Path::to_owned);
-        let home = self.dir.path().join("home");
-        std::fs::create_dir_all(&home).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_photosync-tray"))
-            .arg("--data")
-            .arg(self.data())
-            .arg("--server")
-            .arg(server)
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env("HOME", &home)
-            .env("XDG_RUNTIME_DIR", self.dir.path())
-            .env("DBUS_SESSION_BUS_ADDRESS", &self.address)
-            .env("DBUS_SYSTEM_BUS_ADDRESS", &self.address)
-            .env("HOST", "127.0.0.1")
-            .env("PORT", port.to_string())
-            .env("PHOTOSYNC_METRICS_LISTEN", "127.0.0.1:0")
-            .env("PHOTOSYNC_REGISTRATION_MODE", "open")
-            // A bus starts the real key store of whoever runs the tests.
-            .env("PHOTOSYNC_CLIENT_KEYSTORE", "off")
-            .envs([("PHOTOSYNC_DISCOVERY", "off"), ("PHOTOSYNC_UPDATE_CHECK", "off")])
-            .spawn()
-            .unwrap();
-        Tray { child }
+        let mut command = self.command(env!("CARGO_BIN_EXE_photosync-tray"));
+        command.arg("--data").arg(self.data()).arg("--server").arg(server);
+        Tray { child: serving(&mut command, port).spawn().unwrap() }
     }
 
     /// Waits for a notification that begins with `title`, and returns all of it.
@@ -174,6 +238,40 @@ impl Desk {
             let bubbles = self.bubbles.lock().unwrap();
             bubbles.iter().find(|bubble| bubble.starts_with(title)).cloned()
         })
+    }
+
+    /// Starts what a desktop entry says; the exit code, and the page that it opened.
+    pub fn start_entry(&self, entry: &Path) -> (Option<i32>, String) {
+        let entry = std::fs::read_to_string(entry).unwrap();
+        let exec = entry.lines().find_map(|line| line.strip_prefix("Exec=")).unwrap();
+        let started = self.command("sh").arg("-c").arg(exec).status().unwrap();
+        (started.code(), self.opened("http://127.0.0.1:"))
+    }
+
+    /// Port of the running server, from its own words.
+    pub fn port(&self) -> u16 {
+        const WORDS: &str = "type into the phone app: 127.0.0.1:";
+        let log = self.log();
+        let digits = log.rsplit(WORDS).next().unwrap().split('"').next().unwrap();
+        digits.parse().unwrap()
+    }
+
+    /// Forgets what was opened until now.
+    pub fn forget_opened(&self) {
+        std::fs::remove_file(self.dir.path().join("opened")).unwrap();
+    }
+
+    /// Makes somebody an account with the running server.
+    pub fn add_account(&self, email: &str) {
+        let mut adding = self
+            .command(program("photosync-server"))
+            .args(["user", "add", email, "--data"])
+            .arg(self.data())
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        adding.stdin.take().unwrap().write_all(b"correct horse battery\n").unwrap();
+        assert!(adding.wait().unwrap().success());
     }
 
     /// Process id of the server that holds the data, once there is one other than `not`.
@@ -188,6 +286,24 @@ impl Desk {
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.data().join("logs/server.log")).unwrap_or_default()
     }
+}
+
+/// Gives a tray the settings of a server that serves this computer alone.
+pub fn serving(command: &mut Command, port: u16) -> &mut Command {
+    command.env("HOST", "127.0.0.1").env("PORT", port.to_string()).envs([
+        // A bus starts the real key store of whoever runs the tests.
+        ("PHOTOSYNC_CLIENT_KEYSTORE", "off"),
+        ("PHOTOSYNC_METRICS_LISTEN", "127.0.0.1:0"),
+        ("PHOTOSYNC_REGISTRATION_MODE", "open"),
+        ("PHOTOSYNC_DISCOVERY", "off"),
+        ("PHOTOSYNC_UPDATE_CHECK", "off"),
+    ])
+}
+
+/// Writes a script that can be run.
+pub fn write_program(path: &Path, script: &str) {
+    std::fs::write(path, script).unwrap();
+    std::fs::set_permissions(path, PermissionsExt::from_mode(0o755)).unwrap();
 }
 
 impl Drop for Desk {
@@ -233,7 +349,15 @@ impl Drop for Tray {
 /// A panel with the icons that registered with it.
 pub struct Panel {
     connection: Connection,
-    icons: Icons,
+    icons: Source,
+}
+
+/// Who knows the icons.
+enum Source {
+    /// This process, which plays the panel.
+    Own(Icons),
+    /// The watcher of a panel.
+    Watcher,
 }
 
 type Node = (i32, HashMap<String, OwnedValue>, Vec<OwnedValue>);
@@ -250,7 +374,21 @@ pub struct Entry {
 impl Panel {
     /// The icon that registered last.
     pub fn icon(&self) -> String {
-        wait_for("an icon", || self.icons.lock().unwrap().last().cloned())
+        wait_for("an icon", || match &self.icons {
+            Source::Own(icons) => icons.lock().unwrap().last().cloned(),
+            Source::Watcher => self.registered().last().cloned(),
+        })
+    }
+
+    /// Bus names of the icons that a watcher knows; none where there is no watcher.
+    pub fn registered(&self) -> Vec<String> {
+        const WATCHER: &str = "org.kde.StatusNotifierWatcher";
+        let watcher = Proxy::new(&self.connection, WATCHER, "/StatusNotifierWatcher", WATCHER);
+        let icons = watcher.and_then(|watcher| {
+            watcher.get_property::<Vec<String>>("RegisteredStatusNotifierItems")
+        });
+        let name_of = |icon: String| icon.split('/').next().unwrap_or_default().to_owned();
+        icons.unwrap_or_default().into_iter().map(name_of).collect()
     }
 
     fn item(&self, icon: &str) -> Proxy<'static> {
@@ -260,6 +398,14 @@ impl Panel {
 
     pub fn title(&self) -> String {
         self.item(&self.icon()).get_property("Title").unwrap()
+    }
+
+    /// What is said when the pointer rests on the icon.
+    pub fn tooltip(&self) -> String {
+        type Picture = (i32, i32, Vec<u8>);
+        let tip: OwnedValue = self.item(&self.icon()).get_property("ToolTip").unwrap();
+        let tip: (String, Vec<Picture>, String, String) = tip.try_into().unwrap();
+        format!("{}\n{}", tip.2, tip.3)
     }
 
     /// The menu of the icon that registered last. An error is an icon that has gone.

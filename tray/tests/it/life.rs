@@ -1,10 +1,8 @@
 //! What a person sees and clicks.
 
-use std::os::unix::fs::PermissionsExt;
-
 use rustix::process::Signal;
 
-use crate::desk::{Desk, is_alive, signal, wait_for};
+use crate::desk::{Desk, is_alive, signal, wait_for, write_program};
 
 #[test]
 fn the_icon_comes_the_server_runs_and_every_click_does_what_it_says() {
@@ -77,8 +75,7 @@ fn a_server_that_cannot_run_is_stopped_with_its_own_words() {
     let desk = Desk::new();
     let panel = desk.panel();
     let crashing = desk.dir.path().join("crashing");
-    std::fs::write(&crashing, "#!/bin/sh\necho 'the disk is on fire' >&2\nexit 1\n").unwrap();
-    std::fs::set_permissions(&crashing, PermissionsExt::from_mode(0o755)).unwrap();
+    write_program(&crashing, "#!/bin/sh\necho 'the disk is on fire' >&2\nexit 1\n");
     let mut tray = desk.tray(Some(&crashing));
     panel.line("⚠ It keeps ending: the disk is on fire");
     let said = desk.bubble("PhotoSync is not running");
@@ -125,12 +122,29 @@ fn a_panel_that_comes_late_goes_and_comes_again_has_the_icon_each_time() {
 }
 
 #[test]
+fn a_panel_that_starts_in_the_same_moment_and_missed_the_icon_is_told_once_more() {
+    let desk = Desk::new();
+    let panel = desk.panel_that_misses(1);
+    let mut tray = desk.tray(None);
+    panel.line("● Running");
+    assert_eq!(panel.registered().len(), 1);
+    panel.click("Quit");
+    assert_eq!(tray.end(), Some(0));
+}
+
+#[test]
 fn without_a_panel_the_server_runs_and_a_notification_says_where_its_page_is() {
     let desk = Desk::new();
     let mut tray = desk.tray(None);
     let server = desk.server_pid(None);
     let said = desk.bubble("PhotoSync runs without an icon");
     assert!(said.contains("http://127.0.0.1:"), "{said}");
+
+    // It is among the programs now, and a start from there opens the page.
+    let launcher = desk.home().join(".local/share/applications/photosync.desktop");
+    let (code, page) = desk.start_entry(&launcher);
+    assert_eq!(code, Some(0));
+    assert!(said.contains(&page), "{page}, but {said}");
     signal(tray.child.id(), Signal::TERM);
     assert_eq!(tray.end(), Some(0));
     assert!(!is_alive(server));
@@ -144,8 +158,8 @@ fn there_is_one_tray_and_the_first_start_says_what_to_type() {
     panel.line("● Running");
     desk.bubble("PhotoSync is ready");
     let mut second = desk.tray(None);
-    // Nothing opens a page on this desk; that there is one to open is what counts.
-    second.end();
+    assert_eq!(second.end(), Some(0));
+    desk.opened("http://127.0.0.1:");
     panel.line("● Running");
     panel.click("Quit");
     assert_eq!(tray.end(), Some(0));

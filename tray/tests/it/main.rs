@@ -11,3 +11,5 @@ mod desk;
 mod import;
 #[cfg(target_os = "linux")]
 mod life;
+#[cfg(target_os = "linux")]
+mod panel;
