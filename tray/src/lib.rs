@@ -17,5 +17,8 @@ pub mod model;
 pub mod native;
 pub mod network;
 pub mod port_owner;
+pub mod quiet;
+#[cfg(windows)]
+mod registry;
 pub mod server_process;
 pub mod texts;
