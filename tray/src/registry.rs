@@ -8,8 +8,8 @@ use windows_registry::{CURRENT_USER, Key};
 const RUN: &str = r"Software\Microsoft\Windows\CurrentVersion\Run";
 /// What Settings and the Task Manager note of those.
 const APPROVED: &str = r"Software\Microsoft\Windows\CurrentVersion\Explorer\StartupApproved\Run";
-/// Our name there.
-const NAME: &str = "PhotoSync";
+/// Our name there; tests leave that of an installed program alone.
+const NAME: &str = if cfg!(test) { "PhotoSync test" } else { "PhotoSync" };
 /// Programs that show notifications.
 const NOTIFIERS: &str = r"Software\Classes\AppUserModelId";
 /// Whom ours are from.
@@ -58,4 +58,41 @@ fn forget(path: &str) -> io::Result<()> {
 
 fn failed(what: &str, path: &str, error: &impl std::fmt::Display) -> io::Error {
     io::Error::other(format!("could not {what} HKCU\\{path}: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn on_off_and_asking_agree_and_off_leaves_nothing() {
+        let command = r#""C:\Program Files\PhotoSync\photosync-tray.exe""#;
+        remove_start().unwrap();
+        assert!(!starts(command));
+        set_start(command).unwrap();
+        assert!(starts(command));
+        let stored = CURRENT_USER.open(RUN).unwrap().get_string(NAME).unwrap();
+        assert_eq!(stored, command);
+        assert!(!starts(r#""D:\elsewhere\photosync-tray.exe""#), "a program that was moved");
+
+        let approved = CURRENT_USER.create(APPROVED).unwrap();
+        approved.set_bytes(NAME, windows_registry::Type::Bytes, &[3, 0, 0, 0, 1]).unwrap();
+        assert!(!starts(command), "Settings switched it off");
+        set_start(command).unwrap();
+        assert!(starts(command), "and the menu on again");
+
+        remove_start().unwrap();
+        assert!(!starts(command));
+        assert!(CURRENT_USER.open(RUN).unwrap().get_string(NAME).is_err());
+        assert!(approved.get_value(NAME).is_err());
+        remove_start().unwrap();
+    }
+
+    #[test]
+    fn notifications_have_the_name_of_the_program() {
+        let id = name_notifications().unwrap();
+        let key = CURRENT_USER.open(format!(r"{NOTIFIERS}\{id}")).unwrap();
+        assert_eq!(key.get_string("DisplayName").unwrap(), crate::texts::PRODUCT);
+        assert_eq!(name_notifications().unwrap(), id, "again");
+    }
 }

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, RwLock, Semaphore};
 use uuid::Uuid;
 
-use super::publish::{Mode, Move, Publisher, rename_new};
+use super::publish::{Mode, Move, Publisher, rename_new, rename_over};
 use super::resumable::RESUMABLE_PREFIX;
 use super::stage::{Stage, Staged};
 use super::{BlobError, Key, STAGING};
@@ -445,7 +445,7 @@ pub fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
         let mut file = options.open(&temporary)?;
         file.write_all(bytes)?;
         file.sync_all()?;
-        std::fs::rename(&temporary, path)?;
+        rename_over(&temporary, path)?;
         sync_dir(folder)
     };
     write().inspect_err(|_| {
