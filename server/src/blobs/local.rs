@@ -474,8 +474,8 @@ pub fn free_bytes(path: &Path) -> io::Result<u64> {
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
-/// Bytes that may still be written; unknown here, so that only a full disk itself refuses.
-#[cfg(not(unix))]
-pub fn free_bytes(_path: &Path) -> io::Result<u64> {
-    Err(io::ErrorKind::Unsupported.into())
+/// Bytes this user may still write on the disk of `path`.
+#[cfg(windows)]
+pub fn free_bytes(path: &Path) -> io::Result<u64> {
+    fs4::available_space(path)
 }
