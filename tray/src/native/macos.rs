@@ -17,12 +17,12 @@ pub fn prepare<T>(desktop: &mut EventLoop<T>) {
 /// Gives a new icon its shape, which the menu bar colours.
 pub fn dress(builder: TrayIconBuilder, mood: Mood) -> TrayIconBuilder {
     match super::shape(mood) {
-        Some(shape) => builder.with_icon(shape).with_icon_as_template(true),
+        Some(shape) => builder.with_icon_templated(shape),
         None => builder,
     }
 }
 
 /// Gives an icon another shape.
 pub fn dress_again(icon: &TrayIcon, mood: Mood) -> tray_icon::Result<()> {
-    icon.set_icon_with_as_template(super::shape(mood), true)
+    icon.set_icon_templated(super::shape(mood))
 }
