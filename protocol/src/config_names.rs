@@ -178,9 +178,9 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting(
         "storage",
-        "relay_scrub_days",
-        "90",
-        "Days in which every sealed object is read back once and compared with its id; 0: never.",
+        "scrub_days",
+        "30",
+        "Days in which every original and every sealed object is read back once and compared with its hash; 0: never.",
     ),
     secret(known_as(
         &["JWT_SECRET"],

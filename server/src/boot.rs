@@ -80,6 +80,11 @@ impl AppState {
         self.stop.send_replace(true);
     }
 
+    /// Whether [`Self::stop`] was called.
+    pub fn is_stopping(&self) -> bool {
+        *self.stop.borrow()
+    }
+
     /// Waits for [`Self::stop`].
     pub async fn stop_wanted(&self) {
         let mut wanted = self.stop.subscribe();

@@ -8,6 +8,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use crate::boot::App;
+use crate::upkeep::scrub::{self, STORES};
 
 /// Labels of a request: its route (never a path with names in it) and its status.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -18,6 +19,13 @@ pub struct RequestLabels {
     pub method: String,
     /// Status.
     pub status: u16,
+}
+
+/// Labels of what is known of one store.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StoreLabels {
+    /// `originals` or `sealed`.
+    store: &'static str,
 }
 
 /// Counters and gauges of one server.
@@ -36,6 +44,7 @@ pub struct Metrics {
     log_pages: Gauge,
     queued: Gauge,
     free_bytes: Gauge,
+    unverified: Family<StoreLabels, Gauge>,
 }
 
 impl Default for Metrics {
@@ -50,6 +59,7 @@ impl Default for Metrics {
             log_pages: Gauge::default(),
             queued: Gauge::default(),
             free_bytes: Gauge::default(),
+            unverified: Family::default(),
             registry: Registry::default(),
         };
         registry.register("http_requests", "Requests answered", metrics.requests.clone());
@@ -76,6 +86,11 @@ impl Default for Metrics {
             "Free bytes of the disk of the originals",
             metrics.free_bytes.clone(),
         );
+        registry.register(
+            "oldest_unverified_seconds",
+            "Time since when every stored byte was read back or came; 0 while nothing is stored",
+            metrics.unverified.clone(),
+        );
         Self { registry, ..metrics }
     }
 }
@@ -87,6 +102,13 @@ pub async fn text(app: &App) -> String {
     metrics.queued.set(i64::try_from(app.db.queued()).unwrap_or(i64::MAX));
     if let Ok(free) = app.originals.free_bytes().await {
         metrics.free_bytes.set(i64::try_from(free).unwrap_or(i64::MAX));
+    }
+    for store in STORES {
+        if let Ok(oldest_ms) = scrub::oldest_ms(app, store).await {
+            let age_ms = oldest_ms.map_or(0, |oldest_ms| app.clock.now_ms() - oldest_ms);
+            let labels = StoreLabels { store: store.name() };
+            metrics.unverified.get_or_create(&labels).set(age_ms.max(0) / 1000);
+        }
     }
     let mut text = String::new();
     // Writing to a string cannot fail.

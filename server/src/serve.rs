@@ -68,14 +68,7 @@ pub async fn serve(app: App, listeners: Vec<Listener>, stop: impl Future<Output 
     let graceful = Arc::new(GracefulShutdown::new());
     let mut tasks = JoinSet::new();
     for listener in listeners {
-        let accepting = Accepting {
-            app: app.clone(),
-            speaks: listener.speaks,
-            router: listener.router,
-            // Each listener has its own: a flood on the public port leaves control and metrics alone.
-            places: Arc::new(Semaphore::new(app.config.max_connections.max(1))),
-        };
-        tasks.spawn(accepting.run(listener.socket, graceful.clone()));
+        tasks.spawn(accept(app.clone(), listener, graceful.clone()));
     }
     tokio::select! {
         () = stop => app.stop(),
@@ -90,6 +83,18 @@ pub async fn serve(app: App, listeners: Vec<Listener>, stop: impl Future<Output 
             "stopping: cut the connections that were still busy; nothing of them was acknowledged"
         );
     }
+}
+
+/// Serves until the process ends, also while other listeners stop.
+pub async fn serve_to_the_end(app: App, listener: Listener) {
+    accept(app, listener, Arc::new(GracefulShutdown::new())).await;
+}
+
+async fn accept(app: App, listener: Listener, graceful: Arc<GracefulShutdown>) {
+    let Listener { socket, speaks, router } = listener;
+    // Each listener has its own: a flood on the public port leaves control and metrics alone.
+    let places = Arc::new(Semaphore::new(app.config.max_connections.max(1)));
+    Accepting { app, speaks, router, places }.run(socket, graceful).await;
 }
 
 struct Accepting {

@@ -106,7 +106,7 @@ impl PasswordLock {
         require_cost(self.cost).ok().map(|()| price)
     }
 
-    /// Locks a master key with a password. `salt` and `nonce` are random. Takes about a second.
+    /// Locks a master key with a password. `salt` and `nonce` are random. Takes about half a second of one core.
     pub fn new(
         master: &MasterKey,
         password: &str,
@@ -144,7 +144,7 @@ impl Keyring {
         Ok((id_of(&object), object))
     }
 
-    /// Opens it with the password. Takes about a second.
+    /// Opens it with the password. Takes about half a second of one core.
     pub fn open(object: &[u8], id: &Digest, password: &str) -> Result<Self, Failed> {
         let lock = password_lock(object, id)?;
         require_cost(lock.cost)?;

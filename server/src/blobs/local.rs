@@ -18,6 +18,8 @@ use crate::auth::random_id;
 
 /// Bytes read at once when hashing a file again.
 const READ_BYTES: usize = 256 * 1024;
+/// Folders remembered as durable: about 10 MB. Forgetting them costs each one more flush.
+const MAX_KNOWN_FOLDERS: usize = 50_000;
 
 /// One storage root. Cheap to clone.
 #[derive(Clone)]
@@ -25,8 +27,9 @@ pub struct LocalStore {
     root: Arc<PathBuf>,
     publisher: Publisher,
     disk: Arc<Semaphore>,
-    /// Held for writing while folders are made: whoever sees one there may rely on it being durable.
-    folders: Arc<RwLock<()>>,
+    /// Folders that survive a power cut, as far as this run knows: a folder that is merely there may be what a killed
+    /// run or a failed flush left. Held for writing while folders are made.
+    durable: Arc<RwLock<HashSet<PathBuf>>>,
     reserve_bytes: u64,
 }
 
@@ -61,8 +64,8 @@ impl LocalStore {
     pub fn start(root: PathBuf, disk_tasks: usize, reserve_bytes: u64) -> io::Result<Self> {
         let publisher = Publisher::start()?;
         let disk = Arc::new(Semaphore::new(disk_tasks.max(1)));
-        let folders = Arc::default();
-        Ok(Self { root: Arc::new(root), publisher, disk, folders, reserve_bytes })
+        let durable = Arc::default();
+        Ok(Self { root: Arc::new(root), publisher, disk, durable, reserve_bytes })
     }
 
     /// The root folder.
@@ -147,7 +150,7 @@ impl LocalStore {
     /// Gives staged bytes a name, durably, without ever replacing anything.
     pub async fn commit_new(&self, staged: Staged, key: &Key) -> Result<CommitOutcome, BlobError> {
         let to = self.path(key);
-        self.create_parent(&to, key).await?;
+        self.create_parents(&[&to], &key.to_string()).await?;
         let published = self.publisher.publish(staged.path().clone(), to, Mode::New).await;
         self.outcome(staged, key, published).await
     }
@@ -164,7 +167,8 @@ impl LocalStore {
             to: self.path(key),
         };
         let moves: Vec<Move> = batch.iter().map(to_move).collect();
-        self.create_parents(&moves).await?;
+        let files: Vec<&Path> = moves.iter().map(|one| one.to.as_path()).collect();
+        self.create_parents(&files, "a batch").await?;
         let published = self.publisher.publish_all(moves, Mode::New).await.map_err(failed)?;
         let mut outcomes = Vec::with_capacity(batch.len());
         for ((staged, key), published) in batch.into_iter().zip(published) {
@@ -199,7 +203,7 @@ impl LocalStore {
     /// replaces anything; the caller has compared digests.
     pub async fn heal(&self, staged: Staged, key: &Key) -> Result<(), BlobError> {
         let to = self.path(key);
-        self.create_parent(&to, key).await?;
+        self.create_parents(&[&to], &key.to_string()).await?;
         match self.publisher.publish(staged.path().clone(), to, Mode::Heal).await {
             Ok(()) => {
                 staged.gone();
@@ -236,39 +240,27 @@ impl LocalStore {
         .await
     }
 
-    async fn create_parent(&self, path: &Path, key: &Key) -> Result<(), BlobError> {
-        let Some(parent) = path.parent() else { return Ok(()) };
-        let seen = self.folders.read().await;
-        if parent.is_dir() {
+    /// The folders of these files are there afterwards, durably.
+    async fn create_parents(&self, files: &[&Path], whose: &str) -> Result<(), BlobError> {
+        let durable = self.durable.read().await;
+        let parents: BTreeSet<&Path> = files.iter().filter_map(|file| file.parent()).collect();
+        let wanted = parents.into_iter().filter(|one| !(durable.contains(*one) && one.is_dir()));
+        let wanted: Vec<PathBuf> = wanted.map(Path::to_owned).collect();
+        drop(durable);
+        if wanted.is_empty() {
             return Ok(());
         }
-        drop(seen);
-        self.create_folders(vec![parent.to_owned()], key.to_string()).await
-    }
-
-    /// The folders that files of a batch are moved to are there afterwards, durably.
-    async fn create_parents(&self, moves: &[Move]) -> Result<(), BlobError> {
-        let seen = self.folders.read().await;
-        let mut parents: Vec<PathBuf> =
-            moves.iter().filter_map(|one| one.to.parent().map(Path::to_owned)).collect();
-        parents.sort_unstable();
-        parents.dedup();
-        parents.retain(|parent| !parent.is_dir());
-        drop(seen);
-        if parents.is_empty() {
-            return Ok(());
-        }
-        self.create_folders(parents, "a batch".to_owned()).await
-    }
-
-    async fn create_folders(&self, folders: Vec<PathBuf>, whose: String) -> Result<(), BlobError> {
-        // It goes with the work: a caller that gives up must not let others see folders that are not durable yet.
-        let making = self.folders.clone().write_owned().await;
-        let root = self.root.clone();
+        // It goes with the work: a caller that gives up must not let others rely on folders that are not durable yet.
+        let mut durable = self.durable.clone().write_owned().await;
+        let (root, whose) = (self.root.clone(), whose.to_owned());
         blocking(move || {
-            let _making = making;
-            create_dirs_durably(&root, &folders)
-                .map_err(|source| BlobError::new("create a folder for", &whose, source))
+            create_dirs_durably(&root, &wanted)
+                .map_err(|source| BlobError::new("create a folder for", &whose, source))?;
+            if durable.len() + wanted.len() > MAX_KNOWN_FOLDERS {
+                durable.clear();
+            }
+            durable.extend(wanted);
+            Ok(())
         })
         .await
     }
@@ -308,7 +300,7 @@ impl LocalStore {
     /// Moves a file to another key of the same root, durably, replacing nothing. False if there is no such file.
     pub async fn relocate(&self, from: &Key, to: &Key) -> Result<bool, BlobError> {
         let (source, target) = (self.path(from), self.path(to));
-        self.create_parent(&target, to).await?;
+        self.create_parents(&[&target], &to.to_string()).await?;
         let subject = from.to_string();
         blocking(move || {
             match rename_new(&source, &target) {
@@ -430,7 +422,10 @@ fn create_dirs_durably(root: &Path, folders: &[PathBuf]) -> io::Result<()> {
         changed.extend(folder.ancestors().take_while(|above| above.starts_with(root)));
     }
     // The longest path comes last in this order: what is deeper is synced first.
-    changed.into_iter().rev().try_for_each(sync_dir)
+    changed.into_iter().rev().try_for_each(|folder| {
+        crate::fault::point("sync_new_dir")?;
+        sync_dir(folder)
+    })
 }
 
 /// Writes a small file so that it is either the old one or the new one, whatever happens; readable by its owner only.

@@ -123,12 +123,12 @@ fn sync_all<'a>(folders: &[&'a Path]) -> BTreeMap<&'a Path, io::Error> {
     }
     let share = folders.len().div_ceil(FLUSHES_AT_ONCE);
     std::thread::scope(|scope| {
-        let begin = |some: &'_ [&'a Path]| {
-            let some = some.to_vec();
-            scope.spawn(move || some.iter().filter_map(sync).collect::<Vec<_>>())
-        };
+        let flush = |some: &[&'a Path]| some.iter().filter_map(sync).collect::<Vec<_>>();
+        let begin = |some| std::thread::Builder::new().spawn_scoped(scope, move || flush(some));
         let running: Vec<_> = folders.chunks(share).map(|some| (some, begin(some))).collect();
-        let failed = running.into_iter().flat_map(|(some, one)| {
+        let failed = running.into_iter().flat_map(|(some, begun)| {
+            // Where the system gives no more threads, this one flushes.
+            let Ok(one) = begun else { return flush(some) };
             one.join().unwrap_or_else(|_| {
                 let ended = |folder: &&'a Path| (*folder, io::Error::other("a flush panicked"));
                 some.iter().map(ended).collect()

@@ -55,25 +55,28 @@ impl Resumable {
         ResumableHandle { file: self.file.clone(), path: self.path.clone() }
     }
 
-    /// Adds bytes at the end, and leaves the hash to the caller. After an error the file ends where it ended before.
-    fn append(&mut self, pieces: &[Bytes]) -> Result<(), BlobError> {
+    /// Adds bytes at the end, and leaves the hash to the caller. After a refusal the file ends where it ended before;
+    /// where it could not be cut off, the outer error says that nobody knows what it holds.
+    fn append(&mut self, pieces: &[Bytes]) -> Result<Result<(), BlobError>, BlobError> {
         for bytes in pieces {
             let written =
                 crate::fault::point("write").and_then(|()| (&*self.file).write_all(bytes));
             if let Err(source) = written {
                 let error = refused(&self.path, "write", source);
                 self.cut_to(self.length_bytes)?;
-                return Err(error);
+                return Ok(Err(error));
             }
         }
         self.length_bytes += pieces.iter().map(|bytes| bytes.len() as u64).sum::<u64>();
-        Ok(())
+        Ok(Ok(()))
     }
 
     /// Cuts the file off at `length_bytes` and goes on from there.
     fn cut_to(&mut self, length_bytes: u64) -> Result<(), BlobError> {
         let failed = |source| BlobError::new("cut off", "an upload", source);
-        self.file.set_len(length_bytes).map_err(failed)?;
+        crate::fault::point("cut")
+            .and_then(|()| self.file.set_len(length_bytes))
+            .map_err(failed)?;
         io::Seek::seek(&mut &*self.file, io::SeekFrom::Start(length_bytes)).map_err(failed)?;
         if length_bytes != self.length_bytes {
             self.hash = (length_bytes == 0).then(Sha256::new);
@@ -170,7 +173,8 @@ impl LocalStore {
     }
 
     /// Adds bytes at the end, holding one permit of the disk. They are hashed on one thread while another writes them.
-    /// After an error the file ends where it ended before, and the outcome says so.
+    /// After a refusal (the inner error) the file ends where it ended before. After the outer one the handle is gone:
+    /// whoever opens the file again takes its length for the offset, and reads its bytes back for their hash.
     pub async fn append_resumable(
         &self,
         mut resumable: Resumable,
@@ -186,7 +190,7 @@ impl LocalStore {
             })
         });
         let (mut resumable, outcome) = blocking(move || {
-            let outcome = resumable.append(&pieces);
+            let outcome = resumable.append(&pieces)?;
             Ok((resumable, outcome))
         })
         .await?;
@@ -305,7 +309,7 @@ fn copy_into(joined: &mut Resumable, part: &Path) -> Result<(), BlobError> {
         if read == 0 {
             return Ok(());
         }
-        joined.append(&[Bytes::copy_from_slice(&buffer[..read])])?;
+        joined.append(&[Bytes::copy_from_slice(&buffer[..read])])??;
         if let Some(hash) = &mut joined.hash {
             hash.update(&buffer[..read]);
         }
@@ -360,6 +364,20 @@ mod tests {
         let file = append(&store, file, b"right").await;
         let staged = store.seal_resumable(file).await.unwrap();
         assert_eq!(staged.digest, <[u8; 32]>::from(Sha256::digest(b"keptright")));
+    }
+
+    #[tokio::test]
+    async fn a_file_that_can_neither_be_written_nor_cut_off_is_given_up() {
+        let (_dir, store, account) = store().await;
+        let mut file = store.create_resumable(account, "a", 0).await.unwrap();
+        file = append(&store, file, b"whole").await;
+        // Open for reading only: writing fails, and so does cutting.
+        file.file = Arc::new(File::open(&file.path).unwrap());
+        let appended = store.append_resumable(file, vec![Bytes::from_static(b"lost")]).await;
+        assert!(appended.is_err(), "no handle, and no hash that may be wrong, comes back");
+        let file = store.open_resumable(account, "a").await.unwrap().unwrap();
+        assert_eq!(file.length_bytes(), 5);
+        assert!(file.hash.is_none(), "its bytes are read back");
     }
 
     #[cfg(unix)]

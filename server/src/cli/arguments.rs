@@ -39,6 +39,9 @@ pub enum Action {
         #[arg(long)]
         read: bool,
     },
+    /// Read everything back now and compare it with its hash; what is missing or damaged is asked for again from the
+    /// devices that have it. The server does this by itself, slowly, every 30 days
+    Scrub,
     /// Make a new index from the folders alone, after the database was lost
     Rebuild {
         /// Whose a folder is that does not say so itself

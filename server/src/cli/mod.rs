@@ -81,6 +81,7 @@ fn act(parsed: Parsed) -> Result<Exit, BootError> {
             Action::Serve => run::serve(config, &resolved).await,
             Action::Rebuild { owner } => run::rebuild(config, owner).await,
             Action::ImportLegacy(import) => run::import(config, import).await,
+            Action::Scrub => command(config, Command::Scrub).await,
             Action::Check { read } => command(config, Command::Check { read_bytes: read }).await,
             Action::User { action } => command(config, user_command(action)?).await,
             Action::Pair { email } => command(config, Command::Pair { email }).await,

@@ -79,7 +79,7 @@ pub async fn serve(config: Config, resolved: &Resolved) -> Result<Exit, BootErro
     let control = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(unusable)?;
     let control_port = control.local_addr().map_err(unusable)?.port();
     let routes = remote::router(&app).map_err(unusable)?;
-    listeners.push(Listener { socket: control, speaks: Speaks::Plain, router: routes });
+    let control = Listener { socket: control, speaks: Speaks::Plain, router: routes };
     let started_by = if std::io::stderr().is_terminal() { "terminal" } else { "service" };
     remote::announce(&app.config.data_dir, control_port, started_by).map_err(unusable)?;
 
@@ -93,6 +93,7 @@ pub async fn serve(config: Config, resolved: &Resolved) -> Result<Exit, BootErro
         metrics: metrics_at.map(|address| address.to_string()),
     };
     let upkeep = tokio::spawn(upkeep::run(app.clone()));
+    tokio::spawn(serve::serve_to_the_end(app.clone(), control));
     let running = tokio::spawn(serve::serve(app.clone(), listeners, stop));
     let announcement = discovery::announce(&app);
     greet(&app, &urls, resolved);

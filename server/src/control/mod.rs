@@ -14,7 +14,7 @@ use crate::clock::{DAY_MS, iso_utc};
 use crate::error::{Error, Result};
 use crate::library;
 use crate::pairing;
-use crate::upkeep::{check, trash};
+use crate::upkeep::{check, scrub, trash};
 
 /// A command. Passwords travel only over loopback, under the control token.
 #[derive(Serialize, Deserialize)]
@@ -33,6 +33,7 @@ pub enum Command {
     Trash { email: String, names: Vec<String> },
     TrashRestore { email: String },
     Check { read_bytes: bool },
+    Scrub,
 }
 
 /// What a command says when it is done.
@@ -40,7 +41,7 @@ pub enum Command {
 pub struct Outcome {
     /// For people.
     pub text: String,
-    /// Whether `check` found disagreements.
+    /// Whether `check` found disagreements, or `scrub` files that are lost.
     pub disagreements: bool,
     /// The offer that `pair` made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -153,6 +154,16 @@ pub async fn execute(app: &App, command: Command) -> Result<Outcome> {
                 report.files
             );
             Ok(Outcome { disagreements: found > 0, ..Outcome::said(text) })
+        }
+        Command::Scrub => {
+            let totals = scrub::read_all(app).await?;
+            let text = format!(
+                "{} files read back, {} MB; {} are missing or damaged and asked for again",
+                totals.files,
+                totals.bytes / 1_000_000,
+                totals.lost
+            );
+            Ok(Outcome { disagreements: totals.lost > 0, ..Outcome::said(text) })
         }
     }
 }

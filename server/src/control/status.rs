@@ -35,15 +35,18 @@ async fn line(app: &App) -> Result<String> {
     Ok(line)
 }
 
-/// Lines of [`Status`], the first at once. The stream ends when the server begins to stop; one that fails ends it too.
+/// Lines of [`Status`], the first at once. The stream ends with the process: until then the data folder is held, and who
+/// waits for the end of a server must not start another.
 pub async fn stream_status(app: App) -> Result<Response> {
     let first = line(&app).await?;
     let later = stream::unfold(app, |app| async {
-        let line = tokio::select! {
-            () = app.stop_wanted() => None,
-            () = tokio::time::sleep(Duration::from_millis(STATUS_EVERY_MS)) => line(&app).await.ok(),
-        };
-        line.map(|line| (Ok::<_, Infallible>(line), app))
+        tokio::time::sleep(Duration::from_millis(STATUS_EVERY_MS)).await;
+        match line(&app).await {
+            Ok(line) => Some((Ok::<_, Infallible>(line), app)),
+            // Closed already: nothing more to tell.
+            Err(_) if app.is_stopping() => std::future::pending().await,
+            Err(_) => None,
+        }
     });
     let lines = stream::iter([Ok(first)]).chain(later);
     let kind = (header::CONTENT_TYPE, "application/x-ndjson");

@@ -29,7 +29,7 @@ use crate::auth::random_id;
 use crate::blobs::{BlobError, CommitOutcome, Key, Stage, Staged, hash_file};
 use crate::boot::App;
 use crate::clock::iso_utc;
-use crate::db::Tx;
+use crate::db::{DbResult, Tx};
 use crate::error::{Error, Result};
 use plans::Gate;
 use queries::objects::{self as objects_sql, NewObject};
@@ -87,28 +87,25 @@ pub async fn store_chunk(
             Error::bad_request("the chunk's bytes do not have its id").with("received", chunk_id)
         );
     }
-    let gate = Some(Gate::now(app));
-    keep(app, Arrived { account, staged, kind: None, collectable: false, gate }).await?;
+    let arrived = Arrived { staged, kind: None, collectable: false };
+    keep(app, account, arrived, Some(Gate::now(app))).await?;
     Ok(chunk_id)
 }
 
 /// Keeps a chunk that an old server held already, whatever the plan: what was paid for once is never left behind.
 pub async fn import_chunk(app: &App, account: Uuid, staged: Staged) -> Result<String> {
     let chunk_id = hex::encode(staged.digest);
-    keep(app, Arrived { account, staged, kind: None, collectable: false, gate: None }).await?;
+    keep(app, account, Arrived { staged, kind: None, collectable: false }, None).await?;
     Ok(chunk_id)
 }
 
 /// Whole sealed bytes, and all the relay may know of them.
 struct Arrived {
-    account: Uuid,
     staged: Staged,
     /// The letter of the clear head; `None` for version 1.
     kind: Option<char>,
     /// Whether it may be collected if no segment ever names it.
     collectable: bool,
-    /// Whether the account may store it; `None` asks nobody.
-    gate: Option<Gate>,
 }
 
 impl Arrived {
@@ -118,52 +115,57 @@ impl Arrived {
 }
 
 /// [`keep_batch`] of one.
-async fn keep(app: &App, arrived: Arrived) -> Result<bool> {
-    let kept = keep_batch(app, arrived.account, vec![arrived]).await?;
+async fn keep(app: &App, account: Uuid, arrived: Arrived, gate: Option<Gate>) -> Result<bool> {
+    let kept = keep_batch(app, account, vec![arrived], gate).await?;
     kept.into_iter().next().ok_or_else(|| Error::internal("store a sealed object"))
 }
 
 /// The one road by which sealed bytes are kept under their hash, durably: bytes, name, row, in this order; names in one
 /// order to the disk, rows in one transaction. For each, in order: true if it was there already; a damaged file is
 /// replaced by these good bytes. After an error, those whose file got its name are kept, unless the account may not
-/// keep them: then none is. Runs in a task of its own: a client that goes away now changes nothing any more.
-async fn keep_batch(app: &App, account: Uuid, batch: Vec<Arrived>) -> Result<Vec<bool>> {
+/// keep them: then none is. `gate` says whether it may; `None` asks nobody. Runs in a task of its own: a client that goes away now changes nothing any more.
+async fn keep_batch(
+    app: &App,
+    account: Uuid,
+    batch: Vec<Arrived>,
+    gate: Option<Gate>,
+) -> Result<Vec<bool>> {
     let app = app.clone();
-    let task = tokio::spawn(async move { keep_here(&app, account, batch).await });
+    let task = tokio::spawn(async move { keep_here(&app, account, batch, gate).await });
     task.await.map_err(|source| Error::internal("store a sealed object").caused_by(source))?
 }
 
 /// A sealed object whose file has its name.
 struct Named {
     row: NewObject,
-    gate: Option<Gate>,
     is_new_file: bool,
     was_whole: bool,
 }
 
-async fn keep_here(app: &App, account: Uuid, batch: Vec<Arrived>) -> Result<Vec<bool>> {
+async fn keep_here(
+    app: &App,
+    account: Uuid,
+    batch: Vec<Arrived>,
+    gate: Option<Gate>,
+) -> Result<Vec<bool>> {
     let _stripes = app.stripes.lock_all(account, batch.iter().map(|one| one.staged.digest)).await;
-    let gate = batch.iter().find_map(|one| one.gate.clone());
-    if let Some(gate) = gate.filter(|_| app.config.plans.enabled) {
+    if let Some(gate) = gate.clone().filter(|_| app.config.plans.enabled) {
         // Most refusals are found here, before a file gets its name; the transaction below decides.
         let sizes: Vec<(String, i64)> =
             batch.iter().map(|one| (hex::encode(one.staged.digest), one.size_bytes())).collect();
-        let ask = move |tx: &mut dyn Tx| require_all(tx, account, &sizes, &gate);
+        let ask = move |tx: &mut dyn Tx| require_new(tx, account, &sizes, Some(&gate)).map(drop);
         app.db.read::<(), Error, _>(ask).await?;
     }
     let (named, failed) = name_all(app, account, batch).await?;
-    let rows: Vec<(NewObject, Option<Gate>)> =
-        named.iter().map(|one| (one.row.clone(), one.gate.clone())).collect();
-    let stored = app.db.write(move |tx| store_rows(tx, account, &rows)).await;
+    let rows: Vec<NewObject> = named.iter().map(|one| one.row.clone()).collect();
+    let stored = app.db.write(move |tx| store_rows(tx, account, &rows, gate.as_ref())).await;
     let known = match stored {
         Ok(known) => known,
         Err(error) => {
             // A refusal means that the rows are certainly not there: give files of ours up too. After a failure
             // nobody knows, and a row without bytes would be worse than bytes without a row.
             if is_refusal(&error) {
-                for one in named.iter().filter(|one| one.is_new_file) {
-                    let _ = app.relay_chunks.remove(&Key::chunk(account, &one.row.chunk_id)).await;
-                }
+                give_up(app, account, &named).await?;
             }
             return Err(error);
         }
@@ -172,6 +174,25 @@ async fn keep_here(app: &App, account: Uuid, batch: Vec<Arrived>) -> Result<Vec<
         return Err(error.into());
     }
     Ok(known.into_iter().zip(&named).map(|(known, one)| known && one.was_whole).collect())
+}
+
+/// Removes the files that this batch brought and that no row names. A file that came back to a row stays.
+async fn give_up(app: &App, account: Uuid, named: &[Named]) -> Result<()> {
+    let brought: Vec<String> =
+        named.iter().filter(|one| one.is_new_file).map(|one| one.row.chunk_id.clone()).collect();
+    let without_row = move |tx: &mut dyn Tx| -> DbResult<Vec<String>> {
+        let mut without = Vec::new();
+        for id in brought {
+            if objects_sql::find_object(tx, account, &id)?.is_none() {
+                without.push(id);
+            }
+        }
+        Ok(without)
+    };
+    for id in app.db.read(without_row).await? {
+        let _ = app.relay_chunks.remove(&Key::chunk(account, &id)).await;
+    }
+    Ok(())
 }
 
 /// Gives every file its name, durably. Answers those that have it, and the first error of the others.
@@ -184,17 +205,14 @@ async fn name_all(
     let (mut files, mut rows) = (Vec::new(), Vec::new());
     for arrived in batch {
         let (chunk_id, size_bytes) = (hex::encode(arrived.staged.digest), arrived.size_bytes());
-        let Arrived { staged, kind, collectable, gate, .. } = arrived;
+        let Arrived { staged, kind, collectable } = arrived;
         files.push((staged, Key::chunk(account, &chunk_id)));
-        rows.push((
-            NewObject { account, chunk_id, size_bytes, kind, collectable, stored_at_ms },
-            gate,
-        ));
+        rows.push(NewObject { account, chunk_id, size_bytes, kind, collectable, stored_at_ms });
     }
     // It reads bytes that are there already and compares them with their hash.
     let outcomes = app.relay_chunks.commit_new_batch(files).await?;
     let (mut named, mut failed) = (Vec::new(), None);
-    for ((row, gate), outcome) in rows.into_iter().zip(outcomes) {
+    for (row, outcome) in rows.into_iter().zip(outcomes) {
         let (is_new_file, was_whole) = match outcome {
             Ok(CommitOutcome::Stored) => (true, false),
             Ok(CommitOutcome::AlreadyStored) => (false, true),
@@ -214,39 +232,44 @@ async fn name_all(
                 continue;
             }
         };
-        named.push(Named { row, gate, is_new_file, was_whole });
+        named.push(Named { row, is_new_file, was_whole });
     }
     Ok((named, failed))
 }
 
-/// Whether the account may keep what of these it does not have yet, all together.
-fn require_all(tx: &mut dyn Tx, account: Uuid, sizes: &[(String, i64)], gate: &Gate) -> Result<()> {
-    let (mut seen, mut more_bytes) = (HashSet::new(), None);
+/// Bytes of those objects that the account does not have yet. Refused when it may not keep them all together.
+fn require_new(
+    tx: &mut dyn Tx,
+    account: Uuid,
+    sizes: &[(String, i64)],
+    gate: Option<&Gate>,
+) -> Result<i64> {
+    let (mut new, mut more_bytes) = (HashSet::new(), 0);
     for (chunk_id, size_bytes) in sizes {
         let is_known = objects_sql::find_object(tx, account, chunk_id)?.is_some();
-        if !is_known && seen.insert(chunk_id) {
-            more_bytes = Some(more_bytes.unwrap_or(0) + size_bytes);
+        if !is_known && new.insert(chunk_id) {
+            more_bytes += size_bytes;
         }
     }
-    more_bytes.map_or(Ok(()), |bytes| gate.require(tx, account, bytes))
+    if let Some(gate) = gate.filter(|_| !new.is_empty()) {
+        gate.require(tx, account, more_bytes)?;
+    }
+    Ok(more_bytes)
 }
 
 /// Rows of objects whose files are in place, all or none. For each: whether it was held before.
 fn store_rows(
     tx: &mut dyn Tx,
     account: Uuid,
-    rows: &[(NewObject, Option<Gate>)],
+    rows: &[NewObject],
+    gate: Option<&Gate>,
 ) -> Result<Vec<bool>> {
-    let (mut known, mut more_bytes) = (Vec::with_capacity(rows.len()), 0);
-    for (row, gate) in rows {
+    let sizes: Vec<(String, i64)> =
+        rows.iter().map(|row| (row.chunk_id.clone(), row.size_bytes)).collect();
+    let more_bytes = require_new(tx, account, &sizes, gate)?;
+    let mut known = Vec::with_capacity(rows.len());
+    for row in rows {
         let before = objects_sql::find_object(tx, account, &row.chunk_id)?;
-        if before.is_none() {
-            // What this batch adds counts already.
-            if let Some(gate) = gate {
-                gate.require(tx, account, more_bytes + row.size_bytes)?;
-            }
-            more_bytes += row.size_bytes;
-        }
         objects_sql::store(tx, row)?;
         known.push(before.is_some_and(|before| !before.is_damaged));
     }

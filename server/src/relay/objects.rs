@@ -68,8 +68,8 @@ pub async fn store(
         let error = Error::new(ErrorCode::DigestMismatch, message);
         return Err(error.with("received", id.to_string()));
     }
-    let (kind, gate) = (Some(kind), Some(Gate::now(app)));
-    let known = keep(app, Arrived { account, staged, kind, collectable: true, gate }).await?;
+    let arrived = Arrived { staged, kind: Some(kind), collectable: true };
+    let known = keep(app, account, arrived, Some(Gate::now(app))).await?;
     let counter = if known { &app.metrics.duplicates } else { &app.metrics.stored };
     counter.inc();
     Ok(Kept { id, known })
@@ -153,14 +153,13 @@ async fn keep_all(
     }
     // In order of ids, as the index is: each of its pages is then changed once.
     staged.sort_unstable_by_key(|(_, staged)| staged.digest);
-    let gate = Gate::now(&app);
     let (mut places, mut batch) = (Vec::new(), Vec::new());
     for (index, staged) in staged {
         places.push((index, Digest(staged.digest)));
-        let (kind, gate) = (rules::kind_of(&staged.head), Some(gate.clone()));
-        batch.push(Arrived { account, staged, kind, collectable: true, gate });
+        let kind = rules::kind_of(&staged.head);
+        batch.push(Arrived { staged, kind, collectable: true });
     }
-    let known = keep_batch(&app, account, batch).await?;
+    let known = keep_batch(&app, account, batch, Some(Gate::now(&app))).await?;
     let known = known.into_iter().filter(|known| *known).count();
     app.metrics.duplicates.inc_by(known as u64);
     app.metrics.stored.inc_by((places.len() - known) as u64);

@@ -4,6 +4,7 @@
 pub mod adopt;
 pub mod check;
 pub mod rebuild;
+pub mod scrub;
 pub mod sealed;
 pub mod trash;
 pub mod verify;
@@ -29,10 +30,10 @@ pub async fn require_ready(app: &App) -> Result<()> {
     Err(Error::new(ErrorCode::StorageFailed, "the storage of the originals is not there"))
 }
 
-/// Runs until it is dropped: adopts what an earlier run left, then keeps the trash. Beside it, files are read back
-/// when somebody asks for receipts, and sealed objects in turn.
+/// Runs until it is dropped: adopts what an earlier run left, then keeps the trash. Beside it, files are read back: when
+/// somebody asks for receipts, and everything in turn.
 pub async fn run(app: App) {
-    tokio::join!(verify::run(app.clone()), sealed::scrub(app.clone()), keep(app));
+    tokio::join!(verify::run(app.clone()), scrub::run(app.clone()), keep(app));
 }
 
 async fn keep(app: App) {

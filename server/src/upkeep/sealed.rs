@@ -1,16 +1,14 @@
-//! Looking after the relay: collecting what no backup uses, reading every object back in turn, comparing objects with
-//! the disk, and finding their order again. The server can open none of them; it knows only what clients said.
+//! Looking after the relay: collecting what no backup uses, reading objects back, comparing objects with the disk, and finding their order again. The server can open none of them; it knows only what clients said.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use uuid::Uuid;
 
 use super::check::Report;
+use super::scrub::{Passed, Place};
 use super::verify::read_back;
 use crate::accounts;
-use crate::accounts::queries::{find_fact, set_fact};
 use crate::blobs::{Key, LocalStore, hash_file};
 use crate::boot::App;
 use crate::clock::DAY_MS;
@@ -22,16 +20,6 @@ use crate::relay::{damage, journal, parse_chunk_id};
 
 /// Rows that one transaction looks at.
 const STEP_ROWS: i64 = 1000;
-/// Pause after a failure of the disk or the database.
-const PAUSE: Duration = Duration::from_secs(60);
-/// Objects between two notes of how far the reading is: so many are read again after a crash.
-const NOTE_EVERY: u32 = 100;
-/// Bytes that an object counts as at least: opening one costs as much as reading this.
-const LEAST_BYTES: i64 = 16 * 1024;
-/// Slowest reading, bytes a second.
-const LEAST_RATE: i64 = 256 * 1024;
-/// The fact that says how far the reading is.
-const SCRUB_FACT: &str = "relay_scrub";
 
 /// Puts in the trash what came by version 2 longer ago than the grace time and is named by no segment. Returns how
 /// many objects. Files stay where they are until the trash period is over; one that is just being sent again comes
@@ -51,127 +39,31 @@ pub async fn collect(app: &App) -> Result<usize> {
     }
 }
 
-/// Runs until it is dropped: reads every object back once in `storage.relay_scrub_days`, at low priority. Damaged ones
-/// are not held any more, so that clients send them again.
-pub async fn scrub(app: App) {
-    if app.config.relay_scrub_days <= 0 {
-        return;
-    }
-    loop {
-        let wait = match scrub_pass(&app, |cost| cost).await {
-            Ok(wait) => wait,
-            Err(error) => {
-                tracing::warn!(%error, causes = error.cause_chain(), "reading sealed objects back stopped; it goes on later");
-                PAUSE
-            }
-        };
-        tokio::time::sleep(wait).await;
-    }
-}
-
-/// How far the reading is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Cursor {
-    /// When this round began, Unix milliseconds.
-    began_at_ms: i64,
-    account: String,
-    chunk_id: String,
-}
-
-impl Cursor {
-    fn start(began_at_ms: i64) -> Self {
-        Self { began_at_ms, account: String::new(), chunk_id: String::new() }
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        let mut parts = text.splitn(3, ' ');
-        let began_at_ms = parts.next()?.parse().ok()?;
-        let (account, chunk_id) = (parts.next()?.to_owned(), parts.next()?.to_owned());
-        Some(Self { began_at_ms, account, chunk_id })
-    }
-
-    fn text(&self) -> String {
-        format!("{} {} {}", self.began_at_ms, self.account, self.chunk_id)
-    }
-}
-
-/// Goes on with the round to its end without a rest, or begins the next one if its days are over. Returns how many
-/// objects were read.
-#[cfg(test)]
-pub(crate) async fn read_all_back(app: &App) -> Result<u64> {
-    let mut read = 0;
-    scrub_pass(app, |_| {
-        read += 1;
-        Duration::ZERO
-    })
-    .await?;
-    Ok(read)
-}
-
-/// Goes on with the round; returns how long to rest after it. `pause`: how long to rest after so many milliseconds'
-/// worth of reading.
-async fn scrub_pass(app: &App, mut pause: impl FnMut(Duration) -> Duration) -> Result<Duration> {
-    let days_ms = app.config.relay_scrub_days.saturating_mul(DAY_MS);
-    let noted: Option<String> = app.db.read(|tx| find_fact(tx, SCRUB_FACT)).await?;
-    let now_ms = app.clock.now_ms();
-    let noted = noted.as_deref().and_then(Cursor::parse);
-    let mut cursor = noted.unwrap_or_else(|| Cursor::start(now_ms));
-    let bytes: i64 = accounts::list(app).await?.iter().map(|account| account.relay_bytes).sum();
-    // Twice as fast as needed, for the server does not run all the time.
-    let rate = (bytes / (days_ms / 1000).max(1) * 2).max(LEAST_RATE);
-    let mut since_note = 0;
-    while let Some(size_bytes) = scrub_next(app, &mut cursor).await? {
-        since_note += 1;
-        if since_note == NOTE_EVERY {
-            since_note = 0;
-            note(app, &cursor).await?;
-        }
-        let cost_ms = size_bytes.max(LEAST_BYTES).saturating_mul(1000) / rate;
-        let cost = Duration::from_millis(u64::try_from(cost_ms).unwrap_or(0));
-        tokio::time::sleep(pause(cost)).await;
-    }
-    let now_ms = app.clock.now_ms();
-    let rest_ms = (cursor.began_at_ms + days_ms - now_ms).clamp(0, DAY_MS);
-    if cursor.began_at_ms + days_ms <= now_ms {
-        note(app, &Cursor::start(now_ms)).await?;
-    } else if since_note > 0 {
-        note(app, &cursor).await?;
-    }
-    // At least a minute: an empty relay has nothing to read.
-    Ok(Duration::from_millis(u64::try_from(rest_ms).unwrap_or(0)).max(PAUSE))
-}
-
-async fn note(app: &App, cursor: &Cursor) -> Result<()> {
-    let text = cursor.text();
-    Ok(app.db.write(move |tx| set_fact(tx, SCRUB_FACT, &text)).await?)
-}
-
-/// Reads the next object back; its length, or `None` at the end.
-async fn scrub_next(app: &App, cursor: &mut Cursor) -> Result<Option<i64>> {
-    let (account, after) = (cursor.account.clone(), cursor.chunk_id.clone());
+/// Reads the next object back; `None` at the end.
+pub(super) async fn read_next(app: &App, place: &Place) -> Result<Option<Passed>> {
+    let Place { account, after } = place.clone();
     let next = app.db.read(move |tx| objects::list_next(tx, &account, &after, 1)).await?;
     let Some((account, object)) = next.into_iter().next() else { return Ok(None) };
-    cursor.account = account.to_string();
-    cursor.chunk_id.clone_from(&object.chunk_id);
+    let place = Place { account: account.to_string(), after: object.chunk_id.clone() };
     if object.is_damaged {
-        return Ok(Some(0));
+        return Ok(Some(Passed { place, read_bytes: 0, is_lost: false }));
     }
     let path = app.relay_chunks.path(&Key::chunk(account, &object.chunk_id));
-    match read_back(path).await {
-        Ok((digest, _)) if hex::encode(digest) == object.chunk_id => {}
+    let is_lost = match read_back(path).await {
+        Ok((digest, _)) if hex::encode(digest) == object.chunk_id => false,
         // Gone with its row, sent again, or really damaged: this is decided under the lock of its bytes.
-        Ok(_) | Err(_) => {
-            let noted = damage::note(app, account, &object.chunk_id).await;
-            if app.relay_chunks.find_volume_id().await.is_none() {
-                noted?;
-            } else if let Err(error) = noted {
+        Ok(_) | Err(_) => match damage::note(app, account, &object.chunk_id).await {
+            Ok(is_lost) => is_lost,
+            Err(error) if app.relay_chunks.find_volume_id().await.is_none() => return Err(error),
+            Err(error) => {
                 // Nobody knows about this one, but the others wait.
                 let (chunk, causes) = (&object.chunk_id, error.cause_chain());
                 tracing::warn!(%account, chunk, %error, causes, "a sealed object could not be read back");
+                false
             }
-        }
-    }
-    Ok(Some(object.size_bytes))
+        },
+    };
+    Ok(Some(Passed { place, read_bytes: object.size_bytes, is_lost }))
 }
 
 /// Compares every sealed object outside the trash with its file (length always, bytes if `read_bytes`), every file with

@@ -1,5 +1,5 @@
 //! Reads files back from the disk and compares their hash with the index: the only thing that makes a file
-//! *verified*. One file at a time, at low priority, and only what somebody asked for.
+//! *verified*. One file at a time, at low priority: what somebody asked for, and everything in turn.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -9,8 +9,10 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use tokio::sync::{Notify, Semaphore, oneshot};
 
+use super::scrub::{Passed, Place, Rounds};
 use crate::blobs::{BlobError, Key};
 use crate::boot::App;
+use crate::db::Tx;
 use crate::error::{Error, Result};
 use crate::library::queries::{Asset, safety};
 use crate::library::{quarantine, require_storage};
@@ -26,11 +28,13 @@ const READ_BYTES: usize = 1024 * 1024;
 pub struct Verifier {
     wanted: Notify,
     reading: Semaphore,
+    /// How far reading everything back is.
+    pub(super) rounds: Rounds,
 }
 
 impl Default for Verifier {
     fn default() -> Self {
-        Self { wanted: Notify::new(), reading: Semaphore::new(1) }
+        Self { wanted: Notify::new(), reading: Semaphore::new(1), rounds: Rounds::default() }
     }
 }
 
@@ -77,22 +81,55 @@ pub async fn verify_if_idle(app: &App, asset: Asset) -> Result<bool> {
 }
 
 /// Reads one file back. Right bytes: it is verified. Wrong, missing or unreadable ones: it is wanted again. Either way
-/// it waits no longer. An error says that nobody knows, as when the disk is not there.
-async fn verify(app: &App, asset: Asset) -> Result<()> {
+/// it waits no longer. An error says that nobody knows, as when the disk is not there. Returns whether it is lost.
+async fn verify(app: &App, asset: Asset) -> Result<bool> {
+    let mut is_right = false;
     if asset.listed {
         require_storage(app).await?;
         let key = Key::original(asset.account_uuid, &asset.stored_name);
         match read_back(app.originals.path(&key)).await {
-            Ok((digest, _)) if digest == asset.digest => {
-                let (verified, now_ms) = (asset.clone(), app.clock.now_ms());
-                app.db.write(move |tx| safety::set_verified(tx, &verified, now_ms)).await?;
-            }
-            Ok(_) => quarantine(app, asset.clone()).await?,
-            Err(error) if is_loss(&error) => quarantine(app, asset.clone()).await?,
+            Ok((digest, _)) => is_right = digest == asset.digest,
+            Err(error) if is_loss(&error) => {}
             Err(source) => return Err(BlobError::new("read back", key, source).into()),
         }
     }
-    Ok(app.db.write(move |tx| safety::dequeue(tx, &asset.asset_id)).await?)
+    let is_lost = asset.listed && !is_right;
+    if is_lost {
+        quarantine(app, asset.clone()).await?;
+    }
+    let now_ms = app.clock.now_ms();
+    let settle = move |tx: &mut dyn Tx| {
+        if is_right {
+            safety::set_verified(tx, &asset, now_ms)?;
+        }
+        safety::dequeue(tx, &asset.asset_id)
+    };
+    app.db.write(settle).await?;
+    Ok(is_lost)
+}
+
+/// Reads the next held original after a place back, unless that was done since `since_ms`; `None` at the end.
+pub(super) async fn read_next(app: &App, place: &Place, since_ms: i64) -> Result<Option<Passed>> {
+    let (account, after) = (place.account.clone(), place.after.parse().unwrap_or(0));
+    let next = app.db.read(move |tx| safety::find_next(tx, &account, after)).await?;
+    let Some(asset) = next else { return Ok(None) };
+    let place = Place { account: asset.account_uuid.to_string(), after: asset.seq.to_string() };
+    if asset.verified_at_ms.is_some_and(|verified_at_ms| verified_at_ms >= since_ms) {
+        return Ok(Some(Passed { place, read_bytes: 0, is_lost: false }));
+    }
+    let _reading = app.verifier.reading.acquire().await.map_err(|_| Error::busy())?;
+    let (size_bytes, asset_id) = (asset.size_bytes, asset.asset_id.clone());
+    let is_lost = match verify(app, asset).await {
+        Ok(is_lost) => is_lost,
+        Err(error) if app.originals.find_volume_id().await.is_none() => return Err(error),
+        Err(error) => {
+            // Nobody knows about this one, but the others wait.
+            let causes = error.cause_chain();
+            tracing::warn!(asset = asset_id, %error, causes, "an original could not be read back");
+            false
+        }
+    };
+    Ok(Some(Passed { place, read_bytes: size_bytes, is_lost }))
 }
 
 /// Whether an error of reading means that these bytes are gone: no file, or a sector that cannot be read.

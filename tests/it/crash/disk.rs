@@ -211,6 +211,35 @@ fn a_failing_call_is_answered_and_leaves_nothing() {
 }
 
 #[test]
+fn a_folder_that_could_not_be_made_durable_is_relied_on_by_no_later_upload() {
+    let scratch = tempfile::tempdir().expect("a folder");
+    let data = scratch.path().join("data");
+    let binary = binaries::fault_server().expect("the server with fault points");
+    let server = run(serve_command(&binary, &data), &data);
+    let session = sign_up(server.address);
+    server.stop().expect("a clean stop");
+    let mut command = serve_command(&binary, &data);
+    command.env("PHOTOSYNC_FAULT", "sync_new_dir:1+:eio");
+    let server = run(command, &data);
+    let mut client = Client::new(server.address);
+    for number in 0..3 {
+        let answer = upload(&mut client, &session, &format!("photo-{number}"), number, 3000);
+        assert_eq!(answer.status(), 500, "upload {number}: {}", answer.text());
+        require_nothing_staged(&data);
+    }
+    drop(client);
+    server.stop().expect("a clean stop");
+    // The folders are there now, left by a run that could not make them durable.
+    let server = run(serve_command(&binary, &data), &data);
+    let mut client = Client::new(server.address);
+    assert!(listed_names(&mut client, &session).is_empty(), "something is listed");
+    assert_eq!(upload(&mut client, &session, "photo", 1, 3000).status(), 200);
+    drop(client);
+    server.stop().expect("a clean stop");
+    check(&binary, &data).expect("index and disk agree");
+}
+
+#[test]
 fn a_kernel_that_fails_calls_is_survived() {
     let has_fiu = Command::new("fiu-run").arg("-h").output().is_ok();
     assert!(has_fiu, "fiu-run is not installed: apt-get install fiu-utils");

@@ -42,6 +42,18 @@ pub fn find_queued(tx: &mut dyn Tx) -> DbResult<Option<Asset>> {
     row.as_ref().map(asset).transpose()
 }
 
+/// The held asset after an arrival number of an account, or the first one of the next account.
+pub fn find_next(tx: &mut dyn Tx, account: &str, after_seq: i64) -> DbResult<Option<Asset>> {
+    let row = find(
+        tx,
+        asset_query!(
+            "WHERE (account_uuid, seq) > (?1, ?2) AND listed = 1 ORDER BY account_uuid, seq LIMIT 1"
+        ),
+        params![account, after_seq],
+    )?;
+    row.as_ref().map(asset).transpose()
+}
+
 /// An asset need not be read back any more.
 pub fn dequeue(tx: &mut dyn Tx, asset_id: &str) -> DbResult<()> {
     tx.execute("DELETE FROM verify_queue WHERE asset_id = ?1", params![asset_id])?;
