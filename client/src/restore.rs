@@ -8,6 +8,7 @@
 pub(crate) mod placing;
 pub(crate) mod planning;
 mod receiving;
+pub(crate) mod side_by_side;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,6 +25,7 @@ use crate::meter::Meter;
 use crate::report::{Event, RestoreSummary};
 use placing::Target;
 use planning::Plan;
+use side_by_side::{Done, ended_unexpectedly};
 
 /// Where to restore to, and how.
 #[derive(Debug, Clone)]
@@ -89,13 +91,6 @@ pub async fn fetch(connection: Arc<Connection>, row: &AssetRow, target: &Path) -
     if placed { Ok(()) } else { Err(taken) }
 }
 
-/// What became of one place of an asset: `present` if it was there, `restored` if it is there now.
-struct Done {
-    path: PathBuf,
-    bytes: u64,
-    how: Result<&'static str>,
-}
-
 impl Run {
     async fn work(self: Arc<Self>, device: Option<&str>, parallel: usize) -> Result<()> {
         let connection = self.connection.clone();
@@ -126,29 +121,8 @@ impl Run {
 
     async fn join_one(&self, receiving: &mut JoinSet<Vec<Done>>) -> Result<()> {
         let Some(joined) = receiving.join_next().await else { return Ok(()) };
-        let done = joined
-            .map_err(|cause| Error::unexpected(format!("restoring ended unexpectedly: {cause}")))?;
-        for Done { path, bytes, how } in done {
-            let path = path.to_string_lossy().into_owned();
-            match how {
-                Ok(how) => {
-                    self.meter.finish(bytes);
-                    match how {
-                        "present" => self.counts().present_files += 1,
-                        _ => self.counts().restored_files += 1,
-                    }
-                    self.event(&Event::FileDone { path, how, bytes });
-                }
-                Err(error) if error.kind == Kind::File => {
-                    self.counts().failed_files += 1;
-                    self.event(&Event::FileFailed {
-                        path,
-                        code: error.code,
-                        reason: error.message,
-                    });
-                }
-                Err(error) => return Err(error),
-            }
+        for done in joined.map_err(ended_unexpectedly)? {
+            done.tell(&self.meter, self.connection.report().as_ref(), &mut self.counts())?;
         }
         Ok(())
     }

@@ -45,8 +45,8 @@ pub async fn run(
     let of_relay = looked.clone();
     let beginning_relay = async {
         let relay = relay?;
-        relay::backup::greet(relay).await?;
-        relay::backup::begin(relay, parallel, relay_meter, of_relay).await
+        let held = relay::backup::greet(relay).await?;
+        relay::backup::begin(relay, held, parallel, relay_meter, of_relay).await
     };
     let beginning_server =
         async { backup::begin(connection?, profile, parallel, server_meter, looked).await };

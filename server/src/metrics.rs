@@ -8,6 +8,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use crate::boot::App;
+use crate::upkeep::backup;
 use crate::upkeep::scrub::{self, STORES};
 
 /// Labels of a request: its route (never a path with names in it) and its status.
@@ -45,6 +46,7 @@ pub struct Metrics {
     queued: Gauge,
     free_bytes: Gauge,
     unverified: Family<StoreLabels, Gauge>,
+    proved: Gauge,
 }
 
 impl Default for Metrics {
@@ -60,6 +62,7 @@ impl Default for Metrics {
             queued: Gauge::default(),
             free_bytes: Gauge::default(),
             unverified: Family::default(),
+            proved: Gauge::default(),
             registry: Registry::default(),
         };
         registry.register("http_requests", "Requests answered", metrics.requests.clone());
@@ -91,6 +94,11 @@ impl Default for Metrics {
             "Time since when every stored byte was read back or came; 0 while nothing is stored",
             metrics.unverified.clone(),
         );
+        registry.register(
+            "backup_proved_seconds",
+            "Time since a backup was last restored on trial and found whole; -1 if never",
+            metrics.proved.clone(),
+        );
         Self { registry, ..metrics }
     }
 }
@@ -102,6 +110,10 @@ pub async fn text(app: &App) -> String {
     metrics.queued.set(i64::try_from(app.db.queued()).unwrap_or(i64::MAX));
     if let Ok(free) = app.originals.free_bytes().await {
         metrics.free_bytes.set(i64::try_from(free).unwrap_or(i64::MAX));
+    }
+    if let Ok(proved_at_ms) = backup::proved_at_ms(app).await {
+        let age_s = proved_at_ms.map_or(-1, |at_ms| (app.clock.now_ms() - at_ms).max(0) / 1000);
+        metrics.proved.set(age_s);
     }
     for store in STORES {
         if let Ok(oldest_ms) = scrub::oldest_ms(app, store).await {

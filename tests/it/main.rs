@@ -1,6 +1,7 @@
 //! Black-box tests of the built binaries, and the guards of the source: one program.
 
 mod architecture;
+mod backups;
 mod crash;
 mod faults;
 mod foreign;

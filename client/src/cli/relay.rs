@@ -1,6 +1,6 @@
 //! `relay`: sealed backups that nobody else can read.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -264,28 +264,57 @@ async fn init(
     if let Some(file) = &file {
         kit::require_writable(file)?;
     }
-    let begun = keys::begin(store, &context.profile, ask_new()?, memory.cost()).await?;
-    let sheet = Kit::new(store, begun.words.clone()).await?;
-    let written = file.as_deref().map(|file| sheet.write(file)).transpose();
+    let password = ask_new()?;
+    let known =
+        |words: &str, sheet: &Kit| make_known(context, store, file.as_deref(), words, sheet);
+    let begun = keys::begin(store, &context.profile, password, memory.cost(), known).await?;
     if context.is_json {
         let line = serde_json::json!({"event": "relay_begun", "place": store.shown(), "words": begun.words.as_str(), "kit": file});
         line_to_stdout(&line.to_string());
-        return written.map(|_| Exit::Success);
+        return Ok(Exit::Success);
     }
-    match file.filter(|_| written.is_ok()) {
-        Some(file) => {
-            let text = format!("Begun in {}. This computer has the keys.", store.shown());
-            line_to_stdout(&wrapped("", &text));
-            tell_of_keys(context, store, &begun.space);
-            tell_of_kit(context, store, &file);
+    let text = format!("Begun in {}. This computer has the keys.", store.shown());
+    line_to_stdout(&wrapped("", &text));
+    tell_of_keys(context, store, &begun.space);
+    if let Some(file) = file {
+        tell_of_kit(context, store, &file);
+    }
+    Ok(Exit::Success)
+}
+
+/// Keeps the words before there is anything that they open: in the file, if one was named, else with whoever reads the output.
+fn make_known(
+    context: &Context,
+    store: &Store,
+    file: Option<&Path>,
+    words: &str,
+    sheet: &Kit,
+) -> Result<()> {
+    if let Some(file) = file {
+        sheet.write(file)?;
+    }
+    match (context.is_json, file) {
+        (true, _) => {
+            let line = serde_json::json!({"event": "relay_words", "place": store.shown(), "words": words, "kit": file});
+            words_to_stdout(&line.to_string())
         }
-        // Also when the file could not be written after all: the words are made only once.
-        None => {
-            line_to_stdout(&sheet.text());
-            line_to_stdout("These words are not shown again. Write them down now.");
+        (false, Some(_)) => Ok(()),
+        (false, None) => {
+            let told = "These words are not shown again. Write them down now.";
+            words_to_stdout(&Zeroizing::new(format!("{}\n{told}", sheet.text().as_str())))
         }
     }
-    written.map(|_| Exit::Success)
+}
+
+/// As [`line_to_stdout`], but nothing is begun on words that arrived nowhere.
+fn words_to_stdout(text: &str) -> Result<()> {
+    let mut output = std::io::stdout().lock();
+    let written = writeln!(output, "{text}").and_then(|()| output.flush());
+    written.map_err(|cause| {
+        Error::new(Kind::Storage, format!("could not show the 24 words: {cause}")).hint(
+            "nothing was begun; see to it that the output is read or has room, and type this again",
+        )
+    })
 }
 
 async fn write_kit(context: &Context, store: &Store, file: Option<PathBuf>) -> Result<Exit> {

@@ -19,7 +19,7 @@ use super::remote::LENGTH_BYTES;
 use super::sealing::Sealed;
 use super::store::{Object, Store};
 use super::working::{Made, Work};
-use super::{Relay, refused};
+use super::{Held, Relay, refused};
 use crate::backup::{Sidecars, blocking, newest_first};
 use crate::cache::{Cache, Pending};
 use crate::connection::now_ms;
@@ -71,6 +71,7 @@ struct Waiting {
 
 struct Run<'a> {
     relay: &'a mut Relay,
+    held: Held,
     cache: Arc<Cache>,
     meter: Arc<Meter>,
     summary: BackupSummary,
@@ -90,21 +91,23 @@ struct Run<'a> {
 /// refused before it looked at anything has nothing to sum up.
 pub async fn run(relay: &mut Relay, options: &Options) -> Result<BackupSummary> {
     let meter = Meter::new(options.limit);
-    greet(relay).await?;
+    let held = greet(relay).await?;
     let (report, stop) = (relay.report.clone(), relay.stop.clone());
     let (paths, rules, looking) = (options.paths.clone(), options.rules.clone(), report.clone());
     let looked = blocking(move || scan::look(&paths, &rules, looking.as_ref(), &stop)).await?;
-    let begun = begin(relay, options.parallel, meter, looked).await?;
+    let begun = begin(relay, held, options.parallel, meter, looked).await?;
     let (summary, ended) = begun.finish(None).await;
     report.event(&Event::BackupDone(summary.clone()));
     ended.map(|()| summary)
 }
 
-/// Makes sure that the place is the one this device knows, and takes in what others wrote.
-pub(crate) async fn greet(relay: &mut Relay) -> Result<()> {
+/// Makes sure that no other run is at work and that the place is the one this device knows, and takes in what others wrote.
+pub(crate) async fn greet(relay: &mut Relay) -> Result<Held> {
+    let held = relay.hold().await?;
     let look = relay.store.look().await?;
     relay.require_newest_keyring(&look).await?;
-    relay.learn_from(look).await
+    relay.learn_from(look, Some(&held)).await?;
+    Ok(held)
 }
 
 /// A run that knows what there is to do.
@@ -118,6 +121,7 @@ pub(crate) struct Begun<'a> {
 /// Compares what was found with what is known, after [`greet`].
 pub(crate) async fn begin(
     relay: &mut Relay,
+    held: Held,
     parallel: usize,
     meter: Meter,
     looked: Looked,
@@ -151,6 +155,7 @@ pub(crate) async fn begin(
     );
     let run = Run {
         relay,
+        held,
         cache,
         meter: Arc::new(meter),
         summary,
@@ -342,7 +347,7 @@ impl Run<'_> {
         self.relay.store.append(&segment, id, object.clone(), &live).await?;
         space.chains.extend(&segment, id).map_err(refused)?;
         space.mirror(&id, &object)?;
-        space.save(&self.relay.store.name())?;
+        space.save(&self.relay.store.name(), &self.held)?;
         for file in &files {
             self.done(file, "sent")?;
             self.summary.sent_files += 1;

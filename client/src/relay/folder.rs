@@ -3,26 +3,33 @@
 //! Objects of one kind lie together, so that an index of 100,000 photos is found without reading 200,000 files; a
 //! reader takes them from anywhere below the folder.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use photosync_protocol::digest::Digest;
 use photosync_protocol::format::object::{Kind, peek};
 
 use super::io;
-use crate::error::Result;
+use super::space::random;
+use crate::error::{Error, Result};
 
-/// An object that is not finished has this before its id.
+/// An object that is not finished has this before its id, and something random behind it: several computers may write the
+/// same object into one folder at once.
 const PARTIAL: &str = ".partial-";
+/// What nobody has written to for so long was left by a run that did not end: a day, more than any zone is off.
+const LEFT: Duration = Duration::from_secs(24 * 3600);
 
 /// A folder of objects.
 pub struct Folder {
     path: PathBuf,
     /// Objects that lie elsewhere below the folder than this program puts them. Looked for once.
     elsewhere: Mutex<Option<Arc<HashMap<Digest, PathBuf>>>>,
+    /// Folders in which leftovers were looked for.
+    swept: Mutex<HashSet<PathBuf>>,
 }
 
 /// A server keeps this beside the objects of an account, all of which it has in one folder.
@@ -40,7 +47,7 @@ fn kind_folder(kind: Kind) -> &'static str {
 impl Folder {
     /// The objects below a folder. It need not be there yet.
     pub fn new(path: PathBuf) -> Self {
-        Self { path, elsewhere: Mutex::default() }
+        Self { path, elsewhere: Mutex::default(), swept: Mutex::default() }
     }
 
     /// The folder.
@@ -85,10 +92,11 @@ impl Folder {
                 io("make the folder", &folder, fs::create_dir_all(&folder))?;
                 folders.extend(folder.ancestors().skip(1).take(2).map(Path::to_owned));
             }
-            let partial = folder.join(format!("{PARTIAL}{id}"));
+            self.sweep(&folder);
+            let own = hex::encode(random::<8>()?);
+            let partial = folder.join(format!("{PARTIAL}{id}-{own}"));
             let written = || -> std::io::Result<()> {
-                let mut file =
-                    OpenOptions::new().create(true).truncate(true).write(true).open(&partial)?;
+                let mut file = OpenOptions::new().create_new(true).write(true).open(&partial)?;
                 file.write_all(bytes)?;
                 file.sync_all()?;
                 fs::rename(&partial, &path)
@@ -107,11 +115,31 @@ impl Folder {
         folders.iter().try_for_each(|folder| sync_folder(folder))
     }
 
-    /// Reads an object; `None` if it is not there. What was read is not looked at. Blocks.
+    /// Removes what runs that did not end left half-written in a folder; looked for once. What cannot be removed only takes
+    /// room.
+    fn sweep(&self, folder: &Path) {
+        let mut swept = self.swept.lock().unwrap_or_else(PoisonError::into_inner);
+        if !swept.insert(folder.to_owned()) {
+            return;
+        }
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            let changed = entry.metadata().and_then(|found| found.modified());
+            let age = changed.ok().and_then(|changed| changed.elapsed().ok());
+            let is_partial = entry.file_name().to_str().is_some_and(is_partial);
+            if is_partial && age.is_some_and(|age| age > LEFT) {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+    }
+
+    /// Reads an object; `None` if it is not there. What was read is not looked at. One that the disk does not give back is an
+    /// error of that object alone (`unreadable`): the others may be whole. Blocks.
     pub fn get(&self, kind: Kind, id: &Digest) -> Result<Option<Vec<u8>>> {
-        match self.find(kind, id)? {
-            Some(path) => io("read", &path, fs::read(&path)).map(Some),
-            None => Ok(None),
+        let Some(path) = self.find(kind, id)? else { return Ok(None) };
+        match fs::read(&path) {
+            Ok(object) => Ok(Some(object)),
+            Err(cause) if cause.kind() == ErrorKind::NotFound => Ok(None),
+            Err(cause) => Err(Error::file("read", &path, &cause)),
         }
     }
 
@@ -125,7 +153,8 @@ impl Folder {
         sync_folder(path.parent().unwrap_or(&self.path))
     }
 
-    /// Ids of all objects of a kind, wherever they lie. Blocks.
+    /// Ids of all objects of a kind, wherever they lie. One that lies elsewhere and cannot be read may be a manifest: whoever
+    /// fetches it is told. Blocks.
     pub fn list(&self, kind: Kind) -> Result<Vec<Digest>> {
         let mut ids = Vec::new();
         walk(&self.path.join(kind_folder(kind)), &mut |id, _| ids.push(id))?;
@@ -134,7 +163,11 @@ impl Folder {
             let mut start = [0; 8];
             let read = File::open(path)
                 .and_then(|mut file| std::io::Read::read_exact(&mut file, &mut start));
-            if read.is_ok() && peek(&start) == Ok(kind) {
+            let is_wanted = match read {
+                Ok(()) => peek(&start) == Ok(kind),
+                Err(_) => kind == Kind::Manifest,
+            };
+            if is_wanted {
                 ids.push(*id);
             }
         }
@@ -191,6 +224,13 @@ impl Folder {
         }
         Ok(is_listed)
     }
+}
+
+/// Whether a file is named as this program names an unfinished object, now or before names had a random part.
+fn is_partial(name: &str) -> bool {
+    let Some(rest) = name.strip_prefix(PARTIAL) else { return false };
+    let (id, own) = rest.split_once('-').unwrap_or((rest, ""));
+    Digest::from_hex(id).is_some() && own.bytes().all(|letter| letter.is_ascii_hexdigit())
 }
 
 /// Every file below a folder that is named like an object. A folder that is not there has none.
@@ -257,6 +297,58 @@ mod tests {
         assert!(moved.has(Kind::Chunk, &Digest([1; 32])).unwrap());
         moved.set_aside(Kind::Chunk, &Digest([1; 32])).unwrap();
         assert!(!moved.has(Kind::Chunk, &Digest([1; 32])).unwrap());
+    }
+
+    #[test]
+    fn computers_that_write_the_same_objects_at_once_do_not_disturb_each_other() {
+        let disk = tempfile::tempdir().unwrap();
+        let objects: Vec<_> =
+            (0..40).map(|byte| (Kind::Chunk, Digest([byte; 32]), vec![byte; 1 << 20])).collect();
+        let (together, failed) = (std::sync::Barrier::new(4), Mutex::new(Vec::new()));
+        let write = || {
+            for object in &objects {
+                together.wait();
+                // Each knows the folder by itself, as another program does.
+                let folder = Folder::new(disk.path().to_owned());
+                let put = folder.put(std::slice::from_ref(object));
+                let there = put.and_then(|()| folder.get(Kind::Chunk, &object.1));
+                // Who fails goes on: the others wait for it.
+                if !there.as_ref().is_ok_and(|there| there.as_ref() == Some(&object.2)) {
+                    failed.lock().unwrap().push(there.map(drop));
+                }
+            }
+        };
+        std::thread::scope(|scope| (0..4).for_each(|_| drop(scope.spawn(write))));
+        let failed = failed.into_inner().unwrap();
+        assert!(failed.is_empty(), "{failed:?}");
+        let folders = fs::read_dir(disk.path().join("chunks")).unwrap();
+        let files = folders.flat_map(|folder| fs::read_dir(folder.unwrap().path()).unwrap());
+        assert_eq!(files.count(), 40, "no unfinished one is left");
+    }
+
+    #[test]
+    fn what_a_run_left_half_written_goes_and_what_others_wrote_stays() {
+        let disk = tempfile::tempdir().unwrap();
+        let folder = Folder::new(disk.path().to_owned());
+        let (kind, id, bytes) = object(7);
+        let place = folder.place(kind, &id);
+        let beside = |name: &str| place.with_file_name(name);
+        fs::create_dir_all(place.parent().unwrap()).unwrap();
+        let (partial, own) = (format!("{PARTIAL}{id}"), "00aa11bb22cc33dd");
+        let [left, left_before] = [beside(&format!("{partial}-{own}")), beside(&partial)];
+        let at_work = beside(&format!("{partial}-{}", own.replace('0', "1")));
+        let [foreign, damaged] =
+            [beside(&format!("{PARTIAL}notes")), beside(&format!("{id}.damaged"))];
+        for path in [&left, &left_before, &at_work, &foreign, &damaged] {
+            let file = File::create(path).unwrap();
+            let age = if *path == at_work { Duration::ZERO } else { LEFT + LEFT };
+            file.set_modified(std::time::SystemTime::now() - age).unwrap();
+        }
+        folder.put(&[(kind, id, bytes)]).unwrap();
+        assert!(!left.exists() && !left_before.exists());
+        for path in [&place, &at_work, &foreign, &damaged] {
+            assert!(path.exists(), "{}", path.display());
+        }
     }
 
     #[test]

@@ -10,9 +10,10 @@ use photosync_protocol::format::object::{Kind, claimed_epoch, id_of, recovery_wr
 use zeroize::Zeroizing;
 
 use super::keyrings::{Secret, choose, is_of, none_there, read_words};
+use super::kit::Kit;
 use super::space::{Seen, random};
 use super::store::Look;
-use super::{Relay, Space, Store, failed, refused};
+use super::{Held, Relay, Space, Store, failed, hold, refused};
 use crate::backup::blocking;
 use crate::cache::Cache;
 use crate::connection::now_ms;
@@ -27,13 +28,16 @@ pub struct Begun {
     pub space: Space,
 }
 
-/// Begins a relay in an empty place.
+/// Begins a relay in an empty place. `make_known` gets the 24 words, alone and on their sheet, and keeps them somewhere before
+/// anything is there that they open: nobody can ever get them again. If it fails nothing was begun.
 pub async fn begin(
     store: &Store,
     profile: &Profile,
     password: Zeroizing<String>,
     cost: Cost,
+    make_known: impl FnOnce(&str, &Kit) -> Result<()>,
 ) -> Result<Begun> {
+    let held = hold(store, profile).await?;
     if !store.likely_keyrings(None).await?.is_empty()
         || !store.list(Kind::Segment).await?.is_empty()
     {
@@ -61,9 +65,23 @@ pub async fn begin(
             epochs: vec![Epoch { epoch: 1, began_at_ms: now_ms(), closed: vec![] }],
         },
     };
-    let id = put(store, &keyring, Lock::New(password, cost)).await?;
-    let space = keep(store, profile, keyring, id, vec![]).await?;
-    Ok(Begun { words: recovery.words(), space })
+    let (id, object) = seal(&keyring, Lock::New(password, cost)).await?;
+    let words = recovery.words();
+    make_known(&words, &Kit::new(store, words.clone()).await?)?;
+    store.put_keyring(id, object).await.map_err(words_may_count)?;
+    let space = keep(store, profile, &held, keyring, id, vec![]).await?;
+    Ok(Begun { words, space })
+}
+
+/// The keyring may have arrived although the answer did not.
+fn words_may_count(error: Error) -> Error {
+    let advice = "type photosync relay init again: if it says that this has been begun already, the 24 words that were just \
+                  made count; if it makes new ones, throw these away";
+    let hint = match error.hint.as_str() {
+        "" => advice.to_owned(),
+        known => format!("{known}; then {advice}"),
+    };
+    error.hint(hint)
 }
 
 /// Gives this device the keys, by the password. The newest keyring of this sealed backup counts; those of others that
@@ -73,9 +91,10 @@ pub async fn unlock(
     profile: &Profile,
     password: Zeroizing<String>,
 ) -> Result<Space> {
+    let held = hold(store, profile).await?;
     let known = find_seen(store, profile).await?;
     let chosen = choose(store, Secret::Password(password), known.as_ref()).await?;
-    keep(store, profile, chosen.keyring, chosen.id, chosen.foreign).await
+    keep(store, profile, &held, chosen.keyring, chosen.id, chosen.foreign).await
 }
 
 /// What this device saw of the place. Asking a key store may take as long as a person needs to unlock it.
@@ -89,12 +108,13 @@ pub(super) async fn find_seen(store: &Store, profile: &Profile) -> Result<Option
 async fn keep(
     store: &Store,
     profile: &Profile,
+    held: &Held,
     keyring: Keyring,
     id: Digest,
     foreign: Vec<Digest>,
 ) -> Result<Space> {
-    let (profile, name) = (profile.clone(), store.name());
-    let kept = move || Space::keep(&profile, &name, &keyring, id, foreign);
+    let (profile, name, held) = (profile.clone(), store.name(), held.clone());
+    let kept = move || Space::keep(&profile, &name, &held, &keyring, id, foreign);
     let space = blocking(kept).await?;
     let (segments, _) = space.segments()?;
     let own = segments.iter().filter(|one| !one.counts && one.segment.writer == space.writer);
@@ -103,7 +123,8 @@ async fn keep(
         let digest = match &entry.manifest {
             Some(manifest) => Some(manifest.digest),
             None => {
-                let object = store.get(Kind::Manifest, entry.id).await?.unwrap_or_default();
+                let object = if_readable(store.get(Kind::Manifest, entry.id).await)?;
+                let object = object.unwrap_or_default();
                 Manifest::open(&object, &entry.id, &space.keys).ok().map(|one| one.digest)
             }
         };
@@ -129,6 +150,7 @@ pub async fn recover(
     cost: Cost,
 ) -> Result<Space> {
     let recovery = read_words(words)?;
+    let held = hold(store, profile).await?;
     let known = find_seen(store, profile).await?;
     let (keyring, foreign) =
         match choose(store, Secret::Words(recovery.clone()), known.as_ref()).await {
@@ -136,7 +158,7 @@ pub async fn recover(
                 (Keyring { sequence: chosen.next_sequence, ..chosen.keyring }, chosen.foreign)
             }
             // All that is there may be keyrings of others, or damaged ones.
-            Err(error) if error.code == "no_keyring" => {
+            Err(error) if matches!(error.code, "no_keyring" | "unreadable") => {
                 (rebuild(store, &recovery, known.as_ref()).await?, vec![])
             }
             Err(error) if matches!(error.code, "wrong_secret" | "damaged" | "gone") => {
@@ -146,7 +168,7 @@ pub async fn recover(
             Err(error) => return Err(error),
         };
     let id = put(store, &keyring, Lock::New(password, cost)).await?;
-    keep(store, profile, keyring, id, foreign).await
+    keep(store, profile, &held, keyring, id, foreign).await
 }
 
 /// The keyring from what other objects carry. When its epochs began, and what was closed then, is known only if this device
@@ -156,10 +178,8 @@ async fn rebuild(store: &Store, recovery: &RecoveryKey, known: Option<&Seen>) ->
     let mut newest = 1;
     for kind in [Kind::Segment, Kind::Manifest] {
         for id in store.list(kind).await? {
-            let Some(object) = store.get(kind, id).await?.filter(|object| id_of(object) == id)
-            else {
-                continue;
-            };
+            let object = if_readable(store.get(kind, id).await)?;
+            let Some(object) = object.filter(|object| id_of(object) == id) else { continue };
             let Ok(wrap) = recovery_wrap(&object) else { continue };
             if found.is_none() {
                 let opened = MasterKey::unwrap(&wrap, &recovery.wrapping_key());
@@ -196,6 +216,14 @@ async fn rebuild(store: &Store, recovery: &RecoveryKey, known: Option<&Seen>) ->
     Ok(Keyring { sequence, master, recovery_wrap, contents: Contents { epochs } })
 }
 
+/// An object that cannot be read is as good as none where any other will do.
+fn if_readable(got: Result<Option<Vec<u8>>>) -> Result<Option<Vec<u8>>> {
+    match got {
+        Err(error) if error.kind == ErrorKind::File => Ok(None),
+        got => got,
+    }
+}
+
 impl Relay {
     /// A new password: a few hundred bytes are written again, no photo is.
     pub async fn change_password(
@@ -205,17 +233,19 @@ impl Relay {
         cost: Cost,
         profile: &Profile,
     ) -> Result<()> {
+        let held = self.hold().await?;
         let chosen = choose(&self.store, Secret::Password(old), Some(&self.space.seen())).await?;
         let keyring = Keyring { sequence: chosen.next_sequence, ..chosen.keyring };
         let id = put(&self.store, &keyring, Lock::New(new, cost)).await?;
-        self.space = keep(&self.store, profile, keyring, id, chosen.foreign).await?;
+        self.space = keep(&self.store, profile, &held, keyring, id, chosen.foreign).await?;
         Ok(())
     }
 
     /// Begins a new epoch: what is sealed from now on, a lost device cannot read, and what it still writes does not
     /// count. Answers the epoch's number.
     pub async fn rotate(&mut self, password: Zeroizing<String>, profile: &Profile) -> Result<u32> {
-        self.learn().await?;
+        let held = self.hold().await?;
+        self.learn(Some(&held)).await?;
         let chosen =
             choose(&self.store, Secret::Password(password), Some(&self.space.seen())).await?;
         let mut keyring = chosen.keyring;
@@ -224,7 +254,7 @@ impl Relay {
         let closed = self.space.chains.heads().to_vec();
         keyring.contents.epochs.push(Epoch { epoch, began_at_ms: now_ms(), closed });
         let id = put(&self.store, &keyring, Lock::Kept(chosen.lock)).await?;
-        self.space = keep(&self.store, profile, keyring, id, chosen.foreign).await?;
+        self.space = keep(&self.store, profile, &held, keyring, id, chosen.foreign).await?;
         Ok(epoch)
     }
 
@@ -261,9 +291,16 @@ enum Lock {
 }
 
 async fn put(store: &Store, keyring: &Keyring, lock: Lock) -> Result<Digest> {
+    let (id, object) = seal(keyring, lock).await?;
+    store.put_keyring(id, object).await?;
+    Ok(id)
+}
+
+/// A keyring as it lies there, and its id. Stretching a password takes a second of one core.
+async fn seal(keyring: &Keyring, lock: Lock) -> Result<(Digest, Vec<u8>)> {
     let (salt, nonce) = (random()?, random()?);
     let keyring = keyring.clone();
-    let (id, object) = blocking(move || {
+    blocking(move || {
         let lock = match lock {
             Lock::Kept(lock) => lock,
             Lock::New(password, cost) => {
@@ -273,7 +310,5 @@ async fn put(store: &Store, keyring: &Keyring, lock: Lock) -> Result<Digest> {
         };
         keyring.seal(&lock).map_err(|bad| refused("the keyring", bad))
     })
-    .await?;
-    store.put_keyring(id, object).await?;
-    Ok(id)
+    .await
 }

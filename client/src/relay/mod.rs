@@ -30,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use hiding::KeyPlace;
 pub use restore::restore;
+use space::Held;
 pub use space::Space;
 pub use store::Store;
 pub use tally::Tally;
@@ -61,14 +62,41 @@ impl Relay {
         stop: CancellationToken,
     ) -> Result<Self> {
         let (profile, name) = (profile.clone(), store.name());
-        let space = blocking(move || Space::find(&profile, &name)).await?.ok_or_else(|| {
-            Error::new(Kind::SignIn, format!("this computer has no keys to {}", store.shown()))
-                .coded("locked")
-                .hint("photosync relay unlock gets them by the password, photosync relay recover by the 24 words; a new sealed \
-                       backup begins with photosync relay init")
-        })?;
+        let space = blocking(move || Space::find(&profile, &name)).await?;
+        let space = space.ok_or_else(|| locked(&store))?;
         Ok(Self { store, space, report, stop })
     }
+
+    /// Lets no other run of this computer write here until the answer is dropped, and takes in what the last one noted: this
+    /// relay may have been opened before that.
+    async fn hold(&mut self) -> Result<Held> {
+        let (profile, name) = (self.space.profile().clone(), self.store.name());
+        let held = hold(&self.store, &profile).await?;
+        let known = self.space.key_place.clone();
+        let found = blocking(move || Space::find_with(&profile, &name, Some(&known))).await?;
+        self.space = found.ok_or_else(|| locked(&self.store))?;
+        Ok(held)
+    }
+}
+
+/// Lets no other run of this computer write into that place until the answer is dropped. `busy` if one is at work.
+async fn hold(store: &Store, profile: &Profile) -> Result<Held> {
+    let (profile, name) = (profile.clone(), store.name());
+    blocking(move || Held::take(&profile, &name)).await?.ok_or_else(|| {
+        let text = format!("another run is at work on the sealed backup in {}", store.shown());
+        Error::new(Kind::Storage, text)
+            .coded("busy")
+            .hint("wait until it has ended, and type this again")
+    })
+}
+
+fn locked(store: &Store) -> Error {
+    Error::new(Kind::SignIn, format!("this computer has no keys to {}", store.shown()))
+        .coded("locked")
+        .hint(
+            "photosync relay unlock gets them by the password, photosync relay recover by the 24 words; a new sealed \
+             backup begins with photosync relay init",
+        )
 }
 
 /// What was refused, and why.

@@ -144,12 +144,19 @@ impl Remote {
 
     /// Ids of all objects of a kind.
     pub async fn list(&self, kind: Kind) -> Result<Vec<Digest>> {
-        let (mut ids, mut after) = (Vec::new(), String::new());
+        let (mut ids, mut after) = (Vec::new(), None);
         loop {
-            let route = format!("/relay/objects{after}");
+            let route = match after {
+                None => "/relay/objects".to_owned(),
+                Some(id) => format!("/relay/objects?after={id}"),
+            };
             let page: RelayObjects = self.json(&route).await?;
             let Some(last) = page.objects.last() else { return Ok(ids) };
-            after = format!("?after={}", last.id);
+            // A page that does not go on would be asked for for ever.
+            if after.is_some_and(|after| last.id <= after) {
+                return Err(unreadable("objects"));
+            }
+            after = Some(last.id);
             let letter = char::from(kind.letter());
             let wanted = page.objects.iter().filter(|object| object.kind == Some(letter));
             ids.extend(wanted.map(|object| object.id));

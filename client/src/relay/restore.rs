@@ -15,7 +15,6 @@ use photosync_protocol::format::{Bad, chunk};
 use photosync_protocol::v2::AssetRow;
 use sha2::Digest as _;
 use tokio::sync::Mutex;
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::store::Store;
@@ -26,6 +25,7 @@ use crate::meter::Meter;
 use crate::report::{Event, RestoreSummary};
 use crate::restore::placing::Target;
 use crate::restore::planning::Plan;
+use crate::restore::side_by_side::{Done, restore_all};
 use crate::restore::{Options, placing};
 
 /// One file to restore.
@@ -76,7 +76,16 @@ pub async fn restore(relay: &mut Relay, options: &Options) -> Result<RestoreSumm
             report.event(&Event::Progress(ticking.meter.progress()));
         }
     });
-    let ended = run(relay, &work, files, options.parallel.max(1), &mut summary).await;
+    let one = |file: Planned| {
+        let work = work.clone();
+        async move {
+            let how = work.restore_one(&file).await;
+            Done { path: file.target.path, bytes: file.row.size_bytes, how }
+        }
+    };
+    let (files, parallel, report) =
+        (files.into_iter().map(one), options.parallel.max(1), &relay.report);
+    let ended = restore_all(files, parallel, &work.meter, report.as_ref(), &mut summary).await;
     ticking.abort();
     summary.elapsed_ms = work.meter.elapsed_ms();
     summary.received_bytes = work.meter.wire_bytes();
@@ -108,33 +117,57 @@ impl Relay {
     /// index has holes, manifests are looked for one by one.
     async fn everything(&mut self) -> Result<(Vec<(Digest, Manifest)>, RestoreSummary)> {
         let mut summary = RestoreSummary::default();
-        let (mut manifests, damaged) = match self.learn().await {
-            Ok(()) => self.manifests().await?,
+        // Who only reads need not wait for a run that writes, and then notes nothing for later.
+        let held = match self.hold().await {
+            Ok(held) => Some(held),
+            Err(error) if error.code == "busy" => None,
+            Err(error) => return Err(error),
+        };
+        let learned = self.learn(held.as_ref()).await;
+        drop(held);
+        let listed = match learned {
+            Ok(()) => self.manifests().await,
+            Err(error) => Err(error),
+        };
+        let (mut manifests, damaged) = match listed {
+            Ok(listed) => listed,
             // What the index no longer lists may be there all the same.
-            Err(error) if matches!(error.code, "damaged" | "rolled_back") => {
+            Err(error) if matches!(error.code, "damaged" | "rolled_back" | "unreadable") => {
                 self.note(format!("the index is damaged ({error}); looking for photos one by one"));
                 (HashMap::new(), Vec::new())
             }
             Err(error) => return Err(error),
         };
         let is_whole = !manifests.is_empty() && damaged.is_empty();
-        for (id, bad) in damaged {
-            self.failed(&format!("photo {id}"), &refused("its manifest", bad), &mut summary);
+        for (id, error) in damaged {
+            self.failed(&format!("photo {id}"), &error, &mut summary);
         }
         // A bare folder may hold manifests that no segment lists any more. What a stolen device listed stays out.
         if !is_whole || matches!(*self.store, Store::Folder(_)) {
             let disowned = self.space.disowned()?;
-            for id in self.store.list(Kind::Manifest).await? {
+            let there = match self.store.list(Kind::Manifest).await {
+                // A folder that cannot be looked through takes nothing from what the index lists.
+                Err(error) if is_whole && error.kind == ErrorKind::Storage => {
+                    self.failed("what the index does not list", &error, &mut summary);
+                    Vec::new()
+                }
+                there => there?,
+            };
+            let mut unreadable = Vec::new();
+            for id in there {
                 if manifests.contains_key(&id) || disowned.contains(&id) {
                     continue;
                 }
                 match self.manifest(id).await? {
                     Ok(manifest) => drop(manifests.insert(id, manifest)),
-                    Err(bad) => {
-                        let error = refused("its manifest", bad);
-                        self.failed(&format!("photo {id}"), &error, &mut summary);
-                    }
+                    Err(error) if error.code == "unreadable" => unreadable.push((id, error)),
+                    Err(error) => self.failed(&format!("photo {id}"), &error, &mut summary),
                 }
+            }
+            // It may be a piece: nobody sees that it is no manifest, and its photos are named for it.
+            unreadable.retain(|(id, _)| !is_piece(&manifests, id));
+            for (id, error) in unreadable {
+                self.failed(&format!("photo {id}"), &error, &mut summary);
             }
         }
         Ok((manifests.into_iter().collect(), summary))
@@ -152,45 +185,9 @@ impl Relay {
     }
 }
 
-async fn run(
-    relay: &Relay,
-    work: &Arc<Work>,
-    files: Vec<Planned>,
-    parallel: usize,
-    summary: &mut RestoreSummary,
-) -> Result<()> {
-    let mut waiting = files.into_iter();
-    let mut restoring: JoinSet<(Planned, Result<&'static str>)> = JoinSet::new();
-    loop {
-        while restoring.len() < parallel {
-            let Some(file) = waiting.next() else { break };
-            let work = work.clone();
-            restoring.spawn(async move {
-                let restored = work.restore_one(&file).await;
-                (file, restored)
-            });
-        }
-        let Some(joined) = restoring.join_next().await else { return Ok(()) };
-        let (file, restored) = joined
-            .map_err(|cause| Error::unexpected(format!("restoring ended unexpectedly: {cause}")))?;
-        let (path, bytes) = (file.target.path.to_string_lossy().into_owned(), file.row.size_bytes);
-        match restored {
-            Ok(how) => {
-                work.meter.finish(bytes);
-                match how {
-                    "present" => summary.present_files += 1,
-                    _ => summary.restored_files += 1,
-                }
-                relay.report.event(&Event::FileDone { path, how, bytes });
-            }
-            Err(error) if error.kind == ErrorKind::File => {
-                summary.failed_files += 1;
-                let (code, reason) = (error.code, error.message);
-                relay.report.event(&Event::FileFailed { path, code, reason });
-            }
-            Err(error) => return Err(error),
-        }
-    }
+/// Whether any of these is made of that piece.
+fn is_piece(manifests: &HashMap<Digest, Manifest>, id: &Digest) -> bool {
+    manifests.values().any(|manifest| manifest.chunks.contains(id))
 }
 
 /// Where a photo goes, below the folder that is restored to: what it is called in everything that is said of it.

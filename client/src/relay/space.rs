@@ -2,8 +2,9 @@
 //! chain it saw. Beside it a copy of every segment, sealed as it came.
 
 use std::collections::HashSet;
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use photosync_protocol::crypto::{self, Key};
 use photosync_protocol::digest::Digest;
@@ -89,12 +90,45 @@ pub struct Seen {
     pub folder: PathBuf,
 }
 
+/// Lets no other run of this computer write into a sealed backup, until all copies of it are dropped. Two runs that go on from
+/// the same segment would both write its successor: a forked chain, and every later run takes that for tampering.
+#[derive(Clone)]
+pub(crate) struct Held {
+    _lock: Arc<File>,
+}
+
+impl Held {
+    /// Holds that place; `None` if another run does. The system lets go of it when a process ends, however it ends.
+    pub fn take(profile: &Profile, place: &str) -> Result<Option<Self>> {
+        let folder = folder_of(profile, place);
+        profile.create()?;
+        io("make the folder", &folder, fs::create_dir_all(&folder))?;
+        let path = folder.join("lock");
+        let file = File::options().create(true).truncate(false).write(true).open(&path);
+        let file = io("open", &path, file)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Self { _lock: Arc::new(file) })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(cause)) => io("lock", &path, Err(cause)),
+        }
+    }
+}
+
 impl Space {
     /// The space of that place, if this device has keys to it. Blocks, and may wait for a person who unlocks the key store.
     pub fn find(profile: &Profile, place: &str) -> Result<Option<Self>> {
+        Self::find_with(profile, place, None)
+    }
+
+    /// As [`Self::find`]; the key store is asked only for keys that do not lie where `known` says.
+    pub(super) fn find_with(
+        profile: &Profile,
+        place: &str,
+        known: Option<&KeyPlace>,
+    ) -> Result<Option<Self>> {
         let folder = folder_of(profile, place);
         let Some(stored) = Stored::find(&folder)? else { return Ok(None) };
-        let (keys, key_place) = stored.open(profile, &folder)?;
+        let (keys, key_place) = stored.open(profile, &folder, known)?;
         Ok(Some(Self {
             profile: profile.clone(),
             folder,
@@ -113,7 +147,7 @@ impl Space {
     pub fn find_seen(profile: &Profile, place: &str) -> Result<Option<Seen>> {
         let folder = folder_of(profile, place);
         let Some(stored) = Stored::find(&folder)? else { return Ok(None) };
-        let opened = stored.open(profile, &folder).ok();
+        let opened = stored.open(profile, &folder, None).ok();
         Ok(Some(Seen {
             keyring: stored.keyring,
             keyring_sequence: stored.keyring_sequence,
@@ -136,9 +170,10 @@ impl Space {
 
     /// Keeps what an opened keyring says. A device that had keys already stays the same writer and forgets nothing of
     /// what it saw. Blocks as [`Self::find`] does.
-    pub fn keep(
+    pub(super) fn keep(
         profile: &Profile,
         place: &str,
+        held: &Held,
         keyring: &Keyring,
         id: Digest,
         foreign: Vec<Digest>,
@@ -150,7 +185,7 @@ impl Space {
         if stored.as_ref().is_some_and(|stored| stored.keyring_sequence > keyring.sequence) {
             return Err(wrong(photosync_protocol::format::Bad::RolledBack));
         }
-        let opened = stored.as_ref().and_then(|stored| stored.open(profile, &folder).ok());
+        let opened = stored.as_ref().and_then(|stored| stored.open(profile, &folder, None).ok());
         let (known, key_place) = opened.unzip();
         // The first epoch's key is that of the same master key, or this is another space. Of keys that cannot be read the wrap
         // beside them says so.
@@ -179,12 +214,12 @@ impl Space {
             epochs: keyring.contents.epochs.clone(),
             chains,
         };
-        space.save(place)?;
+        space.save(place, held)?;
         Ok(space)
     }
 
-    /// Writes it down. Blocks.
-    pub fn save(&self, place: &str) -> Result<()> {
+    /// Writes it down; only who holds it may, or the note of another run would be lost. Blocks.
+    pub(super) fn save(&self, place: &str, _: &Held) -> Result<()> {
         let keys: Vec<&Key> = self.keys.epochs().map(|(_, keys)| keys.key()).collect();
         let mut bytes = Zeroizing::new(Vec::with_capacity(keys.len() * crypto::KEY_BYTES));
         keys.iter().for_each(|key| bytes.extend_from_slice(key.expose()));
@@ -235,6 +270,11 @@ impl Space {
     /// Where the copy of a segment lies.
     pub(super) fn mirror_path(&self, id: &Digest) -> PathBuf {
         self.folder.join("segments").join(id.to_string())
+    }
+
+    /// The profile it is part of.
+    pub(super) fn profile(&self) -> &Profile {
+        &self.profile
     }
 
     /// Where all this lies.
@@ -334,11 +374,20 @@ impl Stored {
         serde_json::from_str(&text).map(Some).map_err(|_| damaged(&path))
     }
 
-    fn open(&self, profile: &Profile, folder: &Path) -> Result<(DeviceKeys, KeyPlace)> {
+    fn open(
+        &self,
+        profile: &Profile,
+        folder: &Path,
+        known: Option<&KeyPlace>,
+    ) -> Result<(DeviceKeys, KeyPlace)> {
         let damaged = || damaged(&folder.join(FILE));
         let (place, bytes) = match (&self.key_store_entry, &self.sealed_keys) {
             (Some(entry), Some(sealed)) => {
-                let place = KeyPlace::find(profile, entry.clone())?;
+                let is_it = |place: &&KeyPlace| matches!(place, KeyPlace::KeyStore { entry: known, .. } if known == entry);
+                let place = match known.filter(is_it) {
+                    Some(place) => place.clone(),
+                    None => KeyPlace::find(profile, entry.clone())?,
+                };
                 let bytes = place.open(sealed)?;
                 (place, bytes)
             }

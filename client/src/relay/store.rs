@@ -15,7 +15,7 @@ use super::remote::Remote;
 use super::{absolute, refused};
 use crate::backup::blocking;
 use crate::connection::Connection;
-use crate::error::Result;
+use crate::error::{Kind as ErrorKind, Result};
 
 /// A sealed object with its name.
 pub type Object = (Kind, Digest, Vec<u8>);
@@ -114,7 +114,8 @@ impl Store {
         }
     }
 
-    /// An object as it lies there, neither compared nor opened; `None` if it is not there.
+    /// An object as it lies there, neither compared nor opened; `None` if it is not there. An error of the kind
+    /// [`ErrorKind::File`] is one of this object alone.
     pub async fn get(&self, kind: Kind, id: Digest) -> Result<Option<Vec<u8>>> {
         match self {
             Self::Folder(folder) => {
@@ -190,16 +191,25 @@ impl Store {
         }
     }
 
-    /// Every keyring that is whole, whoever wrote it. A server is asked for the ids of all its objects.
+    /// Every keyring that is whole, whoever wrote it; an error if all that are there cannot be read. A server is asked for the ids of all its objects.
     pub async fn keyrings(&self) -> Result<Vec<(Digest, Vec<u8>)>> {
-        let mut found = Vec::new();
+        let (mut found, mut unreadable) = (Vec::new(), None);
         for id in self.list(Kind::Keyring).await? {
-            let object = self.get(Kind::Keyring, id).await?;
+            let object = match self.get(Kind::Keyring, id).await {
+                Err(error) if error.kind == ErrorKind::File => {
+                    unreadable = Some(error);
+                    continue;
+                }
+                got => got?,
+            };
             // Of a server it is compared here too: nobody's word counts for an id.
             let whole = object.filter(|object| id_of(object) == id && sequence_of(object).is_ok());
             found.extend(whole.map(|object| (id, object)));
         }
-        Ok(found)
+        match unreadable {
+            Some(error) if found.is_empty() => Err(error),
+            _ => Ok(found),
+        }
     }
 
     /// The keyrings to try first: all of a folder; of a server its newest one and the one this device knows.

@@ -9,20 +9,21 @@ use photosync_protocol::format::object::{Kind, id_of};
 use photosync_protocol::format::segment::Segment;
 
 use super::store::Look;
-use super::{Relay, refused};
+use super::{Held, Relay, refused};
 use crate::backup::blocking;
-use crate::error::Result;
+use crate::error::{Error, Kind as ErrorKind, Result};
 use crate::report::Event;
 
 impl Relay {
-    /// Takes in everything that is new. Refused if anything that was seen before is missing or different.
-    pub(super) async fn learn(&mut self) -> Result<()> {
+    /// Takes in everything that is new. Refused if anything that was seen before is missing or different. Noted for the next
+    /// run only by who holds the place; another run notes it by itself.
+    pub(super) async fn learn(&mut self, held: Option<&Held>) -> Result<()> {
         let look = self.store.look().await?;
-        self.learn_from(look).await
+        self.learn_from(look, held).await
     }
 
     /// As [`Self::learn`], from what the place just said.
-    pub(super) async fn learn_from(&mut self, look: Look) -> Result<()> {
+    pub(super) async fn learn_from(&mut self, look: Look, held: Option<&Held>) -> Result<()> {
         let known = self.space.segment_ids()?;
         let mut fresh = Vec::new();
         for id in self.store.news(look, &self.space.chains).await? {
@@ -52,7 +53,7 @@ impl Relay {
                 return Err(refused(format!("what segment {id} names"), Bad::RolledBack));
             }
         }
-        self.space.save(&self.store.name())
+        held.map_or(Ok(()), |held| self.space.save(&self.store.name(), held))
     }
 
     async fn open_segment(&self, id: Digest) -> Result<(Segment, Vec<u8>)> {
@@ -78,7 +79,7 @@ impl Relay {
     /// the second answer, with the reason.
     pub(super) async fn manifests(
         &self,
-    ) -> Result<(HashMap<Digest, Manifest>, Vec<(Digest, Bad)>)> {
+    ) -> Result<(HashMap<Digest, Manifest>, Vec<(Digest, Error)>)> {
         let (mut segments, lost) = self.space.segments()?;
         if !lost.is_empty() {
             for id in lost {
@@ -97,7 +98,7 @@ impl Relay {
                     None if found.contains_key(&entry.id) => {}
                     None => match self.manifest(entry.id).await? {
                         Ok(manifest) => drop(found.insert(entry.id, manifest)),
-                        Err(bad) => damaged.push((entry.id, bad)),
+                        Err(error) => damaged.push((entry.id, error)),
                     },
                 }
             }
@@ -134,13 +135,17 @@ impl Relay {
         Ok(count)
     }
 
-    /// Fetches and opens a manifest.
-    pub(super) async fn manifest(&self, id: Digest) -> Result<std::result::Result<Manifest, Bad>> {
-        let Some(object) = self.store.get(Kind::Manifest, id).await? else {
-            return Ok(Err(Bad::Truncated));
+    /// Fetches and opens a manifest. The inner error is one of this manifest alone.
+    pub(super) async fn manifest(&self, id: Digest) -> Result<Result<Manifest>> {
+        let named = move |bad| refused(format!("its manifest {id}"), bad);
+        let object = match self.store.get(Kind::Manifest, id).await {
+            Ok(Some(object)) => object,
+            Ok(None) => return Ok(Err(named(Bad::Truncated))),
+            Err(error) if error.kind == ErrorKind::File => return Ok(Err(error)),
+            Err(error) => return Err(error),
         };
         let keys = self.space.keys.clone();
-        blocking(move || Ok(Manifest::open(&object, &id, &keys))).await
+        blocking(move || Ok(Manifest::open(&object, &id, &keys).map_err(named))).await
     }
 }
 

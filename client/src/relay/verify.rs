@@ -4,9 +4,9 @@
 use std::collections::{HashMap, HashSet};
 
 use photosync_protocol::digest::Digest;
+use photosync_protocol::format::chunk;
 use photosync_protocol::format::manifest::Manifest;
 use photosync_protocol::format::object::{Kind, id_of};
-use photosync_protocol::format::{Bad, chunk};
 use serde::Serialize;
 
 use super::restore::paths;
@@ -32,34 +32,20 @@ pub struct Verified {
     pub mended: u64,
 }
 
-/// What is wrong with an object.
-#[derive(Debug, Clone, Copy)]
-enum Lost {
-    /// It is not there, or a server that looked at it found it damaged.
-    Missing,
-    /// It is there and is refused.
-    Refused(Bad),
-}
-
-impl Lost {
-    fn error(self, kind: Kind, id: &Digest) -> Error {
-        let what = match kind {
-            Kind::Manifest => format!("its manifest {id}"),
-            _ => format!("piece {id}"),
-        };
-        match self {
-            Self::Missing => {
-                Error::new(ErrorKind::File, format!("{what} is missing")).coded("missing")
-            }
-            Self::Refused(bad) => refused(what, bad),
-        }
-    }
+/// It is not there, or a server that looked at it found it damaged.
+fn missing(kind: Kind, id: &Digest) -> Error {
+    let what = match kind {
+        Kind::Manifest => "its manifest",
+        _ => "piece",
+    };
+    Error::new(ErrorKind::File, format!("{what} {id} is missing")).coded("missing")
 }
 
 /// Looks for every object of every photo; with `read` also reads and opens it. Photos that are not whole are sealed
-/// again at the next backup.
+/// again at the next backup, also if this run ends early. `busy` while another run writes: what it has sent and not listed yet looks as if it were lost.
 pub async fn verify(relay: &mut Relay, read: bool) -> Result<Verified> {
-    relay.learn().await?;
+    let held = relay.hold().await?;
+    relay.learn(Some(&held)).await?;
     let mended = mend_index(relay, read).await?;
     let (manifests, damaged) = relay.manifests().await?;
     let chunks = manifests.values().flat_map(|manifest| manifest.chunks.iter());
@@ -77,22 +63,24 @@ pub async fn verify(relay: &mut Relay, read: bool) -> Result<Verified> {
         // Which files these were is not known any more.
         relay.space.forget_settled()?;
     }
-    for (id, bad) in damaged {
+    // What ends this run early must not keep what it found from being told and sealed again.
+    let mut ended = Ok(());
+    for (id, error) in damaged {
         found.lost_files += 1;
-        relay.store.set_aside(Kind::Manifest, id).await?;
-        let error = refused("its manifest", bad);
         let (path, reason) = (format!("photo {id}"), error.message);
         relay.report.event(&Event::FileFailed { path, code: error.code, reason });
+        ended = ended.and(relay.store.set_aside(Kind::Manifest, id).await);
     }
-    let mut lost: HashMap<Digest, Lost> = HashMap::new();
-    for (_, id) in relay.store.missing(objects.iter().copied().collect()).await? {
-        lost.insert(id, Lost::Missing);
-    }
-    if read {
-        read_all(relay, &objects, &mut lost, &mut found).await?;
+    let mut lost: HashMap<Digest, Error> = HashMap::new();
+    for (kind, id) in relay.store.missing(objects.iter().copied().collect()).await? {
+        lost.insert(id, missing(kind, &id));
     }
     let cache_file = relay.space.cache_file();
     let cache = blocking(move || Cache::open(&cache_file)).await?;
+    if read {
+        let all = read_all(relay, &manifests, &objects, &cache, &mut lost, &mut found).await;
+        ended = ended.and(all);
+    }
     for (id, manifest) in &manifests {
         let Some(error) = reason(id, manifest, &lost) else { continue };
         found.lost_files += 1;
@@ -102,14 +90,16 @@ pub async fn verify(relay: &mut Relay, read: bool) -> Result<Verified> {
             relay.report.event(&Event::FileFailed { path, code: error.code, reason });
         }
     }
-    Ok(found)
+    ended.map(|()| found)
 }
 
 /// The first thing that is wrong with a photo.
-fn reason(id: &Digest, manifest: &Manifest, lost: &HashMap<Digest, Lost>) -> Option<Error> {
-    let chunks = manifest.chunks.iter().map(|id| (Kind::Chunk, id));
-    let mut objects = std::iter::once((Kind::Manifest, id)).chain(chunks);
-    objects.find_map(|(kind, id)| Some(lost.get(id)?.error(kind, id)))
+fn reason<'a>(
+    id: &Digest,
+    manifest: &Manifest,
+    lost: &'a HashMap<Digest, Error>,
+) -> Option<&'a Error> {
+    std::iter::once(id).chain(&manifest.chunks).find_map(|id| lost.get(id))
 }
 
 /// Puts segments back that are missing, or with `read` damaged, from the copies that this device keeps. Nobody else
@@ -122,10 +112,10 @@ async fn mend_index(relay: &Relay, read: bool) -> Result<u64> {
     for id in ids {
         let is_whole = match missing.contains(&(Kind::Segment, id)) {
             true => false,
-            false if read => {
-                let object = relay.store.get(Kind::Segment, id).await?;
-                object.is_some_and(|object| id_of(&object) == id)
-            }
+            false if read => match relay.store.get(Kind::Segment, id).await {
+                Err(error) if error.kind == ErrorKind::File => false,
+                got => got?.is_some_and(|object| id_of(&object) == id),
+            },
             false => true,
         };
         let Some(copy) = relay.space.copy_of(&id)?.filter(|_| !is_whole) else { continue };
@@ -140,14 +130,19 @@ async fn mend_index(relay: &Relay, read: bool) -> Result<u64> {
     Ok(mended)
 }
 
+/// Reads and opens every object that is not known to be lost, and sets aside what it refuses. What cannot be set aside is
+/// the error at the end.
 async fn read_all(
     relay: &Relay,
+    manifests: &HashMap<Digest, Manifest>,
     objects: &HashSet<(Kind, Digest)>,
-    lost: &mut HashMap<Digest, Lost>,
+    cache: &Cache,
+    lost: &mut HashMap<Digest, Error>,
     found: &mut Verified,
 ) -> Result<()> {
     let meter = Meter::new(None);
     meter.expect(objects.len() as u64, objects.len() as u64);
+    let mut ended = Ok(());
     for (kind, id) in objects {
         if relay.stop.is_cancelled() {
             return Err(Error::interrupted());
@@ -156,24 +151,32 @@ async fn read_all(
             continue;
         }
         let bad = match kind {
-            Kind::Manifest => relay.manifest(*id).await?.err().map(Lost::Refused),
-            _ => match relay.store.get(*kind, *id).await? {
-                None => Some(Lost::Missing),
-                Some(mut object) => {
-                    let (id, keys) = (*id, relay.space.keys.clone());
+            Kind::Manifest => relay.manifest(*id).await?.err(),
+            _ => match relay.store.get(*kind, *id).await {
+                Err(error) if error.kind == ErrorKind::File => Some(error),
+                Err(error) => return ended.and(Err(error)),
+                Ok(None) => Some(missing(*kind, id)),
+                Ok(Some(mut object)) => {
+                    let (own, keys) = (*id, relay.space.keys.clone());
                     let opened =
-                        blocking(move || Ok(chunk::open(&mut object, &id, &keys).err())).await?;
-                    opened.map(Lost::Refused)
+                        blocking(move || Ok(chunk::open(&mut object, &own, &keys).err())).await?;
+                    opened.map(|bad| refused(format!("piece {id}"), bad))
                 }
             },
         };
         if let Some(bad) = bad {
             lost.insert(*id, bad);
-            relay.store.set_aside(*kind, *id).await?;
+            // First the photos count as not sealed: a piece that is gone, of photos that do, nobody would seal again.
+            let made_of_it = manifests.iter().filter(|(manifest_id, manifest)| {
+                *manifest_id == id || manifest.chunks.contains(id)
+            });
+            let digests: Vec<Digest> = made_of_it.map(|(_, manifest)| manifest.digest).collect();
+            cache.unsettle(&digests)?;
+            ended = ended.and(relay.store.set_aside(*kind, *id).await);
         }
         found.read += 1;
         meter.finish(1);
         relay.report.event(&Event::Progress(meter.progress()));
     }
-    Ok(())
+    ended
 }

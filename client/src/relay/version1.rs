@@ -5,7 +5,7 @@
 
 mod restoring;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
@@ -132,26 +132,42 @@ impl Source {
             }
             Self::Server(old) => old,
         };
-        let mut listed = Vec::new();
+        let (mut listed, mut known) = (Vec::new(), HashSet::new());
         loop {
             let route = format!("/cloud/manifests?offset={}&limit={PAGE}", listed.len());
             let page: v1::ManifestList = read(&route, &old.get(&route, 0).await?)?;
-            if page.manifests.is_empty() {
-                return Ok(listed);
+            let is_empty = page.manifests.is_empty();
+            let ids = page.manifests.into_iter().map(|one| one.manifest_id);
+            let new: Vec<_> = ids.filter(|id| known.insert(id.clone())).collect();
+            // A page that does not go on would be asked for for ever.
+            if new.is_empty() {
+                let total = u64::try_from(page.total).unwrap_or(0);
+                return match is_empty || listed.len() as u64 >= total {
+                    true => Ok(listed),
+                    false => Err(does_not_go_on(listed.len(), total)),
+                };
             }
-            listed.extend(page.manifests.into_iter().map(|one| Listed::Id(one.manifest_id)));
+            listed.extend(new.into_iter().map(Listed::Id));
         }
     }
 
-    /// The sealed text of a manifest; `None` for a file that is none.
+    /// The sealed text of a manifest; `None` for a file that is none. An error of the kind [`Kind::File`] is one of this manifest
+    /// alone.
     async fn manifest(&self, listed: &Listed) -> Result<Option<String>> {
         let bytes = match (self, listed) {
             (Self::Server(old), Listed::Id(id)) => {
-                old.get(&format!("/cloud/manifests/{id}"), MAX_MANIFEST_BYTES).await?
+                match old.ask(&format!("/cloud/manifests/{id}"), MAX_MANIFEST_BYTES).await {
+                    Ok(body) => body,
+                    Err(failure) if failure.status == Some(StatusCode::NOT_FOUND) => {
+                        let text = "its manifest is missing";
+                        return Err(Error::new(Kind::File, text).coded("missing"));
+                    }
+                    Err(failure) => return Err(failure.error),
+                }
             }
             (_, Listed::Path(path)) => {
                 let path = path.clone();
-                blocking(move || io("read", &path, std::fs::read(&path))).await?.into()
+                blocking(move || read_file(&path)).await?.into()
             }
             (Self::Folder { .. }, Listed::Id(_)) => return Ok(None),
         };
@@ -166,10 +182,7 @@ impl Source {
         match self {
             Self::Folder { chunks, .. } => {
                 let Some(path) = chunks.get(id).cloned() else { return Ok(None) };
-                let read = move || {
-                    std::fs::read(&path).map_err(|cause| Error::file("read", &path, &cause))
-                };
-                blocking(read).await.map(Some)
+                blocking(move || read_file(&path)).await.map(Some)
             }
             Self::Server(old) => {
                 let route = format!("/cloud/chunks/{id}");
@@ -200,6 +213,17 @@ impl Old {
     async fn get(&self, route: &str, bytes: usize) -> Result<bytes::Bytes> {
         self.ask(route, bytes).await.map_err(|failure| failure.error)
     }
+}
+
+fn does_not_go_on(count: usize, total: u64) -> Error {
+    Error::unexpected(format!(
+        "the server says that it has {total} manifests, and lists the same {count} again and again"
+    ))
+}
+
+/// Blocks.
+fn read_file(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|cause| Error::file("read", path, &cause))
 }
 
 fn read<T: DeserializeOwned>(route: &str, body: &[u8]) -> Result<T> {

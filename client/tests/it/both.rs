@@ -58,7 +58,7 @@ impl InMemory {
         let stand = Stand::new().await;
         let password = Zeroizing::new(PASSWORD.to_owned());
         let store = Store::folder(&stand.folder.path().join("sealed"));
-        keys::begin(&store, &stand.profile, password, LEAST_COST).await.unwrap();
+        keys::begin(&store, &stand.profile, password, LEAST_COST, |_, _| Ok(())).await.unwrap();
         stand.fake.take_asked();
         Self { stand, kept: Arc::default() }
     }

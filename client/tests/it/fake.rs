@@ -1,6 +1,7 @@
 //! A server in memory that speaks the wire of `/api/v2` as far as the client does, and can be told to misbehave.
 
 mod answers;
+mod sealed;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::SocketAddr;
@@ -40,6 +41,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use answers::*;
+use sealed::*;
 
 pub const EMAIL: &str = "ada@example.org";
 pub const PASSWORD: &str = "correct horse";
@@ -81,6 +83,10 @@ pub struct Inner {
     pub lost_answers: u32,
     /// Know no route `claims`, as a server of before.
     pub has_no_places: bool,
+    /// Names of sealed objects, of version 2 and of version 1 alike.
+    pub sealed: BTreeSet<Digest>,
+    /// Answer every page of these as if it were the first.
+    pub repeats_pages: bool,
     /// Called with the name of each file that arrives, before it is kept.
     pub on_arrival: Option<OnArrival>,
 }
@@ -298,6 +304,9 @@ fn router(fake: Arc<Fake>) -> Router {
         .route("/api/v2/library/claims", post(tell))
         .route("/api/v2/library/moves", post(moves))
         .route("/api/v2/library/receipts", post(receipts))
+        .route("/api/v2/relay/objects", get(sealed_objects))
+        .route("/api/login", post(sign_in_as_before))
+        .route("/api/cloud/manifests", get(manifests))
         .route("/api/v2/tus", post(create))
         .route("/api/v2/tus/{id}", head(standing).patch(piece))
         .route("/api/v2/tus/{id}", delete(no_content))
@@ -333,6 +342,7 @@ fn refused(fake: &Fake, request: &axum::extract::Request) -> Option<Response> {
         inner.asked.push((request.method().to_string(), path.clone(), length));
         let open = ["/server", "/session", "/session/refresh", "/pairing/claim"];
         let is_open = open.iter().any(|route| path == format!("/api/v2{route}"));
+        let is_open = is_open || path == "/api/login";
         let is_known = token.is_some_and(|token| inner.tokens.contains(token));
         if inner.busy > 0 {
             inner.busy -= 1;

@@ -13,6 +13,10 @@ mod real;
 mod relay;
 mod relay_index;
 mod relay_keys;
+mod relay_listing;
+mod relay_runs;
+#[cfg(target_os = "linux")]
+mod relay_unreadable;
 mod restore;
 mod sealed;
 mod stand;

@@ -195,3 +195,30 @@ async fn ctrl_c_ends_with_130_and_the_next_run_finishes() {
     assert_eq!(code(&output), 0, "{output:?}");
     assert_eq!(fake.lock().assets[0].1, bytes);
 }
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sealed_backup_is_not_begun_while_its_words_can_be_written_nowhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let sealed = folder.path().join("sealed");
+    let init = ["relay", "--dir", sealed.to_str().unwrap(), "init", "--password-memory", "64"];
+    for json in [&[][..], &["--json"]] {
+        let mut command = program(&folder.path().join("profile"));
+        command.args(init).args(json).stdin(Stdio::piped()).stderr(Stdio::piped());
+        command.stdout(std::fs::File::options().write(true).open("/dev/full").unwrap());
+        let mut child = command.spawn().unwrap();
+        let _ = child.stdin.take().unwrap().write_all(b"four random words here\n");
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(code(&output), i32::from(Exit::Storage.code()), "{output:?}");
+        assert!(!sealed.exists(), "{json:?}");
+    }
+    let profile = folder.path().join("profile");
+    let output = run(&profile, &[&init[..], &["--json"]].concat(), "four random words here").await;
+    assert_eq!(code(&output), 0, "{output:?}");
+    // The words come before what they open, and once more when all is done.
+    let lines: Vec<serde_json::Value> =
+        text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let names: Vec<_> = lines.iter().map(|line| line["event"].as_str().unwrap()).collect();
+    assert_eq!(names, ["relay_words", "relay_begun"]);
+    assert_eq!(lines[0]["words"], lines[1]["words"]);
+}

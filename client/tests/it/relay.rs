@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use photosync_client::error::Error;
 use photosync_client::profile::Profile;
+use photosync_client::relay::kit::Kit;
 use photosync_client::relay::{Relay, Space, Store, backup, keys, restore, verify};
 use photosync_client::report::{BackupSummary, Event, Report, RestoreSummary};
 use photosync_client::restore::Options;
@@ -61,8 +62,15 @@ impl Computer {
     }
 
     pub async fn begin(&self) -> Zeroizing<String> {
-        let begun = keys::begin(&self.store(), &self.profile, secret(PASSWORD), LEAST_COST).await;
-        begun.unwrap().words
+        self.begin_with(|_, _| Ok(())).await.unwrap().words
+    }
+
+    pub async fn begin_with(
+        &self,
+        make_known: impl FnOnce(&str, &Kit) -> Result<(), Error>,
+    ) -> Result<keys::Begun, Error> {
+        let password = secret(PASSWORD);
+        keys::begin(&self.store(), &self.profile, password, LEAST_COST, make_known).await
     }
 
     pub async fn unlock(&self) -> Result<Space, Error> {

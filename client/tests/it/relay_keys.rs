@@ -1,9 +1,11 @@
 //! Keyrings that a stranger put into the place, and those that were replaced: the right one is the newest that opens.
 
 use std::fs;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use photosync_client::connection::Connection;
+use photosync_client::error::{Error, Kind};
 use photosync_client::profile::Profile;
 use photosync_client::relay::kit::Kit;
 use photosync_client::relay::{Relay, Space, Store, backup, keys};
@@ -22,7 +24,7 @@ use crate::real::{binary, login, start};
 use crate::relay::{Computer, Failed, PASSWORD, of_kind, secret};
 
 /// A keyring of another sealed backup with this number, as somebody who can write to the place puts it there.
-fn plant(computer: &Computer, sequence: u64, epochs: u32, password: &str) -> std::path::PathBuf {
+fn plant(computer: &Computer, sequence: u64, epochs: u32, password: &str) -> PathBuf {
     // It looks as if it were ours: it has the wrap that every object of ours carries.
     let ours = of_kind(&computer.place, "keyrings").first().map(|path| fs::read(path).unwrap());
     let (id, object) = foreign(ours.as_deref(), sequence, epochs, password);
@@ -163,11 +165,44 @@ async fn a_place_that_was_emptied_is_not_begun_anew_over_the_keys_to_what_was_th
     mine.begin().await;
     let before = space_of(&mine).writer;
     fs::remove_dir_all(&mine.place).unwrap();
-    let (store, password) = (Store::folder(&mine.place), secret(PASSWORD));
-    let refused = keys::begin(&store, &mine.profile, password, LEAST_COST).await.err().unwrap();
+    let refused = mine.begin_with(|_, _| panic!("no words are made")).await.err().unwrap();
     assert_eq!(refused.code, "emptied");
     assert!(!mine.place.exists());
     assert_eq!(space_of(&mine).writer, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_words_are_known_before_there_is_anything_that_they_open() {
+    let disk = tempfile::tempdir().unwrap();
+    let mine = Computer::new(disk.path(), "a");
+    // They could not be written down: nothing was begun, here or there.
+    let full = |_: &str, _: &Kit| Err(Error::new(Kind::Storage, "no room for the words"));
+    assert_eq!(mine.begin_with(full).await.err().unwrap().kind, Kind::Storage);
+    assert!(!mine.place.exists());
+    assert!(Space::find(&mine.profile, &mine.store().name()).unwrap().is_none());
+
+    // They are known, and the place takes nothing: whoever has them is told what they are good for.
+    let mut known = String::new();
+    let refused = mine.begin_with(|words, sheet| {
+        known = words.to_owned();
+        assert!(words.split(' ').all(|word| sheet.text().contains(word)));
+        assert!(!mine.place.exists());
+        fs::create_dir(&mine.place).unwrap();
+        fs::write(mine.place.join("keyrings"), "no folder").unwrap();
+        Ok(())
+    });
+    let refused = refused.await.err().unwrap();
+    assert_eq!(known.split(' ').count(), 24);
+    assert!(refused.hint.contains("photosync relay init again"), "{refused}: {}", refused.hint);
+    fs::remove_file(mine.place.join("keyrings")).unwrap();
+
+    let begun = mine.begin_with(|words, _| {
+        known = words.to_owned();
+        Ok(())
+    });
+    assert_eq!(*begun.await.unwrap().words, known);
+    let (two, new) = (Computer::new(disk.path(), "b"), secret("another password"));
+    keys::recover(&two.store(), &two.profile, &known, new, LEAST_COST).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -204,7 +239,7 @@ async fn a_server_that_shows_a_strangers_keyring_is_asked_for_ours_and_ours_goes
     };
     let (mine, connection) = connect("a");
     let store = Store::remote(connection.clone()).await.unwrap();
-    keys::begin(&store, &mine, secret(PASSWORD), LEAST_COST).await.unwrap();
+    keys::begin(&store, &mine, secret(PASSWORD), LEAST_COST, |_, _| Ok(())).await.unwrap();
     let (_, planted) = foreign(None, 2, 2, "a stranger's password");
     let put = |connection: &Connection| {
         let request = connection.request(Method::PUT, "/relay/keyring").body(planted.clone());

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use photosync_client::connection::Connection;
@@ -103,6 +103,29 @@ async fn send(profile: &Path, backup: &[Boxed]) {
     }
 }
 
+/// Writes a backup into a folder, as somebody copies it from a server: the files of the manifests, and of the chunks of each.
+fn write_copy(copy: &Path, backup: &[Boxed]) -> (Vec<PathBuf>, Vec<Vec<PathBuf>>) {
+    fs::create_dir_all(copy.join("chunks")).unwrap();
+    fs::create_dir_all(copy.join("manifests")).unwrap();
+    let write = |one: &Boxed| {
+        let text = json!({"manifestId": one.manifest_id, "encryptedManifest": one.sealed});
+        let file = copy.join("manifests").join(format!("{}.json", one.manifest_id));
+        fs::write(&file, text.to_string()).unwrap();
+        let chunk = |(id, chunk): &(Digest, Vec<u8>)| {
+            let path = copy.join("chunks").join(id.to_string());
+            fs::write(&path, chunk).unwrap();
+            path
+        };
+        (file, one.chunks.iter().map(chunk).collect())
+    };
+    backup.iter().map(write).unzip()
+}
+
+/// Three photos as the desktop client keeps them, in a folder; the files of their manifests, and of the chunks of each.
+pub fn write_old_backup(copy: &Path, master: &Key) -> (Vec<PathBuf>, Vec<Vec<PathBuf>>) {
+    write_copy(copy, &old_backup(master))
+}
+
 fn serve(disk: &Path) -> Server {
     let server = start(&binary(), &disk.join("data"));
     login(&server, &disk.join("profile"));
@@ -166,16 +189,7 @@ fn from_a_copy_of_its_files_a_damaged_or_missing_piece_costs_its_photo_and_is_na
     let (copy, back) = (disk.path().join("copy"), disk.path().join("back"));
     let profile = disk.path().join("nobody signed in");
     let backup = old_backup(&desktop_master_key(EMAIL, "an old password"));
-    fs::create_dir_all(copy.join("chunks")).unwrap();
-    fs::create_dir_all(copy.join("manifests")).unwrap();
-    for one in &backup {
-        let text = json!({"manifestId": one.manifest_id, "encryptedManifest": one.sealed});
-        let file = copy.join("manifests").join(format!("{}.json", one.manifest_id));
-        fs::write(file, text.to_string()).unwrap();
-        for (id, chunk) in &one.chunks {
-            fs::write(copy.join("chunks").join(id.to_string()), chunk).unwrap();
-        }
-    }
+    write_copy(&copy, &backup);
     fs::write(copy.join("quota.json"), "{}").unwrap();
     let (from, to) = (copy.to_str().unwrap(), back.to_str().unwrap());
     let arguments = ["--dir", from, "--email", " ADA@example.org", to];

@@ -72,7 +72,8 @@ impl Key {
         self.account
     }
 
-    fn relative(&self) -> PathBuf {
+    /// Where it is below the root of its store.
+    pub fn relative(&self) -> PathBuf {
         let mut path = PathBuf::from(self.account.to_string());
         path.extend(&self.parts);
         path

@@ -42,6 +42,25 @@ pub enum Action {
     /// Read everything back now and compare it with its hash; what is missing or damaged is asked for again from the
     /// devices that have it. The server does this by itself, slowly, every 30 days
     Scrub,
+    /// Copy everything to another disk, also while the server runs: each time a whole data folder of its own, in which
+    /// unchanged files take no room
+    Backup {
+        /// Where; not inside the data
+        folder: PathBuf,
+        /// Remove the oldest beyond so many
+        #[arg(long, value_name = "N")]
+        keep: Option<std::num::NonZeroUsize>,
+    },
+    /// Prove that the newest backup in a folder can be restored: restores it beside itself and compares every hash
+    VerifyBackup {
+        /// The folder of the backups, or one of them
+        folder: PathBuf,
+    },
+    /// Restore the newest backup in a folder into an empty data folder, and compare every hash
+    RestoreBackup {
+        /// The folder of the backups, or one of them
+        folder: PathBuf,
+    },
     /// Make a new index from the folders alone, after the database was lost
     Rebuild {
         /// Whose a folder is that does not say so itself

@@ -13,6 +13,7 @@ use photosync_server::boot::{BootError, BootOptions, boot};
 use photosync_server::config::{self, Config, Resolved, Sources};
 use photosync_server::control::{self, Command, Outcome, remote};
 use photosync_server::http;
+use photosync_server::upkeep;
 
 use arguments::{Action, ConfigAction, Parsed, UserAction};
 
@@ -81,6 +82,20 @@ fn act(parsed: Parsed) -> Result<Exit, BootError> {
             Action::Serve => run::serve(config, &resolved).await,
             Action::Rebuild { owner } => run::rebuild(config, owner).await,
             Action::ImportLegacy(import) => run::import(config, import).await,
+            Action::Backup { folder, keep } => {
+                let folder = absolute(&folder)?;
+                command(config, Command::Backup { folder, keep: keep.map(Into::into) }).await
+            }
+            Action::VerifyBackup { folder } => {
+                let folder = absolute(&folder)?;
+                command(config, Command::VerifyBackup { folder }).await
+            }
+            Action::RestoreBackup { folder } => {
+                let tried = upkeep::backup::restore(&config, folder).await;
+                let outcome = control::tried(&tried.map_err(|error| refusal(&error))?);
+                say(&outcome.text);
+                Ok(if outcome.disagreements { Exit::Disagreements } else { Exit::Success })
+            }
             Action::Scrub => command(config, Command::Scrub).await,
             Action::Check { read } => command(config, Command::Check { read_bytes: read }).await,
             Action::User { action } => command(config, user_command(action)?).await,
@@ -183,6 +198,12 @@ fn refusal(error: &photosync_server::error::Error) -> BootError {
         format!("{}: {causes}", error.message)
     };
     failed(Exit::Unexpected, message)
+}
+
+/// As the server that does the work would have to spell it.
+fn absolute(folder: &Path) -> Result<PathBuf, BootError> {
+    std::path::absolute(folder)
+        .map_err(|error| failed(Exit::Usage, format!("{} is no folder: {error}", folder.display())))
 }
 
 fn user_command(action: UserAction) -> Result<Command, BootError> {

@@ -5,6 +5,8 @@ mod pages;
 pub mod remote;
 mod status;
 
+use std::path::PathBuf;
+
 use photosync_protocol::v2::session::PairingOffer;
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +16,7 @@ use crate::clock::{DAY_MS, iso_utc};
 use crate::error::{Error, Result};
 use crate::library;
 use crate::pairing;
-use crate::upkeep::{check, scrub, trash};
+use crate::upkeep::{backup, check, scrub, trash};
 
 /// A command. Passwords travel only over loopback, under the control token.
 #[derive(Serialize, Deserialize)]
@@ -34,6 +36,8 @@ pub enum Command {
     TrashRestore { email: String },
     Check { read_bytes: bool },
     Scrub,
+    Backup { folder: PathBuf, keep: Option<usize> },
+    VerifyBackup { folder: PathBuf },
 }
 
 /// What a command says when it is done.
@@ -155,6 +159,29 @@ pub async fn execute(app: &App, command: Command) -> Result<Outcome> {
             );
             Ok(Outcome { disagreements: found > 0, ..Outcome::said(text) })
         }
+        Command::Backup { folder, keep } => {
+            let made = backup::make(app, folder, keep).await?;
+            let mut text: String = made
+                .missing
+                .iter()
+                .map(|name| format!("missing on the server: {name}\n"))
+                .collect();
+            text += &format!(
+                "{}: {} files, {} MB, of which {} MB are new",
+                made.folder.display(),
+                made.generation.files,
+                made.generation.bytes / 1_000_000,
+                made.copied_bytes / 1_000_000
+            );
+            if made.removed > 0 {
+                text += &format!("\n{} older backups were removed", made.removed);
+            }
+            if made.is_same_disk {
+                text += "\nNote: it is on the disk of the photos, and would be lost with them.";
+            }
+            Ok(Outcome { disagreements: !made.missing.is_empty(), ..Outcome::said(text) })
+        }
+        Command::VerifyBackup { folder } => Ok(tried(&backup::prove(app, folder).await?)),
         Command::Scrub => {
             let totals = scrub::read_all(app).await?;
             let text = format!(
@@ -166,6 +193,21 @@ pub async fn execute(app: &App, command: Command) -> Result<Outcome> {
             Ok(Outcome { disagreements: totals.lost > 0, ..Outcome::said(text) })
         }
     }
+}
+
+/// What is said of a restore.
+pub fn tried(tried: &backup::Tried) -> Outcome {
+    let report = &tried.report;
+    let mut text: String = report.disagreements.iter().map(|line| format!("{line}\n")).collect();
+    text += &format!(
+        "{} of {}: {} entries and {} files compared, {} disagreements",
+        tried.folder.display(),
+        iso_utc(tried.generation.made_at_ms),
+        report.assets + report.sealed,
+        report.files,
+        report.disagreements.len()
+    );
+    Outcome { disagreements: !report.disagreements.is_empty(), ..Outcome::said(text) }
 }
 
 fn list(accounts: &[Account]) -> String {

@@ -41,6 +41,14 @@ pub(super) fn open_reader(path: &Path) -> DbResult<Connection> {
     Ok(connection)
 }
 
+/// Writes a database as it is at one moment into a new file, while others go on with it. The file is not durable yet.
+/// Blocks; the log cannot be emptied meanwhile.
+pub fn snapshot(path: &Path, into: &Path) -> DbResult<()> {
+    let sql = "VACUUM INTO ?1";
+    let copied = open(path)?.execute(sql, [into.to_string_lossy()]);
+    copied.map(drop).map_err(|source| statement_error(sql, &source))
+}
+
 /// Runs a closure on a snapshot.
 pub(super) fn read_transaction<T, E, F>(connection: &Connection, closure: F) -> Result<T, E>
 where

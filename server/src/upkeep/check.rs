@@ -89,7 +89,7 @@ async fn check_rows(app: &App, read_bytes: bool, report: &mut Report) -> Result<
 
 /// Where the file of an asset is, and how long; a trashed one may not have been moved yet. Its name may belong to a
 /// newer file once it was, so that the trash is looked into first.
-fn find_file(store: &LocalStore, asset: &Asset) -> Option<(Key, u64)> {
+pub(super) fn find_file(store: &LocalStore, asset: &Asset) -> Option<(Key, u64)> {
     let original = Key::original(asset.account_uuid, &asset.stored_name);
     let trashed = Key::trashed(asset.account_uuid, &asset.asset_id);
     let moved = asset.trashed_at_ms.is_some().then_some(trashed);

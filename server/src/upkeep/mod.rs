@@ -2,6 +2,7 @@
 //! checking the index against the disk, and rebuilding it from the folders alone.
 
 pub mod adopt;
+pub mod backup;
 pub mod check;
 pub mod rebuild;
 pub mod scrub;

@@ -27,6 +27,7 @@ use crate::report::{Event, Report, RestoreSummary};
 use crate::restore::Options;
 use crate::restore::placing::{self, Target};
 use crate::restore::planning::Plan;
+use crate::restore::side_by_side::{Done, ended_unexpectedly, restore_all};
 
 /// A file to restore.
 struct Planned {
@@ -60,15 +61,10 @@ pub async fn restore(
     let (source, parallel) = (Arc::new(source), options.parallel.max(1));
     let (files, closed) = open_all(&source, keys, parallel, stop).await?;
     let mut summary = RestoreSummary::default();
-    for (one, bad) in closed {
+    for (one, Error { code, message: reason, .. }) in closed {
         summary.files += 1;
         summary.failed_files += 1;
-        let why = match bad {
-            Bad::Forged => "it is damaged, or was sealed with another password or by a phone",
-            _ => "it is damaged",
-        };
-        let (path, reason) = (format!("photo {}", one.shown()), format!("its manifest: {why}"));
-        report.event(&Event::FileFailed { path, code: "damaged", reason });
+        report.event(&Event::FileFailed { path: format!("photo {}", one.shown()), code, reason });
     }
     let folder = options.folder.clone();
     let folder = blocking(move || {
@@ -90,7 +86,15 @@ pub async fn restore(
             told.event(&Event::Progress(ticking.meter.progress()));
         }
     });
-    let ended = run(&work, files, parallel, report, &mut summary).await;
+    let one = |file: Planned| {
+        let work = work.clone();
+        async move {
+            let how = work.restore_one(&file).await;
+            Done { path: file.target.path, bytes: file.row.size_bytes, how }
+        }
+    };
+    let files = files.into_iter().map(one);
+    let ended = restore_all(files, parallel, &work.meter, report.as_ref(), &mut summary).await;
     ticking.abort();
     summary.elapsed_ms = work.meter.elapsed_ms();
     summary.received_bytes = work.meter.wire_bytes();
@@ -99,35 +103,44 @@ pub async fn restore(
     ended.map(|()| summary)
 }
 
-/// Opens every manifest; those that do not open are the second answer. If none does, the password is the wrong one.
+/// Opens every manifest; those that do not open are the second answer, with the reason. If none does, the password is the wrong
+/// one, unless none could be read at all.
 async fn open_all(
     source: &Arc<Source>,
     keys: &[Key],
     parallel: usize,
     stop: &CancellationToken,
-) -> Result<(Vec<Planned>, Vec<(Listed, Bad)>)> {
+) -> Result<(Vec<Planned>, Vec<(Listed, Error)>)> {
     let mut listed = source.list().await?.into_iter();
-    let mut reading: JoinSet<Result<(Listed, Option<String>)>> = JoinSet::new();
+    let mut reading: JoinSet<(Listed, Result<Option<String>>)> = JoinSet::new();
     let (mut files, mut closed) = (Vec::new(), Vec::new());
     loop {
         while reading.len() < parallel {
             let Some(one) = listed.next() else { break };
             let source = source.clone();
             reading.spawn(async move {
-                let sealed = source.manifest(&one).await?;
-                Ok((one, sealed))
+                let sealed = source.manifest(&one).await;
+                (one, sealed)
             });
         }
         if stop.is_cancelled() {
             return Err(Error::interrupted());
         }
         let Some(read) = reading.join_next().await else { break };
-        let (one, sealed) = read.map_err(ended_unexpectedly)??;
+        let (one, sealed) = read.map_err(ended_unexpectedly)?;
+        let sealed = match sealed {
+            Ok(sealed) => sealed,
+            Err(error) if error.kind == Kind::File => {
+                closed.push((one, error));
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         // Other files of the same ending may lie in a folder.
         let Some(sealed) = sealed else { continue };
         match open_one(&one, &sealed, keys) {
             Ok(file) => files.extend(file),
-            Err(bad) => closed.push((one, bad)),
+            Err(bad) => closed.push((one, does_not_open(bad))),
         }
     }
     if files.is_empty() && closed.is_empty() {
@@ -137,13 +150,26 @@ async fn open_all(
         ));
     }
     if files.is_empty() {
-        return Err(wrong_secret(closed.len(), source));
+        let refused = closed.iter().filter(|(_, error)| error.code == DAMAGED).count();
+        let unreadable = closed.into_iter().next().filter(|_| refused == 0);
+        return Err(unreadable.map_or_else(|| wrong_secret(refused, source), |(_, error)| error));
     }
     files.sort_by(|a, b| {
         (&a.target.path, a.row.digest, &a.row.id).cmp(&(&b.target.path, b.row.digest, &b.row.id))
     });
     files.dedup_by(|a, b| a.target.path == b.target.path && a.row.digest == b.row.digest);
     Ok((files, closed))
+}
+
+/// Code of a manifest that no key opens.
+const DAMAGED: &str = "damaged";
+
+fn does_not_open(bad: Bad) -> Error {
+    let why = match bad {
+        Bad::Forged => "it is damaged, or was sealed with another password or by a phone",
+        _ => "it is damaged",
+    };
+    Error::new(Kind::File, format!("its manifest: {why}")).coded(DAMAGED)
 }
 
 fn open_one(one: &Listed, sealed: &str, keys: &[Key]) -> std::result::Result<Vec<Planned>, Bad> {
@@ -183,51 +209,6 @@ fn planned(id: &str, manifest: &Manifest, keys: &FileKeys) -> Vec<Planned> {
         keys: keys.clone(),
     };
     placing::targets(&row).into_iter().map(one).collect()
-}
-
-async fn run(
-    work: &Arc<Work>,
-    files: Vec<Planned>,
-    parallel: usize,
-    report: &Arc<dyn Report>,
-    summary: &mut RestoreSummary,
-) -> Result<()> {
-    let mut waiting = files.into_iter();
-    let mut restoring: JoinSet<(Planned, Result<&'static str>)> = JoinSet::new();
-    loop {
-        while restoring.len() < parallel {
-            let Some(file) = waiting.next() else { break };
-            let work = work.clone();
-            restoring.spawn(async move {
-                let restored = work.restore_one(&file).await;
-                (file, restored)
-            });
-        }
-        let Some(joined) = restoring.join_next().await else { return Ok(()) };
-        let (file, restored) = joined.map_err(ended_unexpectedly)?;
-        let (path, bytes) = (file.target.path.to_string_lossy().into_owned(), file.row.size_bytes);
-        match restored {
-            Ok(how) => {
-                work.meter.finish(bytes);
-                match how {
-                    "present" => summary.present_files += 1,
-                    _ => summary.restored_files += 1,
-                }
-                report.event(&Event::FileDone { path, how, bytes });
-            }
-            Err(error) if error.kind == Kind::File => {
-                summary.failed_files += 1;
-                let (code, reason) = (error.code, error.message);
-                report.event(&Event::FileFailed { path, code, reason });
-            }
-            Err(error) => return Err(error),
-        }
-    }
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "`map_err` hands it over")]
-fn ended_unexpectedly(cause: tokio::task::JoinError) -> Error {
-    Error::unexpected(format!("restoring ended unexpectedly: {cause}"))
 }
 
 impl Work {
