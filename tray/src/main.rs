@@ -9,13 +9,15 @@ use std::sync::mpsc::{Sender, channel};
 
 use clap::Parser;
 use photosync_protocol::process::{Exit, usual_data_dir};
+use photosync_tray::client_process::Client;
 use photosync_tray::edges::Edges;
 use photosync_tray::instance::Instance;
+use photosync_tray::kept::Kept;
 use photosync_tray::log::Log;
 use photosync_tray::login::Login;
 use photosync_tray::model::{Event, State};
 use photosync_tray::server_process::{Program, beside_this_program};
-use photosync_tray::{app, control, native, network};
+use photosync_tray::{app, client_process, control, folders, native, network, old_data};
 
 /// Keeps the PhotoSync server of this computer running and shows how a phone reaches it.
 ///
@@ -30,6 +32,9 @@ struct Arguments {
     /// The server program; by default the one beside this program.
     #[arg(long, value_name = "FILE")]
     server: Option<PathBuf>,
+    /// The client program, which backs this computer up; by default the one beside the server program.
+    #[arg(long, value_name = "FILE")]
+    client: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -65,7 +70,16 @@ fn run(arguments: Arguments) -> Result<(), (Exit, String)> {
     let binary = arguments.server.map_or_else(beside_this_program, Ok).map_err(unfound)?;
     let own = std::env::current_exe().map_err(unfound)?;
     let login = Login::of_user(&own, |name| std::env::var_os(name));
-    let state = State::new(is_first_start, login.as_ref().map(Login::is_on));
+    let client = arguments.client.unwrap_or_else(|| client_process::beside(&binary));
+    let kept = read_kept(&data_dir, &log);
+    let usual = folders::usual(|name| std::env::var_os(name));
+    let state = State::new(is_first_start, login.as_ref().map(Login::is_on)).remembering(
+        kept,
+        client.is_file(),
+        usual,
+    );
+    let state = state.offering(old_data::find(&data_dir, |name| std::env::var_os(name)));
+    let client = Client::new(client, log.clone());
     let program = Program { binary, data_dir, log: log.clone() };
 
     let (events, received) = channel();
@@ -78,10 +92,22 @@ fn run(arguments: Arguments) -> Result<(), (Exit, String)> {
     if let Err(error) = watching {
         log.note(&format!("changes of the network will not be seen: {error}"));
     }
-    let edges = Edges::new(events.clone(), program, login);
+    let edges = Edges::new(events.clone(), program, client, login);
     let noted = log.clone();
     native::run(events, log, move |show| app::run(state, &received, edges, &noted, show));
     Ok(())
+}
+
+/// What the tray remembers. A file that cannot be read is put aside: what it says is not lost.
+fn read_kept(data_dir: &std::path::Path, log: &Log) -> Kept {
+    Kept::load(data_dir).unwrap_or_else(|error| {
+        log.note(&format!("what was chosen earlier cannot be read and is put aside: {error}"));
+        let (file, aside) = (data_dir.join("tray.json"), data_dir.join("tray.json.unreadable"));
+        if let Err(error) = std::fs::rename(&file, &aside) {
+            log.note(&format!("{} could not be put aside: {error}", file.display()));
+        }
+        Kept::default()
+    })
 }
 
 /// A second start opens the page of the server that the first one looks after.

@@ -27,7 +27,7 @@ pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-fn program(name: &str) -> PathBuf {
+pub fn program(name: &str) -> PathBuf {
     let exe = std::env::current_exe().unwrap();
     let folder = exe.ancestors().find(|path| path.join(name).is_file());
     folder.unwrap_or_else(|| panic!("{name} is not built")).join(name)
@@ -112,6 +112,11 @@ impl Desk {
         Self { bus, address, dir, bubbles, _notifications: notifications }
     }
 
+    /// A connection to be made to the bus, for other services of a desktop; it is the system's bus, too.
+    pub fn on_the_bus(&self) -> Builder<'static> {
+        Builder::address(self.address.as_str()).unwrap()
+    }
+
     pub fn data(&self) -> PathBuf {
         self.dir.path().join("data")
     }
@@ -150,10 +155,13 @@ impl Desk {
             .env("HOME", &home)
             .env("XDG_RUNTIME_DIR", self.dir.path())
             .env("DBUS_SESSION_BUS_ADDRESS", &self.address)
+            .env("DBUS_SYSTEM_BUS_ADDRESS", &self.address)
             .env("HOST", "127.0.0.1")
             .env("PORT", port.to_string())
             .env("PHOTOSYNC_METRICS_LISTEN", "127.0.0.1:0")
             .env("PHOTOSYNC_REGISTRATION_MODE", "open")
+            // A bus starts the real key store of whoever runs the tests.
+            .env("PHOTOSYNC_CLIENT_KEYSTORE", "off")
             .envs([("PHOTOSYNC_DISCOVERY", "off"), ("PHOTOSYNC_UPDATE_CHECK", "off")])
             .spawn()
             .unwrap();

@@ -4,6 +4,10 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 #[cfg(target_os = "linux")]
+mod backup;
+#[cfg(target_os = "linux")]
 mod desk;
+#[cfg(target_os = "linux")]
+mod import;
 #[cfg(target_os = "linux")]
 mod life;
