@@ -65,7 +65,7 @@ impl Client {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(&self.binary);
+        let mut command = crate::quiet::command(&self.binary);
         command.arg("--json").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         // Ctrl-C in the terminal of the tray is for the tray, which ends a run in order.
         #[cfg(unix)]

@@ -40,6 +40,16 @@ pub fn stop(data_dir: &Path) -> io::Result<()> {
     skip_head(&mut BufReader::new(ask(data_dir, "POST", STOP_PATH, "")?))
 }
 
+/// The same, if it is this process. An error if another one holds the data, or none yet.
+#[cfg(any(not(unix), test))]
+pub fn stop_process(data_dir: &Path, pid: u32) -> io::Result<()> {
+    let run = run_file(data_dir)?;
+    if run.pid != pid {
+        return Err(io::Error::other(format!("process {} runs, not process {pid}", run.pid)));
+    }
+    stop(data_dir)
+}
+
 /// Opens the page for pairing a phone: its address, which works once.
 pub fn open_pair_page(data_dir: &Path) -> io::Result<String> {
     let stream = ask(data_dir, "POST", PAIR_PAGE_PATH, "")?;
@@ -48,6 +58,10 @@ pub fn open_pair_page(data_dir: &Path) -> io::Result<String> {
     skip_head(&mut answer)?;
     let page: OpenedPage = serde_json::from_reader(answer)?;
     Ok(format!("http://127.0.0.1:{port}{}", page.path))
+}
+
+fn run_file(data_dir: &Path) -> io::Result<RunFile> {
+    Ok(serde_json::from_slice(&std::fs::read(data_dir.join("run.json"))?)?)
 }
 
 /// Asks for a code with which this computer's client signs in as that account.
@@ -60,7 +74,7 @@ pub fn pair_computer(data_dir: &Path, email: &str) -> io::Result<PairingOffer> {
 
 /// Sends a request; a body is JSON. HTTP/1.0, so that the answer is plain bytes until the end.
 fn ask(data_dir: &Path, method: &str, path: &str, body: &str) -> io::Result<TcpStream> {
-    let run: RunFile = serde_json::from_slice(&std::fs::read(data_dir.join("run.json"))?)?;
+    let run = run_file(data_dir)?;
     let token = std::fs::read_to_string(data_dir.join("secrets").join("control"))?;
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, run.port))?;
     stream.set_read_timeout(Some(FIRST_WAIT))?;

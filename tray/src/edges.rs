@@ -15,7 +15,7 @@ use crate::launcher::Launcher;
 use crate::log::Log;
 use crate::login::Login;
 use crate::model::{Account, Effect, Event, ImportEnd, Notice, RunEnd, Timer};
-use crate::server_process::{Pid, Program};
+use crate::server_process::{Program, Started};
 use crate::{control, old_data, texts};
 
 /// The world as this process reaches it.
@@ -27,7 +27,7 @@ pub struct Edges {
     awake: Arc<(Mutex<Awake>, AtomicBool)>,
     copying: Arc<Mutex<Option<Child>>>,
     launcher: Option<Launcher>,
-    ours: Option<Pid>,
+    ours: Option<Started>,
     clipboard: Option<arboard::Clipboard>,
     timers: Vec<(Instant, Timer, u64)>,
 }
@@ -77,7 +77,7 @@ impl Edges {
         match effect {
             Effect::Follow => self.in_background("follow", follow),
             Effect::StartServer => match self.program.start(&self.events) {
-                Ok(pid) => self.ours = Some(pid),
+                Ok(started) => self.ours = Some(started),
                 Err(error) => self.report(Event::NotStarted(error.to_string())),
             },
             Effect::StopOurs => self.stop_ours(),
@@ -87,7 +87,7 @@ impl Edges {
                 }
             }),
             Effect::KillOurs => {
-                if let Some(Err(error)) = self.ours.map(Pid::kill) {
+                if let Some(Err(error)) = self.ours.as_ref().map(Started::kill) {
                     self.log().note(&format!("the server could not be ended: {error}"));
                 }
             }
@@ -229,10 +229,12 @@ impl Edges {
     }
 
     fn stop_ours(&self) {
-        let Some(pid) = self.ours else { return };
-        if let Err(error) = pid.ask_to_stop(&self.program.data_dir) {
-            self.log().note(&format!("the server could not be asked to stop: {error}"));
-        }
+        let Some(ours) = self.ours.clone() else { return };
+        self.in_background("stop", move |program, _| {
+            if let Err(error) = ours.ask_to_stop(&program.data_dir) {
+                program.log.note(&format!("the server could not be asked to stop: {error}"));
+            }
+        });
     }
 
     fn copy(&mut self, text: String) {
@@ -281,13 +283,22 @@ impl Edges {
         self.log().note(&format!("{title}: {text}"));
         // A bus without a notification service answers late or never.
         self.in_background("notify", move |program, _| {
-            let mut bubble = notify_rust::Notification::new();
-            bubble.appname(texts::PRODUCT).summary(&title).body(&text).icon("photosync");
-            if let Err(error) = bubble.show() {
+            if let Err(error) = show(&title, &text) {
                 program.log.note(&format!("the notification could not be shown: {error}"));
             }
         });
     }
+}
+
+/// Shows a notification as the system has them: over D-Bus, in the Notification Centre, or as a toast.
+pub fn show(title: &str, text: &str) -> Result<(), String> {
+    let mut bubble = notify_rust::Notification::new();
+    bubble.appname(texts::PRODUCT).summary(title).body(text);
+    #[cfg(target_os = "linux")]
+    bubble.icon("photosync");
+    #[cfg(windows)]
+    bubble.app_id(crate::registry::name_notifications().map_err(|error| error.to_string())?);
+    bubble.show().map(drop).map_err(|error| error.to_string())
 }
 
 /// Follows the status of whichever server holds the data.

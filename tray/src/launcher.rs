@@ -46,7 +46,11 @@ impl Launcher {
         let shared = variable("XDG_DATA_DIRS").filter(|folders| !folders.is_empty());
         let shared = shared.unwrap_or_else(|| USUAL_SHARED.into());
         let shared = std::env::split_paths(&shared).collect();
-        Some(Self { own, shared, exec: command_line(program, arguments) })
+        let words = [program.as_os_str()].into_iter().chain(arguments.iter().map(|word| &**word));
+        let words: Option<Vec<&str>> = words.map(|word| word.to_str()).collect();
+        // Without a name that is Unicode no entry can say it.
+        let exec = words.map(|words| command_line(&words));
+        Some(Self { own, shared, exec })
     }
 
     /// Puts entry and picture into the home folder, unless the system has an entry. An entry that starts this program
@@ -72,11 +76,9 @@ impl Launcher {
     }
 }
 
-/// What an entry starts. `None` if a name is not Unicode: then no entry can say it.
-pub(crate) fn command_line(program: &Path, arguments: &[OsString]) -> Option<String> {
-    let words = [program.as_os_str()].into_iter().chain(arguments.iter().map(|word| &**word));
-    let words: Option<Vec<String>> = words.map(|word| Some(quoted(word.to_str()?))).collect();
-    Some(words?.join(" "))
+/// What an entry starts, word by word.
+pub(crate) fn command_line(words: &[&str]) -> String {
+    words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
 }
 
 /// An entry that starts this [`command_line`].

@@ -25,5 +25,8 @@ pub mod native;
 pub mod network;
 pub mod old_data;
 pub mod port_owner;
+pub mod quiet;
+#[cfg(windows)]
+mod registry;
 pub mod server_process;
 pub mod texts;

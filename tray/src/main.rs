@@ -1,5 +1,8 @@
 //! `photosync-tray`: reads its arguments, finds its places, and runs the loop beside the icon.
 
+// On Windows a program with a console would open its window at every start.
+#![cfg_attr(windows, windows_subsystem = "windows")]
+
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -41,6 +44,9 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err((exit, message)) => {
             eprintln!("photosync-tray: {message}");
+            // A program from a menu has no terminal: on these systems nobody would ever know.
+            #[cfg(any(windows, target_os = "macos"))]
+            let _ = photosync_tray::edges::show("PhotoSync could not be started", &message);
             ExitCode::from(exit.code())
         }
     }
@@ -86,13 +92,14 @@ fn run(arguments: Arguments) -> Result<(), (Exit, String)> {
     let news = events.clone();
     let watching = std::thread::Builder::new()
         .name("network".into())
-        .stack_size(128 * 1024)
+        .stack_size(256 * 1024)
         .spawn(move || network::watch(news));
     if let Err(error) = watching {
         log.note(&format!("changes of the network will not be seen: {error}"));
     }
     let edges = Edges::new(events.clone(), program, client, login).with_launcher(launcher);
-    native::run(events, log.clone(), move |show| app::run(state, &received, edges, &log, show));
+    let noted = log.clone();
+    native::run(events, log, move |show| app::run(state, &received, edges, &noted, show));
     Ok(())
 }
 
@@ -154,5 +161,6 @@ fn end_on_signals(events: Sender<Event>, log: &Log) {
     }
 }
 
+/// There are none here: the end of the session comes through the event loop.
 #[cfg(not(unix))]
 fn end_on_signals(_events: Sender<Event>, _log: &Log) {}

@@ -103,6 +103,20 @@ pub fn face(state: &State) -> Face {
     Face { menu, tooltip: format!("{PRODUCT} {version}\n{state_line}"), mood }
 }
 
+/// Whether two menus have the same entries in the same order, whatever their texts are and whether they can be chosen.
+pub fn has_same_shape(one: &[Item], other: &[Item]) -> bool {
+    let is_alike = |pair: (&Item, &Item)| match pair {
+        (Item::Line(_), Item::Line(_)) | (Item::Separator, Item::Separator) => true,
+        (Item::Entry { action: one, .. }, Item::Entry { action: other, .. })
+        | (Item::Check { action: one, .. }, Item::Check { action: other, .. }) => one == other,
+        (Item::Sub { items: one, .. }, Item::Sub { items: other, .. }) => {
+            has_same_shape(one, other)
+        }
+        _ => false,
+    };
+    one.len() == other.len() && one.iter().zip(other).all(is_alike)
+}
+
 pub(crate) fn choice(action: Action, text: &str, enabled: bool) -> Item {
     Item::Entry { action, text: text.to_owned(), enabled }
 }
@@ -272,6 +286,18 @@ mod tests {
         let text = drawn(&face(&state).menu, 0);
         assert!(text.contains("Local IP Addresses ▸\n  [No network]\n"), "{text}");
         assert!(!text.contains("Launch at login"), "{text}");
+    }
+
+    #[test]
+    fn menus_have_one_shape_as_long_as_their_entries_are_the_same() {
+        let running = Server::Running { port: 3000, is_ours: true, answers: true };
+        let (runs, rests) = (state(running.clone()), state(Server::Stopped(None)));
+        assert!(has_same_shape(&face(&runs).menu, &face(&rests).menu));
+        let mut moved = runs.clone();
+        moved.addresses.remove(0);
+        assert!(!has_same_shape(&face(&runs).menu, &face(&moved).menu));
+        moved.addresses.push(Address { ip: [10, 0, 0, 1].into(), interface: "eth0".into() });
+        assert!(!has_same_shape(&face(&runs).menu, &face(&moved).menu), "another address");
     }
 
     #[test]

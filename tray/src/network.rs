@@ -6,7 +6,9 @@ use std::time::Duration;
 use crate::addresses;
 use crate::model::Event;
 
-/// Between two looks where the system does not tell of changes; they shall be shown within 3 s.
+/// Between two looks where the system does not tell of changes; they shall be shown within 3 s. So it is on Windows
+/// and macOS: what they tell without unsafe code here is of interfaces that come and go, not of every address. A look
+/// takes about a millisecond.
 const LOOK_EVERY: Duration = Duration::from_millis(2_500);
 /// Changes come in bursts: an interface that appears gets several addresses.
 const SETTLE: Duration = Duration::from_millis(200);

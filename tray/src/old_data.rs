@@ -5,7 +5,7 @@
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Deserialize;
@@ -72,7 +72,7 @@ pub fn import(
     copying: &Mutex<Option<Child>>,
     mut said: impl FnMut(Event),
 ) -> io::Result<()> {
-    let mut command = Command::new(&program.binary);
+    let mut command = crate::quiet::command(&program.binary);
     command.arg("import-legacy").arg(folder).arg("--data").arg(&program.data_dir);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // Ctrl-C in the terminal of the tray is for the tray; what is copied by then is whole either way.

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, RwLock, Semaphore};
 use uuid::Uuid;
 
-use super::publish::{Mode, Move, Publisher, rename_new};
+use super::publish::{Mode, Move, Publisher, rename_new, rename_over};
 use super::resumable::RESUMABLE_PREFIX;
 use super::stage::{Stage, Staged};
 use super::{BlobError, Key, STAGING};
@@ -440,7 +440,7 @@ pub fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
         let mut file = options.open(&temporary)?;
         file.write_all(bytes)?;
         file.sync_all()?;
-        std::fs::rename(&temporary, path)?;
+        rename_over(&temporary, path)?;
         sync_dir(folder)
     };
     write().inspect_err(|_| {
@@ -469,8 +469,8 @@ pub fn free_bytes(path: &Path) -> io::Result<u64> {
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
-/// Bytes that may still be written; unknown here, so that only a full disk itself refuses.
-#[cfg(not(unix))]
-pub fn free_bytes(_path: &Path) -> io::Result<u64> {
-    Err(io::ErrorKind::Unsupported.into())
+/// Bytes this user may still write on the disk of `path`.
+#[cfg(windows)]
+pub fn free_bytes(path: &Path) -> io::Result<u64> {
+    fs4::available_space(path)
 }

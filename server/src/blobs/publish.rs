@@ -145,7 +145,7 @@ fn rename_all(order: &Order) -> Vec<io::Result<()>> {
 fn rename(one: &Move, mode: Mode) -> io::Result<()> {
     crate::fault::point("publish")?;
     match mode {
-        Mode::Heal => std::fs::rename(&one.from, &one.to),
+        Mode::Heal => rename_over(&one.from, &one.to),
         Mode::New => rename_new(&one.from, &one.to),
     }?;
     crate::fault::point("published")
@@ -163,14 +163,38 @@ pub(super) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
+/// Renames without ever replacing. On the disk when it returns: folders cannot be synced here.
+#[cfg(windows)]
+pub(super) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    atomicwrites::move_atomic(&of_any_length(from)?, &of_any_length(to)?)
+}
+
 /// Renames without ever replacing.
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(any(target_os = "linux", windows)))]
 pub(super) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     link_new(from, to)
 }
 
+/// Renames over whatever is there. On the disk when it returns, or when the folder is synced.
+pub(super) fn rename_over(from: &Path, to: &Path) -> io::Result<()> {
+    #[cfg(windows)]
+    return atomicwrites::replace_atomic(&of_any_length(from)?, &of_any_length(to)?);
+    #[cfg(not(windows))]
+    std::fs::rename(from, to)
+}
+
+/// The same path with the prefix `\\?\`: without it a path of more than 260 letters is not found.
+#[cfg(windows)]
+fn of_any_length(path: &Path) -> io::Result<std::path::PathBuf> {
+    match (path.parent(), path.file_name()) {
+        (Some(folder), Some(name)) => Ok(folder.canonicalize()?.join(name)),
+        _ => Err(io::ErrorKind::InvalidInput.into()),
+    }
+}
+
 /// A hard link never replaces; where there are none (exFAT, SMB), the name reservation of ingest is what keeps
 /// two uploads apart.
+#[cfg(any(not(windows), test))]
 fn link_new(from: &Path, to: &Path) -> io::Result<()> {
     match std::fs::hard_link(from, to) {
         Ok(()) => std::fs::remove_file(from),

@@ -114,11 +114,23 @@ fn stop_signal() -> Result<impl Future<Output = ()> + Send + 'static, BootError>
             }
         })
     }
-    #[cfg(not(unix))]
+    #[cfg(windows)]
     {
-        let _ = broken;
-        Ok(async {
-            let _ = tokio::signal::ctrl_c().await;
+        use tokio::signal::windows::{ctrl_break, ctrl_c, ctrl_close, ctrl_logoff, ctrl_shutdown};
+        let mut interrupt = ctrl_c().map_err(broken)?;
+        let mut end = ctrl_break().map_err(broken)?;
+        // A window that closes, a session or a system that ends: the process has some 5 s from then on.
+        let mut close = ctrl_close().map_err(broken)?;
+        let mut logoff = ctrl_logoff().map_err(broken)?;
+        let mut shutdown = ctrl_shutdown().map_err(broken)?;
+        Ok(async move {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = end.recv() => {}
+                _ = close.recv() => {}
+                _ = logoff.recv() => {}
+                _ = shutdown.recv() => {}
+            }
         })
     }
 }

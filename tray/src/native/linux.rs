@@ -2,15 +2,13 @@
 //! there, and both may come and go.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tray_icon::menu::{MenuEvent, MenuId};
 use tray_icon::{MouseButton, MouseButtonState, TrayIcon, TrayIconBuilder, TrayIconEvent};
 
-use super::{Choices, build_menu, picture};
+use super::{Shown, build_menu, hear_menu, note, picture};
 use crate::log::Log;
-use crate::menu::{Face, Item};
+use crate::menu::Face;
 use crate::model::{Action, Event};
 
 /// Who shows icons, on every desktop that does.
@@ -19,9 +17,6 @@ const HOST: &str = "org.kde.StatusNotifierWatcher";
 const HOST_WAIT: Duration = Duration::from_secs(10);
 /// A bus that accepts and never answers would hold the icon's thread for ever.
 const ICON_WAIT: Duration = Duration::from_secs(15);
-
-/// What the native menu shows now.
-type Shown = Arc<Mutex<(Choices, Vec<Item>)>>;
 
 /// Runs `work` here, with a function that shows a face, and the icon beside it. Returns when `work` does.
 pub fn run(events: Sender<Event>, log: Log, work: impl FnOnce(Box<dyn FnMut(Face)>)) {
@@ -89,13 +84,7 @@ fn hold_icon(
 
 /// Sends what a person chooses.
 fn listen(events: Sender<Event>, shown: Shown) {
-    let clicks = events.clone();
-    MenuEvent::set_event_handler(Some(move |event: MenuEvent| {
-        let shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(action) = action_of(&shown, event.id()) {
-            let _ = events.send(Event::Chosen(action));
-        }
-    }));
+    hear_menu(events.clone(), shown);
     TrayIconEvent::set_event_handler(Some(move |event| {
         // A left click opens no menu here: it does what one most likely wants.
         if let TrayIconEvent::Click {
@@ -104,21 +93,14 @@ fn listen(events: Sender<Event>, shown: Shown) {
             ..
         } = event
         {
-            let _ = clicks.send(Event::Chosen(Action::OpenPage));
+            let _ = events.send(Event::Chosen(Action::OpenPage));
         }
     }));
 }
 
-/// What an id stands for, unless its entry is grey: some desktops let people choose those too.
-fn action_of((choices, items): &(Choices, Vec<Item>), id: &MenuId) -> Option<Action> {
-    let action = choices.get(id.as_ref().parse::<usize>().ok()?)?;
-    let is_grey = |item: &Item| matches!(item, Item::Entry { action: its, enabled: false, .. } if its == action);
-    (!items.iter().any(is_grey)).then(|| action.clone())
-}
-
 fn build(face: &Face, shown: &Shown) -> Result<TrayIcon, String> {
-    let (menu, choices) = build_menu(&face.menu).map_err(|error| error.to_string())?;
-    *shown.lock().unwrap_or_else(PoisonError::into_inner) = (choices, face.menu.clone());
+    let menu = build_menu(&face.menu).map_err(|error| error.to_string())?;
+    note(shown, &face.menu);
     let mut builder = TrayIconBuilder::new()
         .with_id("photosync")
         .with_title(crate::texts::PRODUCT)
@@ -136,8 +118,8 @@ fn change(
     mood: crate::menu::Mood,
     shown: &Shown,
 ) -> Result<(), String> {
-    let (menu, choices) = build_menu(&face.menu).map_err(|error| error.to_string())?;
-    *shown.lock().unwrap_or_else(PoisonError::into_inner) = (choices, face.menu.clone());
+    let menu = build_menu(&face.menu).map_err(|error| error.to_string())?;
+    note(shown, &face.menu);
     icon.set_menu(Some(Box::new(menu)));
     icon.set_tooltip(Some(&face.tooltip)).map_err(|error| error.to_string())?;
     if mood != face.mood {
