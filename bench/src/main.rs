@@ -36,11 +36,11 @@ fn main() -> ExitCode {
     let bench = match options::parse(std::env::args().skip(1)) {
         Ok(bench) => bench,
         Err(UsageError::Help) => {
-            print!("{}", options::HELP);
+            print!("{}", options::help());
             return ExitCode::SUCCESS;
         }
         Err(UsageError::Wrong(reason)) => {
-            eprintln!("photosync-bench: {reason}\n\n{}", options::HELP);
+            eprintln!("photosync-bench: {reason}\n\n{}", options::help());
             return ExitCode::from(64);
         }
     };

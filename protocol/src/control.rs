@@ -13,6 +13,17 @@ pub const STOP_PATH: &str = "/control/stop";
 /// `POST` with the control token: opens the page for pairing a phone; the answer is an [`OpenedPage`].
 pub const PAIR_PAGE_PATH: &str = "/control/pages/pair";
 
+/// `POST` with the control token and a [`PairComputer`] as JSON: this computer's own client may sign in; the answer is a
+/// [`PairingOffer`](crate::v2::session::PairingOffer). Nobody types a password: who holds the control token has the data.
+pub const PAIR_COMPUTER_PATH: &str = "/control/devices";
+
+/// Whose device this computer becomes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PairComputer {
+    /// E-mail of the account.
+    pub email: String,
+}
+
 /// A page for the person at this computer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenedPage {
@@ -32,6 +43,9 @@ pub struct Status {
     pub pid: u32,
     /// Port of the public listener that a person types.
     pub port: u16,
+    /// Fingerprint of its identity key: which server it is, wherever it listens.
+    #[serde(default)]
+    pub fingerprint: String,
     /// Accounts that can sign in.
     pub accounts: u64,
     /// Originals stored since this server started.
@@ -42,6 +56,31 @@ pub struct Status {
     pub was_reached: bool,
     /// Free bytes of the disk of the originals; `None` where the system does not tell.
     pub free_bytes: Option<u64>,
+    /// E-mails of the accounts that can sign in, the first [`MAX_PEOPLE`] of the alphabet: whom this computer can back up as.
+    #[serde(default)]
+    pub people: Vec<String>,
+    /// Devices that are signed in and have had no complete backup for longer than `sync.overdue_days`; at most a minute
+    /// old.
+    #[serde(default)]
+    pub overdue: Vec<OverdueDevice>,
+}
+
+/// Accounts named in a status at most: a menu with more cannot be used.
+pub const MAX_PEOPLE: usize = 20;
+
+/// A device without a backup for too long.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OverdueDevice {
+    /// Its id, which stays the same for as long as it is signed in.
+    pub id: String,
+    /// What its owner calls it.
+    pub name: String,
+    /// E-mail of its account.
+    pub email: String,
+    /// Whole days since its last complete backup or, before the first one, since it came.
+    pub days: u64,
+    /// Whether it never had a complete backup.
+    pub is_first: bool,
 }
 
 #[cfg(test)]
@@ -49,10 +88,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_status_of_a_later_server_is_read_too() {
+    fn a_status_of_a_later_or_an_earlier_server_is_read_too() {
         let line = r#"{"version":"9","pid":1,"port":3000,"accounts":2,"stored":3,"received_bytes":4,
                        "was_reached":true,"free_bytes":null,"new":{}}"#;
         let status: Status = serde_json::from_str(line).unwrap();
         assert_eq!((status.port, status.free_bytes), (3000, None));
+        assert!(
+            status.people.is_empty() && status.overdue.is_empty(),
+            "an earlier server says neither"
+        );
     }
 }

@@ -104,6 +104,8 @@ pub struct BootOptions {
     pub clock: Clock,
     /// Work factors of passwords; tests take cheap ones.
     pub password_cost: PasswordCost,
+    /// Seed of the identity key, instead of the one in `<data>/secrets`.
+    pub identity_seed: Option<[u8; 32]>,
     /// Start although `uploads/` holds folders and the database does not exist: only `rebuild` and an import do.
     pub allow_lost_database: bool,
 }
@@ -113,6 +115,7 @@ impl Default for BootOptions {
         Self {
             clock: Clock::system(),
             password_cost: PasswordCost::RECOMMENDED,
+            identity_seed: None,
             allow_lost_database: false,
         }
     }
@@ -189,6 +192,7 @@ pub async fn boot(config: Config, options: BootOptions) -> Result<App, BootError
     .rev()
     .collect();
     let locks = roots.keys().map(|root| volume::lock(root)).collect::<Result<Vec<_>, _>>()?;
+    require_own_data(&config.data_dir)?;
 
     if !options.allow_lost_database
         && std::fs::metadata(&config.database).map_or(0, |file| file.len()) == 0
@@ -235,7 +239,20 @@ pub async fn boot(config: Config, options: BootOptions) -> Result<App, BootError
         Ok(key)
     };
     let alias_key = key_of("aliases")?;
-    let identity = Identity::from_seed(&key_of("identity")?)
+    let seed = match options.identity_seed {
+        Some(handed) => {
+            if secrets.path("identity").exists() && key_of("identity")? != handed {
+                tracing::warn!(
+                    "the identity key that was handed over is not the one in {}: devices that pinned that one must \
+                     be paired again",
+                    secrets.path("identity").display()
+                );
+            }
+            handed
+        }
+        None => key_of("identity")?,
+    };
+    let identity = Identity::from_seed(&seed)
         .ok_or_else(|| BootError::new(Exit::Storage, "the identity key cannot be used"))?;
     let start_store = |root: &Path| {
         LocalStore::start(root.to_owned(), config.disk_tasks, config.reserve_bytes)
@@ -280,6 +297,30 @@ pub async fn boot(config: Config, options: BootOptions) -> Result<App, BootError
         _locks: locks,
         config,
     }))
+}
+
+/// Root could open everybody's data, and would leave files in it that their owner cannot open any more.
+#[cfg(unix)]
+fn require_own_data(data_dir: &Path) -> Result<(), BootError> {
+    use std::os::unix::fs::MetadataExt;
+    let owner = std::fs::metadata(data_dir).map_or(0, |folder| folder.uid());
+    if owner == 0 || !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    Err(BootError::new(
+        Exit::Usage,
+        format!(
+            "{} belongs to another account (number {owner}): run this as that, for a service with\n  \
+             sudo -u photosync photosync-server … --data {}",
+            data_dir.display(),
+            data_dir.display()
+        ),
+    ))
+}
+
+#[cfg(not(unix))]
+fn require_own_data(_data_dir: &Path) -> Result<(), BootError> {
+    Ok(())
 }
 
 /// Compares every root's marker with the database, and notes the ids of new ones.

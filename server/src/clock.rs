@@ -44,6 +44,13 @@ impl Clock {
     }
 }
 
+/// Microseconds of the clock that no one sets, as a service manager counts them.
+#[cfg(unix)]
+pub fn monotonic_us() -> i64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    now.tv_sec * 1_000_000 + now.tv_nsec / 1_000
+}
+
 /// Measures how long something takes. Real time always: a manual clock says nothing about the work of the machine.
 #[derive(Debug, Clone, Copy)]
 pub struct Stopwatch(Instant);

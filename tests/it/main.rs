@@ -6,6 +6,8 @@ mod crash;
 mod faults;
 mod foreign;
 mod model;
+#[cfg(target_os = "linux")]
+mod service;
 mod stand;
 mod sync;
 mod tokens;

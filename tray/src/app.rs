@@ -7,6 +7,7 @@ use crate::edges::Edges;
 use crate::log::Log;
 use crate::menu::{Face, face};
 use crate::model::{Effect, Event, State, update};
+use crate::moment::Moment;
 
 /// Runs until the model wants to end. `show` is called with the first face, and with each that differs from the last.
 pub fn run(
@@ -23,6 +24,7 @@ pub fn run(
         if let Some(event) = next.take() {
             let now_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
             let before = state.server.clone();
+            state.now = Moment::now();
             let effects: Vec<Effect> = update(&mut state, now_ms, event);
             if state.server != before {
                 log.note(&format!("{:?}", state.server));

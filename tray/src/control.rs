@@ -6,9 +6,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use photosync_protocol::control::{
-    OpenedPage, PAIR_PAGE_PATH, STATUS_EVERY_MS, STATUS_PATH, STOP_PATH, Status,
+    OpenedPage, PAIR_COMPUTER_PATH, PAIR_PAGE_PATH, PairComputer, STATUS_EVERY_MS, STATUS_PATH,
+    STOP_PATH, Status,
 };
 use photosync_protocol::process::RunFile;
+use photosync_protocol::v2::session::PairingOffer;
 
 /// Longest wait for the first line: a server that is starting has opened its port, but not its database.
 const FIRST_WAIT: Duration = Duration::from_secs(3);
@@ -17,7 +19,7 @@ const NEXT_WAIT: Duration = Duration::from_millis(2 * STATUS_EVERY_MS);
 
 /// Calls `heard` with each status until the stream ends or `heard` says stop. An error means that there was no server.
 pub fn follow(data_dir: &Path, mut heard: impl FnMut(Status) -> bool) -> io::Result<()> {
-    let mut lines = BufReader::new(ask(data_dir, "GET", STATUS_PATH)?);
+    let mut lines = BufReader::new(ask(data_dir, "GET", STATUS_PATH, "")?);
     skip_head(&mut lines)?;
     let mut line = String::new();
     lines.read_line(&mut line)?;
@@ -35,12 +37,12 @@ pub fn follow(data_dir: &Path, mut heard: impl FnMut(Status) -> bool) -> io::Res
 
 /// Asks the server to stop.
 pub fn stop(data_dir: &Path) -> io::Result<()> {
-    skip_head(&mut BufReader::new(ask(data_dir, "POST", STOP_PATH)?))
+    skip_head(&mut BufReader::new(ask(data_dir, "POST", STOP_PATH, "")?))
 }
 
 /// Opens the page for pairing a phone: its address, which works once.
 pub fn open_pair_page(data_dir: &Path) -> io::Result<String> {
-    let stream = ask(data_dir, "POST", PAIR_PAGE_PATH)?;
+    let stream = ask(data_dir, "POST", PAIR_PAGE_PATH, "")?;
     let port = stream.peer_addr()?.port();
     let mut answer = BufReader::new(stream);
     skip_head(&mut answer)?;
@@ -48,17 +50,26 @@ pub fn open_pair_page(data_dir: &Path) -> io::Result<String> {
     Ok(format!("http://127.0.0.1:{port}{}", page.path))
 }
 
-/// Sends a request without a body. HTTP/1.0, so that the answer is plain bytes until the end.
-fn ask(data_dir: &Path, method: &str, path: &str) -> io::Result<TcpStream> {
+/// Asks for a code with which this computer's client signs in as that account.
+pub fn pair_computer(data_dir: &Path, email: &str) -> io::Result<PairingOffer> {
+    let wanted = serde_json::to_string(&PairComputer { email: email.to_owned() })?;
+    let mut answer = BufReader::new(ask(data_dir, "POST", PAIR_COMPUTER_PATH, &wanted)?);
+    skip_head(&mut answer)?;
+    Ok(serde_json::from_reader(answer)?)
+}
+
+/// Sends a request; a body is JSON. HTTP/1.0, so that the answer is plain bytes until the end.
+fn ask(data_dir: &Path, method: &str, path: &str, body: &str) -> io::Result<TcpStream> {
     let run: RunFile = serde_json::from_slice(&std::fs::read(data_dir.join("run.json"))?)?;
     let token = std::fs::read_to_string(data_dir.join("secrets").join("control"))?;
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, run.port))?;
     stream.set_read_timeout(Some(FIRST_WAIT))?;
     stream.set_write_timeout(Some(FIRST_WAIT))?;
-    let token = token.trim();
+    let (token, length) = (token.trim(), body.len());
     write!(
         stream,
-        "{method} {path} HTTP/1.0\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\nContent-Length: 0\r\n\r\n"
+        "{method} {path} HTTP/1.0\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n\
+         Content-Length: {length}\r\n\r\n{body}"
     )?;
     Ok(stream)
 }

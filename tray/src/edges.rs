@@ -1,33 +1,58 @@
 //! Carries out what the model wants, and brings back what became of it.
 
+use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::process::Child;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::awake::Awake;
+use crate::client_process::Client;
+use crate::folders::{self, Chosen};
 use crate::launcher::Launcher;
 use crate::log::Log;
 use crate::login::Login;
-use crate::model::{Effect, Event, Notice, Timer};
+use crate::model::{Account, Effect, Event, ImportEnd, Notice, RunEnd, Timer};
 use crate::server_process::{Pid, Program};
-use crate::{control, texts};
+use crate::{control, old_data, texts};
 
 /// The world as this process reaches it.
 pub struct Edges {
     events: Sender<Event>,
     program: Program,
+    client: Client,
     login: Option<Login>,
     launcher: Option<Launcher>,
+    awake: Arc<(Mutex<Awake>, AtomicBool)>,
+    copying: Arc<Mutex<Option<Child>>>,
     ours: Option<Pid>,
     clipboard: Option<arboard::Clipboard>,
     timers: Vec<(Instant, Timer, u64)>,
 }
 
 impl Edges {
-    /// For a server program; `login` arranges the start with the session.
-    pub fn new(events: Sender<Event>, program: Program, login: Option<Login>) -> Self {
-        let launcher = None;
-        Self { events, program, login, launcher, ours: None, clipboard: None, timers: Vec::new() }
+    /// For a server program and a client program; `login` arranges the start with the session.
+    pub fn new(
+        events: Sender<Event>,
+        program: Program,
+        client: Client,
+        login: Option<Login>,
+    ) -> Self {
+        let (awake, copying) = (Arc::default(), Arc::default());
+        Self {
+            events,
+            program,
+            client,
+            login,
+            launcher: None,
+            awake,
+            copying,
+            ours: None,
+            clipboard: None,
+            timers: Vec::new(),
+        }
     }
 
     /// The same with a place among the programs of the desktop.
@@ -86,6 +111,47 @@ impl Edges {
             Effect::SetLogin(on) => self.set_login(on),
             Effect::PutLauncher => self.put_launcher(),
             Effect::Notify(notice) => self.notify(&notice),
+            Effect::Keep(kept) => {
+                if let Err(error) = kept.store(&self.program.data_dir) {
+                    self.log().note(&format!("what was chosen could not be kept: {error}"));
+                }
+            }
+            Effect::AskClient => self.with_client("client", |client, _| client.who()),
+            Effect::SignIn { email, port } => {
+                let data_dir = self.program.data_dir.clone();
+                self.with_client("client", move |client, _| {
+                    let offer = control::pair_computer(&data_dir, &email)?;
+                    client.sign_in(&offer, port)?;
+                    client.who()
+                });
+            }
+            Effect::ChooseFolders => self.in_background("folders", |program, events| {
+                let _ = events.send(match folders::choose(&program.log) {
+                    Chosen::Folders(folders) => Event::FoldersChosen(folders),
+                    Chosen::NoDialog => Event::NoFolderDialog,
+                });
+            }),
+            Effect::BackUp { folders, sealed } => self.back_up(folders, sealed),
+            Effect::StopBackup => {
+                if let Err(error) = self.client.stop() {
+                    self.log().note(&format!("the backup could not be stopped: {error}"));
+                }
+            }
+            Effect::Import(folder) => self.import(folder),
+            Effect::StopImport => {
+                if let Err(error) = old_data::stop(&self.copying) {
+                    self.log().note(&format!("the copy could not be ended: {error}"));
+                }
+            }
+            Effect::KeepAwake(wanted) => {
+                let awake = self.awake.clone();
+                awake.1.store(wanted, Ordering::SeqCst);
+                self.in_background("awake", move |program, _| {
+                    // Two of these may change places: what is wanted by now counts.
+                    let mut hold = awake.0.lock().unwrap_or_else(PoisonError::into_inner);
+                    hold.set(awake.1.load(Ordering::SeqCst), &program.log);
+                });
+            }
             Effect::Exit => return false,
         }
         true
@@ -109,11 +175,57 @@ impl Edges {
         let (program, events) = (self.program.clone(), self.events.clone());
         let started = std::thread::Builder::new()
             .name(name.to_owned())
-            .stack_size(128 * 1024)
+            // D-Bus calls go deep; of a stack only what was used is memory.
+            .stack_size(1024 * 1024)
             .spawn(move || work(&program, &events));
         if let Err(error) = started {
             self.log().note(&format!("a thread could not be started: {error}"));
         }
+    }
+
+    /// Asks the client something whose answer is who is signed in.
+    fn with_client(
+        &self,
+        name: &str,
+        ask: impl FnOnce(&Client, &Log) -> io::Result<Option<Account>> + Send + 'static,
+    ) {
+        let client = self.client.clone();
+        self.in_background(name, move |program, events| {
+            let _ = events.send(match ask(&client, &program.log) {
+                Ok(account) => Event::Client(account),
+                Err(error) => {
+                    program.log.note(&format!("this computer is not signed in: {error}"));
+                    Event::NotSignedIn(error.to_string())
+                }
+            });
+        });
+    }
+
+    fn back_up(&self, folders: Vec<PathBuf>, sealed: bool) {
+        let client = self.client.clone();
+        self.in_background("backup", move |_, events| {
+            let told = client.back_up(&folders, sealed, |event| {
+                let _ = events.send(event);
+            });
+            if let Err(error) = told {
+                let words = format!("photosync could not be started: {error}");
+                let _ = events.send(Event::BackupEnded(RunEnd { words, ..RunEnd::default() }));
+            }
+        });
+    }
+
+    fn import(&self, folder: PathBuf) {
+        let copying = self.copying.clone();
+        self.in_background("import", move |program, events| {
+            let told = old_data::import(program, &folder, &copying, |event| {
+                let _ = events.send(event);
+            });
+            if let Err(error) = told {
+                let words = format!("the copy could not be made: {error}");
+                let end = ImportEnd { words, ..ImportEnd::default() };
+                let _ = events.send(Event::ImportEnded(end));
+            }
+        });
     }
 
     fn stop_ours(&self) {

@@ -7,14 +7,16 @@ use std::sync::mpsc::{Sender, channel};
 
 use clap::Parser;
 use photosync_protocol::process::{Exit, usual_data_dir};
+use photosync_tray::client_process::Client;
 use photosync_tray::edges::Edges;
 use photosync_tray::instance::Instance;
+use photosync_tray::kept::Kept;
 use photosync_tray::launcher::Launcher;
 use photosync_tray::log::Log;
 use photosync_tray::login::Login;
 use photosync_tray::model::{Event, State};
 use photosync_tray::server_process::{Program, beside_this_program};
-use photosync_tray::{app, control, native, network};
+use photosync_tray::{app, client_process, control, folders, native, network, old_data};
 
 /// Keeps the PhotoSync server of this computer running and shows how a phone reaches it.
 ///
@@ -29,6 +31,9 @@ struct Arguments {
     /// The server program; by default the one beside this program.
     #[arg(long, value_name = "FILE")]
     server: Option<PathBuf>,
+    /// The client program, which backs this computer up; by default the one beside the server program.
+    #[arg(long, value_name = "FILE")]
+    client: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -58,13 +63,24 @@ fn run(arguments: Arguments) -> Result<(), (Exit, String)> {
     let unfound = |error: std::io::Error| {
         (Exit::Unexpected, format!("this program does not know where it lies: {error}"))
     };
-    let again = arguments_of_later_starts(&data_dir, arguments.server.as_deref());
+    let named =
+        [("--server", arguments.server.as_deref()), ("--client", arguments.client.as_deref())];
+    let again = arguments_of_later_starts(&data_dir, named);
     let binary = arguments.server.map_or_else(beside_this_program, Ok).map_err(unfound)?;
     let own = std::env::current_exe().map_err(unfound)?;
     let login = Login::of_user(&own, |name| std::env::var_os(name))
         .map(|login| login.with_arguments(again.clone()));
     let launcher = Launcher::of_user(&own, &again, |name| std::env::var_os(name));
-    let state = State::new(is_first_start, login.as_ref().map(Login::is_on));
+    let client = arguments.client.unwrap_or_else(|| client_process::beside(&binary));
+    let kept = read_kept(&data_dir, &log);
+    let usual = folders::usual(|name| std::env::var_os(name));
+    let state = State::new(is_first_start, login.as_ref().map(Login::is_on)).remembering(
+        kept,
+        client.is_file(),
+        usual,
+    );
+    let state = state.offering(old_data::find(&data_dir, |name| std::env::var_os(name)));
+    let client = Client::new(client, log.clone());
     let program = Program { binary, data_dir, log: log.clone() };
 
     let (events, received) = channel();
@@ -77,20 +93,35 @@ fn run(arguments: Arguments) -> Result<(), (Exit, String)> {
     if let Err(error) = watching {
         log.note(&format!("changes of the network will not be seen: {error}"));
     }
-    let edges = Edges::new(events.clone(), program, login).with_launcher(launcher);
+    let edges = Edges::new(events.clone(), program, client, login).with_launcher(launcher);
     native::run(events, log.clone(), move |show| app::run(state, &received, edges, &log, show));
     Ok(())
 }
 
-/// What a start from the desktop has to say so that it finds the same photos and the same server.
-fn arguments_of_later_starts(data_dir: &Path, server: Option<&Path>) -> Vec<OsString> {
+/// What a start from the desktop has to say so that it finds the same photos and programs.
+fn arguments_of_later_starts(
+    data_dir: &Path,
+    programs: [(&str, Option<&Path>); 2],
+) -> Vec<OsString> {
     let is_usual = usual_data_dir(|name| std::env::var_os(name)).is_some_and(|it| it == data_dir);
-    let named = [("--data", (!is_usual).then_some(data_dir)), ("--server", server)];
-    named
+    [("--data", (!is_usual).then_some(data_dir))]
         .into_iter()
+        .chain(programs)
         .filter_map(|(flag, path)| Some([flag.into(), std::path::absolute(path?).ok()?.into()]))
         .flatten()
         .collect()
+}
+
+/// What the tray remembers. A file that cannot be read is put aside: what it says is not lost.
+fn read_kept(data_dir: &std::path::Path, log: &Log) -> Kept {
+    Kept::load(data_dir).unwrap_or_else(|error| {
+        log.note(&format!("what was chosen earlier cannot be read and is put aside: {error}"));
+        let (file, aside) = (data_dir.join("tray.json"), data_dir.join("tray.json.unreadable"));
+        if let Err(error) = std::fs::rename(&file, &aside) {
+            log.note(&format!("{} could not be put aside: {error}", file.display()));
+        }
+        Kept::default()
+    })
 }
 
 /// A second start opens the page of the server that the first one looks after.

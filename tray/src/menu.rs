@@ -1,5 +1,6 @@
 //! The menu as a function of the state. Native edges only draw it.
 
+use crate::backup_menu;
 use crate::model::{Action, LOW_SPACE_BYTES, Server, State};
 use crate::texts::{self, PRODUCT, entry, state as line};
 
@@ -59,6 +60,9 @@ pub enum Mood {
     Attention,
 }
 
+/// Overdue devices with a line of their own; a menu must stay short.
+const MOST_OVERDUE: usize = 5;
+
 /// What the icon shows in this state.
 pub fn face(state: &State) -> Face {
     let version = env!("CARGO_PKG_VERSION");
@@ -69,12 +73,19 @@ pub fn face(state: &State) -> Face {
     {
         menu.push(Item::Line(texts::low_space(free)));
     }
+    let overdue = state.status.iter().flat_map(|status| &status.overdue);
+    menu.extend(overdue.take(MOST_OVERDUE).map(|device| Item::Line(texts::overdue(device))));
     menu.push(Item::Separator);
     menu.push(Item::Sub { text: entry::ADDRESSES.to_owned(), items: addresses(state) });
     let runs = matches!(state.server, Server::Running { .. });
     menu.push(choice(Action::Pair, entry::PAIR, runs));
     menu.push(choice(Action::OpenPage, entry::OPEN_PAGE, runs));
     menu.push(choice(Action::OpenPhotos, entry::OPEN_PHOTOS, true));
+    menu.extend(backup_menu::of(state));
+    if state.old_data.is_some() {
+        let can_import = runs || matches!(state.server, Server::Stopped(_));
+        menu.push(choice(Action::Import, entry::IMPORT, can_import));
+    }
     menu.push(Item::Separator);
     let can_start = matches!(state.server, Server::Stopped(_) | Server::Pausing);
     let can_stop = runs || matches!(state.server, Server::Starting { .. } | Server::Pausing);
@@ -92,7 +103,7 @@ pub fn face(state: &State) -> Face {
     Face { menu, tooltip: format!("{PRODUCT} {version}\n{state_line}"), mood }
 }
 
-fn choice(action: Action, text: &str, enabled: bool) -> Item {
+pub(crate) fn choice(action: Action, text: &str, enabled: bool) -> Item {
     Item::Entry { action, text: text.to_owned(), enabled }
 }
 
@@ -102,9 +113,15 @@ fn state_line(state: &State) -> (Mood, String) {
         Server::Starting { is_slow: false } => (Mood::Resting, line::STARTING),
         Server::Starting { is_slow: true } => (Mood::Attention, line::SLOW),
         Server::Running { answers: false, .. } => (Mood::Attention, line::SILENT),
-        Server::Running { is_ours: true, .. } => (Mood::Well, line::RUNNING),
-        Server::Running { is_ours: false, .. } => (Mood::Well, line::RUNNING_OTHER),
+        Server::Running { is_ours, .. } => {
+            let all_is_well = state.status.as_ref().is_none_or(|status| status.overdue.is_empty());
+            let mood = if all_is_well { Mood::Well } else { Mood::Attention };
+            (mood, if *is_ours { line::RUNNING } else { line::RUNNING_OTHER })
+        }
         Server::Stopping { .. } => (Mood::Resting, line::STOPPING),
+        Server::Importing { done_files, total_files } => {
+            return (Mood::Resting, texts::importing(*done_files, *total_files));
+        }
         Server::Pausing => (Mood::Attention, line::PAUSING),
         Server::Stopped(None) => (Mood::Resting, line::STOPPED),
         Server::Stopped(Some(trouble)) => {
@@ -255,6 +272,67 @@ mod tests {
         let text = drawn(&face(&state).menu, 0);
         assert!(text.contains("Local IP Addresses ▸\n  [No network]\n"), "{text}");
         assert!(!text.contains("Launch at login"), "{text}");
+    }
+
+    #[test]
+    fn overdue_devices_have_lines_and_ask_for_attention() {
+        let mut state = state(Server::Running { port: 3000, is_ours: true, answers: true });
+        let device = |name: &str, days, is_first| photosync_protocol::control::OverdueDevice {
+            id: name.into(),
+            name: name.into(),
+            email: "anna@example.org".into(),
+            days,
+            is_first,
+        };
+        let line = r#"{"version":"1","pid":1,"port":3000,"accounts":1,"stored":0,"received_bytes":0,
+                       "was_reached":true,"free_bytes":null}"#;
+        let mut status: photosync_protocol::control::Status = serde_json::from_str(line).unwrap();
+        status.overdue = vec![device("Anna's phone", 9, false), device("", 1, true)];
+        state.status = Some(status);
+        let face = face(&state);
+        let text = drawn(&face.menu, 0);
+        let wanted = "[● Running]\n[⚠ Anna's phone: no complete backup for 9 days]\n\
+                      [⚠ anna@example.org: no complete backup yet, after 1 day]\n──\n";
+        assert!(text.contains(wanted), "{text}");
+        assert_eq!(face.mood, Mood::Attention);
+    }
+
+    #[test]
+    fn the_backup_of_this_computer_shows_its_folders_and_when_all_of_it_was_safe_last() {
+        use crate::model::{Account, Complete, Progress, Who, Work};
+        use crate::moment::Moment;
+        let mut state = state(Server::Running { port: 3000, is_ours: true, answers: true });
+        state.backup.has_client = true;
+        state.backup.usual = vec!["/home/ada/Pictures".into(), "/home/ada/Videos".into()];
+        let sub = |state: &State| {
+            let text = drawn(&face(state).menu, 0);
+            let from = text.find("Back up this computer ▸\n").expect("a submenu");
+            let rest = &text[from..];
+            rest[rest.find('\n').unwrap() + 1..rest.find("\n──").unwrap()].to_owned()
+        };
+        assert_eq!(
+            sub(&state),
+            "  [No folder is backed up]\n  ──\n  [Back up now]\n  Add Pictures\n  Add Videos\n  Add a folder …"
+        );
+        state.backup.folders = vec!["/home/ada/Pictures".into()];
+        let url = "https://127.0.0.1:3000".to_owned();
+        let email = "ada@example.org".to_owned();
+        let fingerprint = String::new();
+        let account = Account { email, url, fingerprint, is_here: true, is_sealed: true };
+        state.backup.who = Who::As(account);
+        state.now = Moment { day: 20_778, minute: 900 };
+        state.backup.last =
+            Some(Complete { at: Moment { day: 20_778, minute: 843 }, files: 1_204 });
+        assert_eq!(
+            sub(&state),
+            "  [Last backup: today 14:03, 1,204 files]\n  [To this computer's server, as ada@example.org, and sealed]\n  \
+             ──\n  Back up now\n  Add Videos\n  Add a folder …\n  ──\n  /home/ada/Pictures ▸\n    Remove from the backup \
+             (nothing is deleted)"
+        );
+        state.backup.work = Work::Running(Progress { done_files: 3, total_files: 9 });
+        assert!(sub(&state).starts_with("  [Backing up: 3 of 9 files …]\n"), "{}", sub(&state));
+        state.backup.trouble = "x".repeat(100);
+        assert!(sub(&state).contains(&format!("[⚠ {} …]\n", "x".repeat(80))));
     }
 
     #[test]

@@ -3,11 +3,19 @@
 //! One event at a time, in order. Times are milliseconds since the tray started. Everything that touches the world is an
 //! [`Effect`]; its outcome comes back as another [`Event`].
 
+mod backup;
+mod care;
+mod import;
 mod kinds;
 
+pub use backup::{AGAIN_MS, Account, Backup, Complete, EVERY_MS, Progress, RunEnd, Who, Work};
+pub use care::QUIET_MS;
+pub use import::ImportEnd;
 pub use kinds::{Action, Effect, Ended, Event, Notice, Server, Then, Timer, Trouble};
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use photosync_protocol::control::Status;
 use photosync_protocol::process::{Exit, Ready};
@@ -15,6 +23,8 @@ use photosync_protocol::v1::DEFAULT_PORT;
 
 use crate::addresses::Address;
 use crate::budget::Budget;
+use crate::kept::Kept;
+use crate::moment::Moment;
 
 /// How long a server that was asked to stop may take: it gives requests 5 s itself, then closes its database.
 pub const STOP_GRACE_MS: u64 = 10_000;
@@ -42,6 +52,17 @@ pub struct State {
     pub status: Option<Status>,
     /// Whether this is the first time that the tray runs on this data.
     pub is_first_start: bool,
+    /// This computer's own backup.
+    pub backup: Backup,
+    /// Data of the server that came before, not taken over yet.
+    pub old_data: Option<PathBuf>,
+    /// Data of that server that was taken over.
+    imported: Option<PathBuf>,
+    /// The clock on the wall, set by the loop before each event.
+    pub now: Moment,
+    told_overdue: BTreeSet<String>,
+    arriving: care::Arriving,
+    keeps_awake: bool,
     starts: Budget,
     /// Told apart by it: a timer of an earlier server changes nothing.
     round: u64,
@@ -58,10 +79,42 @@ impl State {
             starts_at_login,
             status: None,
             is_first_start,
+            backup: Backup::default(),
+            old_data: None,
+            imported: None,
+            now: Moment::default(),
+            told_overdue: BTreeSet::new(),
+            arriving: care::Arriving::default(),
+            keeps_awake: false,
             starts: Budget::default(),
             round: 0,
             told_low_space: false,
             reached: false,
+        }
+    }
+
+    /// With what was kept, where a client program may do what the person asks for. `usual`: folders to offer by name.
+    pub fn remembering(mut self, kept: Kept, has_client: bool, usual: Vec<PathBuf>) -> Self {
+        let Kept { folders, last_complete, told_overdue, imported } = kept;
+        self.backup = Backup::new(has_client, folders, usual, last_complete);
+        self.told_overdue = told_overdue;
+        self.imported = imported;
+        self
+    }
+
+    /// Offers to take over old data that was found, unless that was done.
+    pub fn offering(mut self, found: Option<PathBuf>) -> Self {
+        self.old_data = import::offered(found, self.imported.as_ref());
+        self
+    }
+
+    /// What has to be remembered.
+    fn kept(&self) -> Kept {
+        Kept {
+            folders: self.backup.folders.clone(),
+            last_complete: self.backup.last,
+            told_overdue: self.told_overdue.clone(),
+            imported: self.imported.clone(),
         }
     }
 
@@ -76,12 +129,32 @@ impl State {
 
 /// Takes in one event.
 pub fn update(state: &mut State, now_ms: u64, event: Event) -> Vec<Effect> {
+    let before = state.kept();
+    let mut effects = take_in(state, now_ms, event);
+    effects.extend(backup::begin(state));
+    effects.extend(care::keep_awake(state, now_ms));
+    let kept = state.kept();
+    if kept != before {
+        // First: an end among the others would leave it out.
+        effects.insert(0, Effect::Keep(kept));
+    }
+    effects
+}
+
+fn take_in(state: &mut State, now_ms: u64, event: Event) -> Vec<Effect> {
     match event {
-        Event::Launched => vec![Effect::Follow],
+        Event::Launched => {
+            let mut effects = vec![Effect::Follow];
+            effects.extend(backup::launch(state));
+            effects
+        }
         Event::Chosen(action) => choose(state, now_ms, action),
-        Event::Attached(status) => attach(state, status),
+        Event::Attached(status) => {
+            backup::way_changed(state);
+            attach(state, now_ms, status)
+        }
         Event::NobodyThere => nobody_there(state, now_ms),
-        Event::Said(status) => hear(state, status),
+        Event::Said(status) => hear(state, now_ms, status),
         Event::Detached => detach(state),
         Event::Ready(ready) => become_ready(state, &ready),
         Event::Exited(ended) => exited(state, now_ms, &ended),
@@ -94,9 +167,13 @@ pub fn update(state: &mut State, now_ms: u64, event: Event) -> Vec<Effect> {
             }
             Vec::new()
         }
+        Event::Elapsed(Timer::BackUp, round) => backup::elapsed(state, round),
         Event::Elapsed(timer, round) if round == state.round => elapsed(state, now_ms, timer),
         Event::Elapsed(..) => Vec::new(),
         Event::Addresses(addresses) => {
+            if state.addresses != addresses {
+                backup::way_changed(state);
+            }
             state.addresses = addresses;
             Vec::new()
         }
@@ -110,6 +187,23 @@ pub fn update(state: &mut State, now_ms: u64, event: Event) -> Vec<Effect> {
             vec![Effect::PutLauncher, Effect::Notify(Notice::NoIcon(state.port()))]
         }
         Event::SessionEnds => quit(state),
+        Event::FoldersChosen(folders) => backup::chosen(state, folders),
+        Event::NoFolderDialog => backup::no_dialog(state),
+        Event::Client(account) => backup::answered(state, account),
+        Event::NotSignedIn(why) => {
+            backup::not_signed_in(state, why);
+            Vec::new()
+        }
+        Event::BackupSaid(progress) => {
+            backup::progress(state, progress);
+            Vec::new()
+        }
+        Event::BackupEnded(end) => backup::ended(state, &end),
+        Event::ImportSaid { done_files, total_files } => {
+            import::progress(state, done_files, total_files);
+            Vec::new()
+        }
+        Event::ImportEnded(end) => import::ended(state, end),
     }
 }
 
@@ -132,7 +226,17 @@ fn choose(state: &mut State, now_ms: u64, action: Action) -> Vec<Effect> {
         (Action::ToggleLogin, _) => {
             state.starts_at_login.map(|now| Effect::SetLogin(!now)).into_iter().collect()
         }
+        (Action::Import, _) => import::choose(state),
         (Action::Quit, _) => quit(state),
+        (
+            action @ (Action::AddFolder
+            | Action::AddThis(_)
+            | Action::RemoveFolder(_)
+            | Action::BackUpNow
+            | Action::StopBackup
+            | Action::SignInAs(_)),
+            _,
+        ) => backup::choose(state, action),
         // Entries that are grey can be clicked all the same on some desktops.
         (Action::Start | Action::Restart | Action::Pair | Action::OpenPage, _) => Vec::new(),
     }
@@ -160,6 +264,8 @@ fn stop(state: &mut State, then: Then) -> Vec<Effect> {
             state.server = Server::Stopping { then, is_ours: *is_ours };
             return Vec::new();
         }
+        // Nothing of a server runs.
+        Server::Importing { .. } => return Vec::new(),
         Server::Pausing | Server::Looking | Server::Stopped(_) => {
             enter(state, Server::Stopped(None));
             return Vec::new();
@@ -172,26 +278,29 @@ fn stop(state: &mut State, then: Then) -> Vec<Effect> {
 
 /// Ends the tray: with the server it started, never with one it did not.
 fn quit(state: &mut State) -> Vec<Effect> {
-    match &state.server {
+    let mut effects = backup::stop(state);
+    effects.extend(match &state.server {
         Server::Starting { .. }
         | Server::Running { is_ours: true, .. }
         | Server::Stopping { is_ours: true, .. } => stop(state, Then::Quit),
+        Server::Importing { .. } => vec![Effect::StopImport, Effect::Exit],
         _ => vec![Effect::Exit],
-    }
+    });
+    effects
 }
 
-fn attach(state: &mut State, status: Status) -> Vec<Effect> {
+fn attach(state: &mut State, now_ms: u64, status: Status) -> Vec<Effect> {
     match &state.server {
         Server::Running { is_ours, .. } => {
             state.server = Server::Running { port: status.port, is_ours: *is_ours, answers: true };
-            hear(state, status)
+            hear(state, now_ms, status)
         }
         // Ours may be heard here before its ready line is read, which says the same; somebody else's may have won a race.
         Server::Looking | Server::Stopped(_) | Server::Pausing => {
             enter(state, Server::Running { port: status.port, is_ours: false, answers: true });
-            hear(state, status)
+            hear(state, now_ms, status)
         }
-        Server::Starting { .. } | Server::Stopping { .. } => Vec::new(),
+        Server::Starting { .. } | Server::Stopping { .. } | Server::Importing { .. } => Vec::new(),
     }
 }
 
@@ -206,8 +315,9 @@ fn nobody_there(state: &mut State, now_ms: u64) -> Vec<Effect> {
     }
 }
 
-fn hear(state: &mut State, status: Status) -> Vec<Effect> {
-    let mut effects = Vec::new();
+fn hear(state: &mut State, now_ms: u64, status: Status) -> Vec<Effect> {
+    let mut effects = care::tell_overdue(state, &status);
+    state.arriving.hear(now_ms, &status);
     let is_low = status.free_bytes.filter(|free| *free < LOW_SPACE_BYTES);
     if let (Some(free), false) = (is_low, state.told_low_space) {
         effects.push(Effect::Notify(Notice::LowSpace(free)));
@@ -216,6 +326,7 @@ fn hear(state: &mut State, status: Status) -> Vec<Effect> {
     state.told_low_space = is_low.is_some();
     state.reached |= status.was_reached;
     state.status = Some(status);
+    effects.extend(backup::offer(state));
     effects
 }
 
@@ -251,6 +362,7 @@ fn stopped(state: &mut State, then: Then) -> Vec<Effect> {
             enter(state, Server::Looking);
             vec![Effect::Follow]
         }
+        Then::Import => import::begin(state),
         Then::Quit => vec![Effect::Exit],
     }
 }

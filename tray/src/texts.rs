@@ -1,5 +1,9 @@
 //! Every sentence the tray says, in one place: ready for translation.
 
+pub mod backup;
+
+use photosync_protocol::control::OverdueDevice;
+
 use crate::model::{Notice, Trouble};
 
 /// The product.
@@ -16,6 +20,7 @@ pub mod entry {
     pub const PAIR: &str = "Pair a phone …";
     pub const OPEN_PAGE: &str = "Open PhotoSync";
     pub const OPEN_PHOTOS: &str = "Open photo folder";
+    pub const IMPORT: &str = "Import from the old PhotoSync …";
     pub const LOGIN: &str = "Launch at login";
     pub const LOG: &str = "View log";
     pub const QUIT: &str = "Quit PhotoSync";
@@ -43,6 +48,28 @@ pub fn address(typed: &str, interface: &str) -> String {
 /// What a running server says about the disk, in the menu.
 pub fn low_space(free_bytes: u64) -> String {
     format!("⚠ The disk is nearly full: {} free", bytes(free_bytes))
+}
+
+/// How far the copy of old photos is; nothing is known of it at first.
+pub fn importing(done_files: u64, total_files: u64) -> String {
+    match total_files {
+        0 => "○ Copying the photos of the old PhotoSync …".to_owned(),
+        _ => format!("○ Copying old photos: {done_files} of {total_files} …"),
+    }
+}
+
+/// A device without a backup for too long, in the menu.
+pub fn overdue(device: &OverdueDevice) -> String {
+    format!("⚠ {}", overdue_words(device))
+}
+
+fn overdue_words(OverdueDevice { name, email, days, is_first, .. }: &OverdueDevice) -> String {
+    let whose = if name.is_empty() { email } else { name };
+    let unit = if *days == 1 { "day" } else { "days" };
+    match is_first {
+        true => format!("{whose}: no complete backup yet, after {days} {unit}"),
+        false => format!("{whose}: no complete backup for {days} {unit}"),
+    }
 }
 
 /// A number of bytes for people, in decimal units.
@@ -121,6 +148,35 @@ pub fn notice(notice: &Notice) -> (String, String) {
                 bytes(*free_bytes)
             ),
         ),
+        Notice::BackupStopped(why) => (
+            "This computer is not backed up any more".to_owned(),
+            format!("{}. The icon's menu shows what can be done.", short(why)),
+        ),
+        Notice::NoFolderDialog => (
+            "No folders can be chosen here".to_owned(),
+            "This desktop has no dialog for it (package xdg-desktop-portal, zenity or kdialog). In a terminal,              `photosync backup FOLDER` backs a folder up."
+                .to_owned(),
+        ),
+        Notice::Imported(report) => (
+            "The photos of the old PhotoSync are here".to_owned(),
+            format!("{}\nThe old ones were not touched.", report.trim()),
+        ),
+        Notice::ImportedInPart(report) => (
+            "Something of the old PhotoSync needs you".to_owned(),
+            format!("{}\nThe log has all of it. The old photos were not touched.", short(report)),
+        ),
+        Notice::ImportFailed(why) => (
+            "The old photos could not be copied".to_owned(),
+            format!("{}. They were not touched; choose the entry again to go on.", short(why)),
+        ),
+        Notice::Overdue(device) => (
+            "A device has not been backed up".to_owned(),
+            format!(
+                "{} ({}). Open PhotoSync on it, on the same network as this computer.",
+                overdue_words(device),
+                device.email
+            ),
+        ),
         Notice::NoIcon(port) => (
             "PhotoSync runs without an icon".to_owned(),
             format!(
@@ -150,7 +206,7 @@ fn firewall(port: u16) -> String {
 }
 
 /// A message cut to a menu's width.
-fn short(words: &str) -> String {
+pub(crate) fn short(words: &str) -> String {
     const MOST: usize = 80;
     let line = words.trim();
     match line.char_indices().nth(MOST) {

@@ -3,10 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use serde_json::Value;
+
 use super::contest::{Contestant, Keeper, Run};
 use super::tree::Tree;
 use crate::Failure;
 use crate::process::{clean_command, find_program, run_to_end};
+
+/// Its name in tables.
+pub const BORG: &str = "borg";
 
 /// Stands for `ssh`: leaves the host out and runs the rest here.
 const NO_SSH: &str = "sh -c 'shift; exec \"$@\"' sh";
@@ -25,11 +30,11 @@ impl Borg {
 
 impl Contestant for Borg {
     fn name(&self) -> &'static str {
-        "borg"
+        BORG
     }
 
     fn road(&self) -> String {
-        "to borg serve through a pipe, synced at its end; without compression; a restored file is not synced".into()
+        "to borg serve through a pipe, synced at its end; without compression; a restored file is not synced; every command derives the keys from the password (PBKDF2)".into()
     }
 
     fn begin(&self, home: PathBuf) -> Result<Box<dyn Keeper>, Failure> {
@@ -61,8 +66,7 @@ impl BorgKeeper {
     }
 
     fn run(&self, name: &str, command: Command) -> Result<Run, Failure> {
-        // Its server is a child of it, so that its own peak cannot be told from the outside.
-        Ok(Run { client: run_to_end(name, command, "", &self.home)?, server: None })
+        Run::with_its_server(name, command, &self.home)
     }
 }
 
@@ -70,9 +74,14 @@ impl Keeper for BorgKeeper {
     fn back_up(&mut self, tree: &Tree) -> Result<Run, Failure> {
         self.archives += 1;
         let mut command = self.command();
-        command.args(["create", "--compression", "none", "--list", "--filter", "AMCE"]);
+        command.args(["create", "--json", "--compression", "none", "--list", "--filter", "AMCE"]);
         command.arg(format!("{}::{}", self.repository(), self.archives)).arg(&tree.path);
-        self.run("borg-create", command)
+        let run = self.run("borg-create", command)?;
+        // A file that it could not read is a warning, which ends it with another code than 0.
+        if kept_files(&run.client.output) != Some(tree.files) {
+            return Err(format!("borg backed up otherwise: {}", run.client.output).into());
+        }
+        Ok(run)
     }
 
     fn back_up_unchanged(&mut self, tree: &Tree) -> Result<Run, Failure> {
@@ -90,6 +99,12 @@ impl Keeper for BorgKeeper {
         Ok(run)
     }
 
+    fn open(&self) -> Result<Option<Run>, Failure> {
+        let mut command = self.command();
+        command.arg("info").arg(self.repository());
+        self.run("borg-open", command).map(Some)
+    }
+
     fn restore(&mut self, _: &Tree, to: &Path) -> Result<Run, Failure> {
         let mut command = self.command();
         // It extracts to where it is.
@@ -100,5 +115,25 @@ impl Keeper for BorgKeeper {
 
     fn stop(self: Box<Self>) -> Result<(), Failure> {
         Ok(())
+    }
+}
+
+/// How many files the new archive has, as `borg create --json` says.
+fn kept_files(output: &str) -> Option<u64> {
+    let created: Value = serde_json::from_str(output).ok()?;
+    created.pointer("/archive/stats/nfiles").and_then(Value::as_u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_count_of_files_is_that_of_the_archive_and_of_nothing_else() {
+        let output =
+            r#"{"archive": {"name": "1", "stats": {"nfiles": 562}}, "cache": {"nfiles": 3}}"#;
+        assert_eq!(kept_files(output), Some(562));
+        assert_eq!(kept_files(r#"{"archive": {"name": "1"}}"#), None);
+        assert_eq!(kept_files(""), None);
     }
 }

@@ -5,10 +5,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::borg::Borg;
+use super::borg::{BORG, Borg};
 use super::contest::{Contestant, Keeper, Run};
 use super::ours::{OURS, Ours};
-use super::restic::Restic;
+use super::restic::{RESTIC, Restic};
 use super::tree::{self, Tree};
 use crate::Failure;
 use crate::goals::{Direction, Goals};
@@ -31,10 +31,15 @@ const PHASES: [(Phase, &str); 3] = [
     (Phase::Restore, "Restore"),
 ];
 
+/// Whose times the goals name: the faster of the two is only known when both ran.
+const RIVALS: [&str; 2] = [RESTIC, BORG];
+
 /// Everything measured of one contestant.
 struct Lane {
     name: &'static str,
     runs: Vec<(Phase, Run)>,
+    /// Each right after a backup on which nothing changed; none of who opens nothing.
+    openings: Vec<Run>,
 }
 
 impl Lane {
@@ -44,6 +49,12 @@ impl Lane {
 
     fn seconds(&self, phase: Phase) -> Option<Spread> {
         Spread::of(self.of(phase).map(|run| run.client.took.as_secs_f64()))
+    }
+
+    /// What a backup on which nothing changed takes, and what of that is the opening; medians in seconds.
+    fn unchanged_and_opening(&self) -> Option<(f64, f64)> {
+        let opening = Spread::of(self.openings.iter().map(|run| run.client.took.as_secs_f64()))?;
+        Some((self.seconds(Phase::Unchanged)?.median(), opening.median()))
     }
 
     /// The most memory of client and server in any phase.
@@ -105,7 +116,8 @@ fn measure(
     contestants: &[Box<dyn Contestant>],
     tree: &Tree,
 ) -> Result<Vec<Lane>, Failure> {
-    let lane = |one: &dyn Contestant| Lane { name: one.name(), runs: Vec::new() };
+    let lane =
+        |one: &dyn Contestant| Lane { name: one.name(), runs: Vec::new(), openings: Vec::new() };
     let mut lanes: Vec<Lane> = contestants.iter().map(|one| lane(one.as_ref())).collect();
     for round in 0..options.rounds {
         eprintln!("bench: {}: round {} of {}", tree.title, round + 1, options.rounds);
@@ -123,6 +135,8 @@ fn measure(
             for (index, place) in &mut begun {
                 ready(&options.dir, &tree.path)?;
                 lanes[*index].runs.push((Phase::Unchanged, place.keeper.back_up_unchanged(tree)?));
+                settle(&options.dir)?;
+                lanes[*index].openings.extend(place.keeper.open()?);
             }
         }
         for (index, place) in &mut begun {
@@ -158,10 +172,15 @@ impl Place {
 
 /// Writes out what the file system holds back, then reads what will be read.
 fn ready(dir: &Path, read: &Path) -> Result<(), Failure> {
+    settle(dir)?;
+    tree::warm(read)
+}
+
+/// Writes out what the file system holds back.
+fn settle(dir: &Path) -> Result<(), Failure> {
     std::fs::File::open(dir)
         .and_then(|folder| Ok(rustix::fs::syncfs(folder)?))
-        .map_err(|error| format!("could not sync {}: {error}", dir.display()))?;
-    tree::warm(read)
+        .map_err(|error| format!("could not sync {}: {error}", dir.display()).into())
 }
 
 fn print(tree: &Tree, lanes: &[Lane]) {
@@ -171,43 +190,102 @@ fn print(tree: &Tree, lanes: &[Lane]) {
         let heading =
             ["contestant", "min", "median", "max", "MB/s", "CPU s", "client peak", "server peak"];
         let mut table = Table::new(title, &heading);
+        let bytes = (phase != Phase::Unchanged).then_some(tree.bytes);
         for lane in lanes {
-            let Some(seconds) = lane.seconds(phase) else { continue };
-            let cpu = Spread::of(lane.of(phase).map(|run| run.client.cpu_seconds));
-            let client = lane.of(phase).map(|run| run.client.peak_bytes).max();
-            let server = lane.of(phase).filter_map(|run| Some(run.server?.peak_bytes)).max();
-            let dash = || "-".to_owned();
-            let rate = tree.bytes as f64 / 1e6 / seconds.median();
-            table.row([
-                lane.name.to_owned(),
-                format!("{:.2}", seconds.min()),
-                format!("{:.2}", seconds.median()),
-                format!("{:.2}", seconds.max()),
-                if phase == Phase::Unchanged { dash() } else { format!("{rate:.0}") },
-                cpu.map_or_else(dash, |cpu| format!("{:.1}", cpu.median())),
-                client.map_or_else(dash, mib),
-                server.map_or_else(dash, mib),
-            ]);
+            add_row(&mut table, lane.name, &lane.of(phase).collect::<Vec<_>>(), bytes);
+        }
+        if phase == Phase::Unchanged {
+            for lane in lanes {
+                let name = format!("{}, opening only", lane.name);
+                add_row(&mut table, &name, &lane.openings.iter().collect::<Vec<_>>(), None);
+            }
         }
         table.print();
+        println!("  CPU s: client and server together, until the client ends");
+        if phase == Phase::Unchanged {
+            print_without_openings(lanes);
+        }
     }
+}
+
+/// One row of what these runs took; none when there are none. The rate is left out without `bytes`.
+fn add_row(table: &mut Table, name: &str, runs: &[&Run], bytes: Option<u64>) {
+    let Some(seconds) = Spread::of(runs.iter().map(|run| run.client.took.as_secs_f64())) else {
+        return;
+    };
+    let cpu = Spread::of(runs.iter().map(|run| run.cpu_seconds));
+    let client = runs.iter().map(|run| run.client.peak_bytes).max();
+    let server = runs.iter().filter_map(|run| Some(run.server?.peak_bytes)).max();
+    let dash = || "-".to_owned();
+    let rate = bytes.map(|bytes| bytes as f64 / 1e6 / seconds.median());
+    table.row([
+        name.to_owned(),
+        format!("{:.2}", seconds.min()),
+        format!("{:.2}", seconds.median()),
+        format!("{:.2}", seconds.max()),
+        rate.map_or_else(dash, |rate| format!("{rate:.0}")),
+        cpu.map_or_else(dash, |cpu| format!("{:.2}", cpu.median())),
+        client.map_or_else(dash, mib),
+        server.map_or_else(dash, mib),
+    ]);
+}
+
+/// For information: the goal is about whole commands. Ours still starts and connects, theirs then no longer does.
+fn print_without_openings(lanes: &[Lane]) {
+    for (rival, whole, rest) in without_openings(lanes) {
+        let rest = rest.map_or_else(|| "no time is left".to_owned(), |rest| format!("{rest:.2}"));
+        println!(
+            "  photosync over {rival}: {whole:.2}; without {rival}'s opening (keys, start and connection): {rest}"
+        );
+    }
+}
+
+/// Our median over each rival's when nothing changed: of the whole command, and less the opening, if anything is left of it.
+fn without_openings(lanes: &[Lane]) -> Vec<(&'static str, f64, Option<f64>)> {
+    let ours = lanes.iter().find(|lane| lane.name == OURS);
+    let Some(ours) = ours.and_then(|lane| lane.seconds(Phase::Unchanged)) else {
+        return Vec::new();
+    };
+    let ours = ours.median();
+    let ratios = lanes.iter().filter_map(|lane| {
+        let (whole, opening) = lane.unchanged_and_opening()?;
+        let rest = (whole > opening).then(|| ours / (whole - opening));
+        Some((lane.name, ours / whole, rest))
+    });
+    ratios.collect()
 }
 
 fn judge(goals: &mut Goals, tree: &str, lanes: &[Lane]) {
     for (phase, name) in PHASES {
         let target = if phase == Phase::Unchanged { 0.25 } else { 1.0 };
-        let what = format!("{tree}: {}: time over the fastest other", name.to_lowercase());
-        goals.judge(what, Direction::AtMost, target, "", over_the_fastest(lanes, phase));
+        let what =
+            format!("{tree}: {}: time over the faster of restic and borg", name.to_lowercase());
+        let what = match missing(lanes) {
+            missing if missing.is_empty() => what,
+            missing => format!("{what} ({} missing)", missing.join(" and ")),
+        };
+        goals.judge(what, Direction::AtMost, target, "", over_the_faster(lanes, phase));
     }
     judge_memory(goals, tree, lanes);
 }
 
 fn print_ratios(lanes: &[Lane]) {
+    let missing = missing(lanes);
+    if !missing.is_empty() {
+        println!("  no ratio to the faster of restic and borg: {} missing", missing.join(" and "));
+    }
     for (phase, name) in PHASES {
-        if let Some(ratio) = over_the_fastest(lanes, phase) {
-            println!("  {}: {ratio:.2} of the time of the fastest other", name.to_lowercase());
+        if let Some(ratio) = over_the_faster(lanes, phase) {
+            let name = name.to_lowercase();
+            println!("  {name}: {ratio:.2} of the time of the faster of restic and borg");
         }
     }
+}
+
+/// Rivals that did not take part.
+fn missing(lanes: &[Lane]) -> Vec<&'static str> {
+    let took_part = |name: &str| lanes.iter().any(|lane| lane.name == name);
+    RIVALS.into_iter().filter(|name| !took_part(name)).collect()
 }
 
 fn judge_memory(goals: &mut Goals, tree: &str, lanes: &[Lane]) {
@@ -220,12 +298,14 @@ fn judge_memory(goals: &mut Goals, tree: &str, lanes: &[Lane]) {
     goals.judge(what, Direction::AtMost, 48.0, " MiB", server.map(in_mib));
 }
 
-/// Our median over the smallest median of the others.
-fn over_the_fastest(lanes: &[Lane], phase: Phase) -> Option<f64> {
-    let median = |lane: &Lane| lane.seconds(phase).map(|seconds| seconds.median());
-    let ours = lanes.iter().find(|lane| lane.name == OURS).and_then(median)?;
-    let others = lanes.iter().filter(|lane| lane.name != OURS).filter_map(median);
-    Some(ours / others.min_by(f64::total_cmp)?)
+/// Our median over the smaller median of the rivals; none unless all of them were measured.
+fn over_the_faster(lanes: &[Lane], phase: Phase) -> Option<f64> {
+    let median = |name: &str| {
+        let lane = lanes.iter().find(|lane| lane.name == name)?;
+        Some(lane.seconds(phase)?.median())
+    };
+    let rivals: Option<Vec<f64>> = RIVALS.into_iter().map(median).collect();
+    Some(median(OURS)? / rivals?.into_iter().min_by(f64::total_cmp)?)
 }
 
 #[cfg(test)]
@@ -235,22 +315,46 @@ mod tests {
     use super::*;
     use crate::process::Finished;
 
-    fn lane(name: &'static str, seconds: &[u64]) -> Lane {
-        let run = |seconds: &u64| {
-            let took = Duration::from_secs(*seconds);
-            let client =
-                Finished { took, peak_bytes: *seconds, cpu_seconds: 0.0, output: String::new() };
-            (Phase::First, Run { client, server: None })
-        };
-        Lane { name, runs: seconds.iter().map(run).collect() }
+    fn run(seconds: u64) -> Run {
+        let took = Duration::from_secs(seconds);
+        let client =
+            Finished { took, peak_bytes: seconds, cpu_seconds: 0.0, output: String::new() };
+        Run { client, server: None, cpu_seconds: 0.0 }
+    }
+
+    fn lane(name: &'static str, phase: Phase, seconds: &[u64]) -> Lane {
+        let runs = seconds.iter().map(|seconds| (phase, run(*seconds))).collect();
+        Lane { name, runs, openings: Vec::new() }
     }
 
     #[test]
-    fn ours_is_judged_by_the_fastest_of_the_others_and_by_nobody_when_alone() {
-        let lanes = [lane(OURS, &[3, 9, 6]), lane("a", &[30]), lane("b", &[4])];
-        assert_eq!(over_the_fastest(&lanes, Phase::First), Some(1.5));
-        assert_eq!(over_the_fastest(&lanes, Phase::Restore), None);
-        assert_eq!(over_the_fastest(&lanes[..1], Phase::First), None);
+    fn ours_is_judged_by_the_faster_rival() {
+        let first = |name, seconds| lane(name, Phase::First, seconds);
+        let lanes = [first(OURS, &[3, 9, 6]), first(RESTIC, &[30]), first(BORG, &[4])];
+        assert_eq!(over_the_faster(&lanes, Phase::First), Some(1.5));
+        assert_eq!(over_the_faster(&lanes, Phase::Restore), None);
         assert_eq!(lanes[0].peaks(), (Some(9), None));
+        assert!(missing(&lanes).is_empty());
+    }
+
+    #[test]
+    fn nobody_is_judged_by_the_only_rival_that_is_there() {
+        let first = |name, seconds| lane(name, Phase::First, seconds);
+        let lanes = [first(OURS, &[3]), first(RESTIC, &[30]), first("another", &[4])];
+        assert_eq!(over_the_faster(&lanes, Phase::First), None);
+        assert_eq!(missing(&lanes), [BORG]);
+        assert_eq!(missing(&lanes[..1]), [RESTIC, BORG]);
+    }
+
+    #[test]
+    fn the_opening_of_a_rival_is_taken_off_its_time_and_not_off_ours() {
+        let unchanged = |name, seconds| lane(name, Phase::Unchanged, seconds);
+        let mut lanes =
+            [unchanged(OURS, &[1]), unchanged(RESTIC, &[10, 20, 30]), unchanged(BORG, &[4])];
+        lanes[1].openings.extend([run(14), run(16), run(15)]);
+        lanes[2].openings.push(run(4));
+        let expected = [(RESTIC, 1.0 / 20.0, Some(1.0 / 5.0)), (BORG, 0.25, None)];
+        assert_eq!(without_openings(&lanes), expected);
+        assert_eq!(over_the_faster(&lanes, Phase::Unchanged), Some(0.25));
     }
 }

@@ -12,6 +12,9 @@ use crate::contestant::free_port;
 use crate::http::Connection;
 use crate::process::{Running, clean_command, find_program, run_to_end};
 
+/// Its name in tables.
+pub const RESTIC: &str = "restic";
+
 /// Longest wait for the first answer of rclone: 30 s.
 const READY_LIMIT: Duration = Duration::from_secs(30);
 
@@ -30,11 +33,11 @@ impl Restic {
 
 impl Contestant for Restic {
     fn name(&self) -> &'static str {
-        "restic"
+        RESTIC
     }
 
     fn road(&self) -> String {
-        "over HTTP to rclone serve restic, which syncs nothing; without compression; a restored file is not synced".into()
+        "over HTTP to rclone serve restic, which syncs nothing; without compression; a restored file is not synced; every command derives the keys from the password (scrypt)".into()
     }
 
     fn begin(&self, home: PathBuf) -> Result<Box<dyn Keeper>, Failure> {
@@ -72,9 +75,7 @@ impl ResticKeeper {
     }
 
     fn run(&self, name: &str, command: Command) -> Result<Run, Failure> {
-        self.server.reset_peak()?;
-        let client = run_to_end(name, command, "", &self.home)?;
-        Ok(Run { client, server: Some(self.server.memory()) })
+        Run::against(&self.server, name, command, &self.home)
     }
 
     fn require(&self, tree: &Tree, words: &str) -> Result<Run, Failure> {
@@ -95,6 +96,12 @@ impl Keeper for ResticKeeper {
 
     fn back_up_unchanged(&mut self, tree: &Tree) -> Result<Run, Failure> {
         self.require(tree, "unmodified")
+    }
+
+    fn open(&self) -> Result<Option<Run>, Failure> {
+        let mut command = self.command();
+        command.args(["cat", "config"]);
+        self.run("restic-open", command).map(Some)
     }
 
     fn restore(&mut self, _: &Tree, to: &Path) -> Result<Run, Failure> {

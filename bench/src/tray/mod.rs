@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::Failure;
 use crate::goals::{Direction, Goals};
 use crate::machine;
-use crate::options::{MIB, UsageError, count, for_each_flag};
+use crate::options::{MIB, TrayOptions};
 use crate::process::{Running, clean_command};
 use crate::spread::Spread;
 use crate::table::{Table, figure, mib};
@@ -29,39 +29,6 @@ const LOOK_PAUSE: Duration = Duration::from_millis(2);
 const COUNTED_FOR: Duration = Duration::from_secs(10);
 /// Until a program that has nothing to do counts as at rest: 12 s. The tray looks 10 s after a stop whether it came.
 const REST: Duration = Duration::from_secs(12);
-
-/// Settings of the `tray` bench after defaults.
-#[derive(Debug, Clone)]
-pub struct TrayOptions {
-    /// Starts and deaths that are measured.
-    pub rounds: usize,
-    /// The tray binary.
-    pub tray: Option<PathBuf>,
-    /// The server binary.
-    pub server: Option<PathBuf>,
-    /// The program with an icon and nothing else.
-    pub bare: Option<PathBuf>,
-    /// Folder to write in.
-    pub dir: PathBuf,
-}
-
-/// Reads the flags of this bench.
-pub fn parse(arguments: Vec<String>) -> Result<TrayOptions, UsageError> {
-    let dir = PathBuf::from(".");
-    let mut options = TrayOptions { rounds: 7, tray: None, server: None, bare: None, dir };
-    for_each_flag(arguments, |flag, value| {
-        match flag {
-            "--rounds" => options.rounds = count(flag, &value)?.max(1) as usize,
-            "--tray" => options.tray = Some(PathBuf::from(value)),
-            "--server" => options.server = Some(PathBuf::from(value)),
-            "--bare" => options.bare = Some(PathBuf::from(value)),
-            "--dir" => options.dir = PathBuf::from(value),
-            _ => return Err(UsageError::Wrong(format!("there is no flag {flag}"))),
-        }
-        Ok(())
-    })?;
-    Ok(options)
-}
 
 /// What a program needs when it has nothing to do.
 struct AtRest {
@@ -285,11 +252,5 @@ mod tests {
         assert_eq!(field(status, "RssAnon:"), Some(700));
         assert_eq!(field(status, "voluntary_ctxt_switches:"), Some(5));
         assert_eq!(field(status, "VmRSS:"), None);
-    }
-
-    #[test]
-    fn flags_of_other_benches_are_refused() {
-        assert!(parse(vec!["--photos".into(), "3".into()]).is_err());
-        assert_eq!(parse(vec!["--rounds".into(), "0".into()]).unwrap().rounds, 1);
     }
 }

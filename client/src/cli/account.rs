@@ -180,6 +180,7 @@ pub async fn status(context: &Context) -> Result<Exit> {
             "reached_at": connection.base(),
             "email": credentials.email,
             "device_id": credentials.device_id,
+            "fingerprint": credentials.fingerprint,
             "credentials": if credentials.key_store_entry.is_some() { "key_store" } else { "file" },
             "profile": context.profile.folder(),
             "counts": counts,

@@ -116,6 +116,9 @@ async fn keep(
     let (profile, name, held) = (profile.clone(), store.name(), held.clone());
     let kept = move || Space::keep(&profile, &name, &held, &keyring, id, foreign);
     let space = blocking(kept).await?;
+    if let Some(object) = if_readable(store.get(Kind::Keyring, id).await)? {
+        space.keep_keyring(&object)?;
+    }
     let (segments, _) = space.segments()?;
     let own = segments.iter().filter(|one| !one.counts && one.segment.writer == space.writer);
     let mut digests = Vec::new();

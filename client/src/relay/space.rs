@@ -10,7 +10,7 @@ use photosync_protocol::crypto::{self, Key};
 use photosync_protocol::digest::Digest;
 use photosync_protocol::format::keyring::{Epoch, Keyring};
 use photosync_protocol::format::keys::{DeviceKeys, EpochKeys, Wrap};
-use photosync_protocol::format::object::{claimed_epoch, id_of};
+use photosync_protocol::format::object::{Kind, claimed_epoch, id_of};
 use photosync_protocol::format::segment::{Chains, Segment, Writer};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -287,9 +287,17 @@ impl Space {
         self.profile.write(path, bytes)
     }
 
-    /// This device's copy of a segment, if it has a whole one. Blocks.
-    pub fn copy_of(&self, id: &Digest) -> Result<Option<Vec<u8>>> {
-        let path = self.folder.join("segments").join(id.to_string());
+    /// Keeps a copy of the keyring: without one there, a password opens nothing. Blocks.
+    pub(super) fn keep_keyring(&self, object: &[u8]) -> Result<()> {
+        self.profile.write(&self.folder.join("keyring"), object)
+    }
+
+    /// This device's copy of a segment or of the keyring, if it has a whole one. Blocks.
+    pub fn copy_of(&self, kind: Kind, id: &Digest) -> Result<Option<Vec<u8>>> {
+        let path = match kind {
+            Kind::Keyring => self.folder.join("keyring"),
+            _ => self.mirror_path(id),
+        };
         match fs::read(&path) {
             Ok(object) => Ok(Some(object).filter(|object| id_of(object) == *id)),
             Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Ok(None),

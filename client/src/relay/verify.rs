@@ -102,28 +102,31 @@ fn reason<'a>(
     std::iter::once(id).chain(&manifest.chunks).find_map(|id| lost.get(id))
 }
 
-/// Puts segments back that are missing, or with `read` damaged, from the copies that this device keeps. Nobody else
-/// could do without them what they are for: to find out that something was taken away. Answers how many.
+/// Puts segments and the keyring back that are missing, or with `read` damaged, from the copies that this device keeps.
+/// Without segments nobody finds out that something was taken away; without keyring a password opens nothing. Answers how
+/// many.
 async fn mend_index(relay: &Relay, read: bool) -> Result<u64> {
-    let ids = relay.space.segment_ids()?;
-    let all = ids.iter().map(|id| (Kind::Segment, *id)).collect();
-    let missing: HashSet<_> = relay.store.missing(all).await?.into_iter().collect();
+    let mut all: Vec<_> =
+        relay.space.segment_ids()?.into_iter().map(|id| (Kind::Segment, id)).collect();
+    all.extend(relay.space.keyring.map(|id| (Kind::Keyring, id)));
+    let missing: HashSet<_> = relay.store.missing(all.clone()).await?.into_iter().collect();
     let mut mended = 0;
-    for id in ids {
-        let is_whole = match missing.contains(&(Kind::Segment, id)) {
+    for (kind, id) in all {
+        let is_whole = match missing.contains(&(kind, id)) {
             true => false,
-            false if read => match relay.store.get(Kind::Segment, id).await {
+            false if read => match relay.store.get(kind, id).await {
                 Err(error) if error.kind == ErrorKind::File => false,
                 got => got?.is_some_and(|object| id_of(&object) == id),
             },
             false => true,
         };
-        let Some(copy) = relay.space.copy_of(&id)?.filter(|_| !is_whole) else { continue };
-        relay.store.set_aside(Kind::Segment, id).await?;
-        relay.store.put(vec![(Kind::Segment, id, copy)]).await?;
+        let Some(copy) = relay.space.copy_of(kind, &id)?.filter(|_| !is_whole) else { continue };
+        relay.store.set_aside(kind, id).await?;
+        relay.store.put(vec![(kind, id, copy)]).await?;
         mended += 1;
+        let what = if kind == Kind::Keyring { "the keyring" } else { "a segment of the index" };
         let text = format!(
-            "segment {id} of the index was missing or damaged; it is there again, from this computer's copy"
+            "{what} ({id}) was missing or damaged; it is there again, from this computer's copy"
         );
         relay.report.event(&Event::Note { text });
     }

@@ -88,6 +88,17 @@ pub fn count_active(tx: &mut dyn Tx) -> DbResult<i64> {
     counted.map_or(Ok(0), |row| row.integer(0))
 }
 
+/// E-mails of accounts that can sign in, the first `limit` of the alphabet.
+pub fn list_active_emails(tx: &mut dyn Tx, limit: usize) -> DbResult<Vec<String>> {
+    let rows = tx.query(
+        "SELECT email FROM accounts
+         WHERE deleted_at_ms IS NULL AND disabled = 0 AND password_hash IS NOT NULL
+         ORDER BY email LIMIT ?1",
+        params![i64::try_from(limit).unwrap_or(i64::MAX)],
+    )?;
+    rows.iter().map(|row| row.text(0)).collect()
+}
+
 /// Adds an account.
 pub fn store(tx: &mut dyn Tx, new: &Account) -> DbResult<()> {
     tx.execute(

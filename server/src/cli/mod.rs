@@ -1,11 +1,14 @@
 //! The command line: reads flags, environment and file once, then does one thing.
 
 mod arguments;
+mod log;
 mod pair;
 mod run;
+mod service;
 
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use photosync_protocol::config_names::{CONFIG_VARIABLE, DATA_DIR_VARIABLE};
 use photosync_protocol::process::{Exit, usual_data_dir};
@@ -16,6 +19,7 @@ use photosync_server::http;
 use photosync_server::upkeep;
 
 use arguments::{Action, ConfigAction, Parsed, UserAction};
+use service::Service;
 
 /// Does what the command line says; returns the exit code.
 pub fn run() -> Exit {
@@ -23,10 +27,17 @@ pub fn run() -> Exit {
         Ok(parsed) => parsed,
         Err(exit) => return exit,
     };
-    match act(parsed) {
+    let service = match parsed.action {
+        Action::Serve => Service::from_environment(),
+        // Commands that a service runs beside its server do not speak for that.
+        _ => Service::default(),
+    };
+    let service = Arc::new(service);
+    match act(parsed, &service) {
         Ok(exit) => exit,
         Err(error) => {
             complain(&error.message);
+            service.tell_status(&error.message);
             error.exit
         }
     }
@@ -45,13 +56,13 @@ fn failed(exit: Exit, message: impl Into<String>) -> BootError {
     BootError { exit, message: message.into() }
 }
 
-fn act(parsed: Parsed) -> Result<Exit, BootError> {
+fn act(parsed: Parsed, service: &Arc<Service>) -> Result<Exit, BootError> {
     if let Action::Config { action } = &parsed.action {
         match action {
             ConfigAction::Example => say(&config::example()),
             ConfigAction::Reference => say(&config::reference_page()),
             ConfigAction::Show => {
-                let (resolved, data_dir) = resolve(&parsed)?;
+                let (resolved, data_dir) = resolve(&parsed, service)?;
                 Config::parse(&resolved, &data_dir)
                     .map_err(|error| failed(Exit::Configuration, error.0))?;
                 say(&format!("{:<32} {}\n{}", "data folder", data_dir.display(), resolved.show()));
@@ -65,10 +76,10 @@ fn act(parsed: Parsed) -> Result<Exit, BootError> {
         say(&text);
         return Ok(Exit::Success);
     }
-    let (resolved, data_dir) = resolve(&parsed)?;
+    let (resolved, data_dir) = resolve(&parsed, service)?;
     let config = Config::parse(&resolved, &data_dir)
         .map_err(|error| failed(Exit::Configuration, error.0))?;
-    run::start_log(&config)?;
+    log::start(&config)?;
     for warning in &resolved.warnings {
         tracing::warn!("{warning}");
     }
@@ -79,7 +90,7 @@ fn act(parsed: Parsed) -> Result<Exit, BootError> {
         .map_err(|error| failed(Exit::Unexpected, format!("could not start: {error}")))?;
     let result = runtime.block_on(async {
         match parsed.action {
-            Action::Serve => run::serve(config, &resolved).await,
+            Action::Serve => run::serve(config, &resolved, service.clone()).await,
             Action::Rebuild { owner } => run::rebuild(config, owner).await,
             Action::ImportLegacy(import) => run::import(config, import).await,
             Action::Backup { folder, keep } => {
@@ -115,7 +126,7 @@ fn act(parsed: Parsed) -> Result<Exit, BootError> {
 }
 
 /// The settings and the data folder.
-fn resolve(parsed: &Parsed) -> Result<(Resolved, PathBuf), BootError> {
+fn resolve(parsed: &Parsed, service: &Service) -> Result<(Resolved, PathBuf), BootError> {
     let environment: Vec<(String, String)> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
@@ -143,7 +154,12 @@ fn resolve(parsed: &Parsed) -> Result<(Resolved, PathBuf), BootError> {
             .map(|path| read_config(path))
             .transpose()?,
     };
-    let sources = Sources { flags: parsed.settings.clone(), environment, file };
+    let sources = Sources {
+        flags: parsed.settings.clone(),
+        environment,
+        credentials: service.read_settings()?,
+        file,
+    };
     let resolved =
         config::resolve(&sources).map_err(|error| failed(Exit::Configuration, error.0))?;
     Ok((resolved, data_dir))

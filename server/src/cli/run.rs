@@ -7,8 +7,7 @@ use std::sync::Arc;
 
 use photosync_protocol::process::{Exit, Ready};
 use photosync_server::boot::{App, BootError, BootOptions, boot};
-use photosync_server::clock::{Clock, iso_utc};
-use photosync_server::config::{Config, LogFormat, Resolved};
+use photosync_server::config::{Config, Resolved};
 use photosync_server::control::remote;
 use photosync_server::http::{metrics_router, router};
 use photosync_server::legacy;
@@ -16,53 +15,31 @@ use photosync_server::pairing::{discovery, rules};
 use photosync_server::serve::{self, Listener, Speaks, Tls};
 use photosync_server::upkeep;
 use tokio::net::TcpListener;
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::time::FormatTime;
 use uuid::Uuid;
 
 use super::arguments::ImportArgs;
+use super::service::{self, Passed, Reload, Service};
 use super::{failed, refusal, say};
 
-/// Starts logging to stderr: for people on a terminal, one JSON object a line otherwise.
-pub fn start_log(config: &Config) -> Result<(), BootError> {
-    let filter = EnvFilter::try_new(&config.log_level).map_err(|error| {
-        failed(Exit::Configuration, format!("log.level cannot be understood: {error}"))
-    })?;
-    let terminal = std::io::stderr().is_terminal();
-    let json = match config.log_format {
-        LogFormat::Human => false,
-        LogFormat::Json => true,
-        LogFormat::Auto => !terminal,
-    };
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(terminal);
-    if json {
-        builder.json().flatten_event(true).with_target(false).init();
-    } else {
-        builder.with_target(false).with_timer(Seconds).init();
-    }
-    Ok(())
-}
-
-/// Time in the log of a terminal: to the second, in UTC. JSON logs keep microseconds.
-struct Seconds;
-
-impl FormatTime for Seconds {
-    fn format_time(&self, writer: &mut Writer<'_>) -> std::fmt::Result {
-        let now = iso_utc(Clock::system().now_ms());
-        write!(writer, "{}Z", now.get(..19).unwrap_or(&now).replace('T', " "))
-    }
-}
-
 /// Runs the server until SIGTERM or Ctrl-C.
-pub async fn serve(config: Config, resolved: &Resolved) -> Result<Exit, BootError> {
+pub async fn serve(
+    config: Config,
+    resolved: &Resolved,
+    service: Arc<Service>,
+) -> Result<Exit, BootError> {
     // Registered first: a signal during start must not kill the process half-way.
     let stop = stop_signal()?;
-    let app = boot(config.clone(), BootOptions::default()).await?;
-    let public = bind_public(&app).await?;
+    let reload = Reload::listen(&service)?;
+    let passed = service::take_sockets()?;
+    service.tell_status("Starting");
+    let identity_seed = service.read_identity()?;
+    let options = BootOptions { identity_seed, ..BootOptions::default() };
+    let app = boot(config, options).await?;
+    let tls = Arc::new(Tls::load(app.config.tls.as_ref(), &app.identity)?);
+    let public = match passed.is_empty() {
+        true => bind_public(&app, &tls)?,
+        false => adopt_public(&app, &tls, passed)?,
+    };
     let mut listen: Vec<SocketAddr> = Vec::new();
     for listener in &public {
         listen.extend(listener.socket.local_addr());
@@ -98,7 +75,15 @@ pub async fn serve(config: Config, resolved: &Resolved) -> Result<Exit, BootErro
     let announcement = discovery::announce(&app);
     greet(&app, &urls, resolved);
     print_ready(&ready)?;
+    let status = match urls.as_slice() {
+        [] => format!("Ready on {}", ready.listen.join(" ")),
+        urls => format!("Ready; type into the phone app: {}", urls.join(" ")),
+    };
+    let accompanying = tokio::spawn(service::accompany(service, app.clone(), tls, reload, status));
     let ended = running.await;
+    // Says that the server is stopping, unless that is said already.
+    app.stop();
+    let _ = accompanying.await;
     upkeep.abort();
     if let Some(announcement) = announcement {
         let _ = tokio::task::spawn_blocking(|| announcement.withdraw()).await;
@@ -138,9 +123,32 @@ fn stop_signal() -> Result<impl Future<Output = ()> + Send + 'static, BootError>
     }
 }
 
-async fn bind_public(app: &App) -> Result<Vec<Listener>, BootError> {
+/// Serves on sockets that somebody else has bound.
+fn adopt_public(
+    app: &App,
+    tls: &Arc<Tls>,
+    passed: Vec<Passed>,
+) -> Result<Vec<Listener>, BootError> {
+    let unusable = |error: std::io::Error| {
+        failed(Exit::Unexpected, format!("a socket of the service manager cannot be used: {error}"))
+    };
+    let https = passed.iter().find(|passed| passed.is_https);
+    let https_port = https.and_then(|passed| passed.socket.local_addr().ok()).map(|at| at.port());
+    let mut listeners = Vec::new();
+    for Passed { socket, is_https } in passed {
+        let speaks = match (is_https, https_port) {
+            (true, _) => Speaks::Tls(tls.clone()),
+            (false, Some(port)) if app.config.force_redirect => Speaks::Redirect(port, tls.clone()),
+            (false, _) => Speaks::Both(tls.clone()),
+        };
+        let socket = TcpListener::from_std(socket).map_err(unusable)?;
+        listeners.push(Listener { socket, speaks, router: router(app) });
+    }
+    Ok(listeners)
+}
+
+fn bind_public(app: &App, tls: &Arc<Tls>) -> Result<Vec<Listener>, BootError> {
     let config = &app.config;
-    let tls = Arc::new(Tls::load(config.tls.as_ref(), &app.identity)?);
     let mut listeners = Vec::new();
     let (mut port, mut https_port) = (config.port, config.https_port);
     for host in &config.hosts {

@@ -1,4 +1,4 @@
-//! Settings, resolved once: flags > environment > file > defaults. Nothing below `boot` reads any of them again.
+//! Settings, resolved once: flags > environment > credentials > file > defaults. Nothing below `boot` reads any of them again.
 //!
 //! Everything comes from the one table in `protocol::config_names`, so that flag, variable, file key, example and
 //! documentation cannot differ.
@@ -45,7 +45,9 @@ pub fn reference_page() -> String {
          compares them.\n\n\
          Flags win over variables, variables over the file, the file over defaults. The file is `--config FILE`, \
          else `<data>/photosync.toml`, else `/etc/photosync/photosync.toml`; the data folder is `--data DIR` or \
-         `PHOTOSYNC_DATA_DIR`. A secret can also be read from a file: add `_FILE` to its variable.\n\n\
+         `PHOTOSYNC_DATA_DIR`. A secret can also be read from a file: add `_FILE` to its variable. A service manager \
+         can hand secrets over as credentials (OPERATIONS.md, *Secrets*); they come after variables and before the \
+         file.\n\n\
          | key | flag | variable | default | meaning |\n| --- | --- | --- | --- | --- |\n",
     );
     for setting in SETTINGS {

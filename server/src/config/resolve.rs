@@ -15,6 +15,8 @@ pub struct Sources {
     pub flags: Vec<(String, String)>,
     /// The environment.
     pub environment: Vec<(String, String)>,
+    /// `(section.key, value)` handed over by a service manager.
+    pub credentials: Vec<(String, String)>,
     /// The configuration file with its text, if there is one.
     pub file: Option<(PathBuf, String)>,
 }
@@ -26,6 +28,8 @@ pub enum Origin {
     Default,
     /// The configuration file.
     File(PathBuf),
+    /// A credential of the service.
+    Credential,
     /// This variable.
     Variable(String),
     /// The command line.
@@ -37,6 +41,7 @@ impl std::fmt::Display for Origin {
         match self {
             Self::Default => f.write_str("default"),
             Self::File(path) => write!(f, "{}", path.display()),
+            Self::Credential => f.write_str("credential"),
             Self::Variable(name) => f.write_str(name),
             Self::Flag => f.write_str("flag"),
         }
@@ -104,6 +109,9 @@ pub fn resolve(sources: &Sources) -> Result<Resolved, ConfigError> {
         for (name, value) in read_file(path, text)? {
             values.insert(name, (value, Origin::File(path.clone())));
         }
+    }
+    for (name, value) in &sources.credentials {
+        values.insert(name.clone(), (value.clone(), Origin::Credential));
     }
     for setting in SETTINGS {
         if let Some((value, variable)) = find_variable(setting, &sources.environment)? {
@@ -230,6 +238,20 @@ mod tests {
         assert_eq!(resolved.value("listen.port"), "4");
         assert_eq!(resolved.value("listen.max_connections"), "5");
         assert_eq!(resolved.value("auth.throttle_max"), "25");
+    }
+
+    #[test]
+    fn a_credential_wins_over_the_file_and_loses_to_variables() {
+        let name = "auth.jwt_secret";
+        let mut sources = Sources {
+            file: Some(("p.toml".into(), "[auth]\njwt_secret = \"file\"\n".into())),
+            credentials: vec![(name.into(), "credential".into())],
+            ..Sources::default()
+        };
+        let resolved = resolve(&sources).unwrap();
+        assert_eq!(resolved.values[name], ("credential".into(), Origin::Credential));
+        sources.environment = environment(&[("JWT_SECRET", "variable")]);
+        assert_eq!(resolve(&sources).unwrap().value(name), "variable");
     }
 
     #[test]

@@ -12,7 +12,9 @@ use axum::middleware::{Next, from_fn};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use photosync_protocol::control::{PAIR_PAGE_PATH, STATUS_PATH, STOP_PATH};
+use photosync_protocol::control::{
+    PAIR_COMPUTER_PATH, PAIR_PAGE_PATH, PairComputer, STATUS_PATH, STOP_PATH,
+};
 use photosync_protocol::error::{ErrorBody, ErrorCode};
 use photosync_protocol::process::RunFile;
 use sha2::{Digest, Sha256};
@@ -41,6 +43,10 @@ pub fn router(app: &App) -> io::Result<Router> {
         let outcome: Result<Outcome> = execute(&app, command).await;
         outcome.map(Json)
     };
+    let pair_computer = |State(app): State<App>, Json(wanted): Json<PairComputer>| async move {
+        let outcome = execute(&app, Command::Pair { email: wanted.email }).await?;
+        outcome.offer.map(Json).ok_or_else(|| Error::internal("offer a pairing to this computer"))
+    };
     let status = |State(app): State<App>| status::stream_status(app);
     let stop = |State(app): State<App>| async move {
         tracing::info!("asked to stop through the control listener");
@@ -55,6 +61,7 @@ pub fn router(app: &App) -> io::Result<Router> {
         .route(STATUS_PATH, get(status))
         .route(STOP_PATH, post(stop))
         .route(PAIR_PAGE_PATH, post(pair))
+        .route(PAIR_COMPUTER_PATH, post(pair_computer))
         .layer(guard)
         .with_state(app.clone())
         .merge(pages::router(app, pages)))

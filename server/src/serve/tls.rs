@@ -7,7 +7,7 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use photosync_protocol::process::Exit;
 use photosync_protocol::v2::session::IDENTITY_SERVER_NAME;
@@ -28,7 +28,8 @@ use crate::http::extract::Encryption;
 
 /// What a listener needs to answer a ClientHello.
 pub struct Tls {
-    configured: Option<Configured>,
+    files: Option<TlsConfig>,
+    configured: RwLock<Option<Arc<Configured>>>,
     identity: Arc<ServerConfig>,
 }
 
@@ -47,13 +48,23 @@ impl Tls {
         let (certificate, key) = own_certificate(identity).map_err(|error| broken(&error))?;
         Ok(Self {
             identity: config_of(vec![certificate], key).map_err(|error| broken(&error))?,
-            configured: files.map(load_files).transpose()?,
+            configured: RwLock::new(files.map(load_files).transpose()?.map(Arc::new)),
+            files: files.cloned(),
         })
+    }
+
+    /// Reads the configured certificate again: connections from now on see the new one. After an error everything is
+    /// as it was.
+    pub fn reload(&self) -> Result<(), BootError> {
+        let Some(files) = &self.files else { return Ok(()) };
+        let fresh = Arc::new(load_files(files)?);
+        *self.configured.write().unwrap_or_else(PoisonError::into_inner) = Some(fresh);
+        Ok(())
     }
 
     /// Whether the operator configured a certificate.
     pub fn has_certificate(&self) -> bool {
-        self.configured.is_some()
+        self.files.is_some()
     }
 
     /// Shakes hands; tells which certificate was shown.
@@ -68,7 +79,8 @@ impl Tls {
             // Nobody sends an address as a name (RFC 6066 §3): who asks for none has typed an address.
             None => Some(ServerName::from(local)),
         };
-        let fitting = self.configured.as_ref().filter(|configured| {
+        let configured = self.configured.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let fitting = configured.filter(|configured| {
             asked.as_ref().is_some_and(|name| is_valid_for(&configured.leaf, name))
         });
         let (config, encryption) = match fitting {

@@ -382,7 +382,7 @@ impl Copying {
         let text = serde_json::to_vec_pretty(&generation)?;
         write_durably(&self.partial.join(MARKER), &text)?;
         // Colons are not for every file system.
-        let name: String = iso_utc(made_at_ms).replace(':', "-").replace('.', "-");
+        let name: String = iso_utc(made_at_ms).replace([':', '.'], "-");
         let folder = self.target.join(name);
         std::fs::rename(&self.partial, &folder)?;
         sync_dir(&self.target)?;

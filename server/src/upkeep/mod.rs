@@ -21,10 +21,12 @@ use crate::error::{Error, Result};
 /// Upkeep looks around this often even if nobody asks.
 const EVERY: Duration = Duration::from_secs(3600);
 
-/// Says whether requests can be answered now: the database answers, and the storage of the originals is the one it
+/// Says whether requests can be answered now: the database answers readers and writers, and the storage of the originals is the one it
 /// knows, not a folder on which a disk should be mounted.
 pub async fn require_ready(app: &App) -> Result<()> {
     let known: Option<String> = app.db.read(|tx| find_fact(tx, "volume:uploads")).await?;
+    // Writes nothing, so that nothing is synced; but the writer has to take it and answer.
+    app.db.write::<(), Error, _>(|_| Ok(())).await?;
     if known.is_some() && known == app.originals.find_volume_id().await {
         return Ok(());
     }

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use photosync_protocol::control::{OpenedPage, PAIR_PAGE_PATH, STATUS_PATH, STOP_PATH, Status};
+use photosync_protocol::control::{
+    OpenedPage, PAIR_COMPUTER_PATH, PAIR_PAGE_PATH, STATUS_PATH, STOP_PATH, Status,
+};
 use photosync_protocol::process::RunFile;
 use photosync_tests::http::{Answer, Body, Client, Request, exchange_raw};
 use serde_json::json;
@@ -79,7 +81,8 @@ fn code_on(page: &str) -> String {
 fn without_the_token_nothing_is_told_and_nothing_stops() {
     let stand = Stand::new(&[]);
     let control = Control::of(stand.data());
-    for (method, path) in [("GET", STATUS_PATH), ("POST", STOP_PATH), ("POST", PAIR_PAGE_PATH)] {
+    let asked = [STOP_PATH, PAIR_PAGE_PATH, PAIR_COMPUTER_PATH].map(|path| ("POST", path));
+    for (method, path) in [("GET", STATUS_PATH)].into_iter().chain(asked) {
         assert_eq!(control.ask(method, path, "wrong").status(), 401, "{path}");
     }
     assert_eq!(control.get("/control/pair/0123456789abcdef0123456789abcdef").status(), 404);
@@ -102,6 +105,28 @@ fn the_state_counts_what_arrives() {
     assert_eq!((after.accounts, after.stored, after.received_bytes), (1, 1, 12));
     assert!(!after.was_reached, "this machine is no phone");
     assert!(after.free_bytes.is_some_and(|free| free > 0));
+}
+
+#[test]
+fn this_computers_own_client_gets_a_code_of_an_account_that_can_sign_in_and_of_no_other() {
+    let stand = Stand::new(&[]);
+    let control = Control::of(stand.data());
+    let alice = stand.person();
+    assert_eq!(control.status().people, std::slice::from_ref(&alice.email));
+    let ask = |email: &str| {
+        let wanted = json!({"email": email}).to_string();
+        let request = Request::new("POST", PAIR_COMPUTER_PATH)
+            .header("Authorization", format!("Bearer {}", control.token))
+            .header("Content-Type", "application/json")
+            .body(Body::Bytes(wanted.as_bytes()));
+        Client::new(control.address).send(request).expect("an answer")
+    };
+    let offer: serde_json::Value =
+        serde_json::from_str(&body_of(&ask(&alice.email))).expect("JSON");
+    let claim = json!({"code": offer["code"], "device_name": "this computer"});
+    assert_eq!(stand.post_json("/api/v2/pairing/claim", &claim).status(), 200);
+    assert_eq!(stand.post_json("/api/v2/pairing/claim", &claim).status(), 401, "once");
+    assert_eq!(ask("nobody@example.org").status(), 404);
 }
 
 #[test]

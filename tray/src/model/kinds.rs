@@ -1,9 +1,14 @@
 //! The words of the model: how the server is, what happens, what to do, what to say.
 
-use photosync_protocol::control::Status;
+use std::path::PathBuf;
+
+use photosync_protocol::control::{OverdueDevice, Status};
 use photosync_protocol::process::Ready;
 
+use super::backup::{Account, Progress, RunEnd};
+use super::import::ImportEnd;
 use crate::addresses::Address;
+use crate::kept::Kept;
 
 /// The server as the tray sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +36,13 @@ pub enum Server {
         /// Whether this tray started it.
         is_ours: bool,
     },
+    /// None runs, because photos of the server that came before are being copied.
+    Importing {
+        /// Originals of one account that are here by now; told now and then.
+        done_files: u64,
+        /// Originals of that account; 0 before it is known.
+        total_files: u64,
+    },
     /// Ours ended by itself and will be started again.
     Pausing,
     /// None runs.
@@ -44,6 +56,8 @@ pub enum Then {
     Rest,
     /// Another start.
     Start,
+    /// The copy of old photos, then another start.
+    Import,
     /// The end of the tray.
     Quit,
 }
@@ -109,6 +123,27 @@ pub enum Event {
     NoIcon,
     /// The session ends, or the process was asked to end.
     SessionEnds,
+    /// Folders that a person chose; none if the dialog was closed.
+    FoldersChosen(Vec<PathBuf>),
+    /// This desktop has no dialog for choosing folders.
+    NoFolderDialog,
+    /// Who is signed in with the client on this computer.
+    Client(Option<Account>),
+    /// The client could not be asked, or not signed in: why.
+    NotSignedIn(String),
+    /// How far the backup of this computer is.
+    BackupSaid(Progress),
+    /// A backup of this computer ended, or could not begin.
+    BackupEnded(RunEnd),
+    /// How far the copy of old photos is.
+    ImportSaid {
+        /// Originals of one account that are here.
+        done_files: u64,
+        /// Originals of that account.
+        total_files: u64,
+    },
+    /// The copy of old photos ended, or could not begin.
+    ImportEnded(ImportEnd),
 }
 
 /// How our server ended.
@@ -133,6 +168,13 @@ pub enum Action {
     OpenPhotos,
     OpenLog,
     ToggleLogin,
+    AddFolder,
+    AddThis(PathBuf),
+    RemoveFolder(PathBuf),
+    BackUpNow,
+    StopBackup,
+    SignInAs(String),
+    Import,
     Quit,
 }
 
@@ -149,6 +191,8 @@ pub enum Timer {
     LookAgain,
     /// A phone should have reached the server by now.
     Unreached,
+    /// Time for another backup of this computer; its rounds are counted apart.
+    BackUp,
 }
 
 /// What to do.
@@ -184,6 +228,34 @@ pub enum Effect {
     PutLauncher,
     /// Tell the person.
     Notify(Notice),
+    /// Remember this for the next start.
+    Keep(Kept),
+    /// Ask the client who is signed in: `Client`, or `NotSignedIn`.
+    AskClient,
+    /// Sign the client in to the server at this port of this computer, as this account: `Client`, or `NotSignedIn`.
+    SignIn {
+        /// E-mail of the account.
+        email: String,
+        /// The server's port.
+        port: u16,
+    },
+    /// Let a person choose folders: `FoldersChosen` or `NoFolderDialog`.
+    ChooseFolders,
+    /// Back these folders up: `BackupSaid`, then `BackupEnded`.
+    BackUp {
+        /// The folders.
+        folders: Vec<PathBuf>,
+        /// Whether they are sealed, too.
+        sealed: bool,
+    },
+    /// End the backup under way in order.
+    StopBackup,
+    /// Copy the photos of the old server in that folder: `ImportSaid`, then `ImportEnded`.
+    Import(PathBuf),
+    /// End that copy at once.
+    StopImport,
+    /// Keep the computer awake, or no longer.
+    KeepAwake(bool),
     /// End the tray.
     Exit,
 }
@@ -203,6 +275,18 @@ pub enum Notice {
     LowSpace(u64),
     /// No phone has reached the server.
     Unreached(u16),
+    /// This computer is not backed up any more until a person does something: why.
+    BackupStopped(String),
+    /// No dialog can be opened here.
+    NoFolderDialog,
+    /// Everything of the old server is here: what that was.
+    Imported(String),
+    /// Something of it needs a person: what.
+    ImportedInPart(String),
+    /// The old photos could not be copied: why.
+    ImportFailed(String),
+    /// A device has had no backup for too long.
+    Overdue(OverdueDevice),
     /// The icon cannot be seen; the port of the page that can be opened instead.
     NoIcon(u16),
 }

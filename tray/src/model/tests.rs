@@ -1,5 +1,8 @@
 //! Whole stories: what happens, and what the tray does about it.
 
+mod backup;
+mod import;
+
 use super::*;
 
 /// A tray whose clock the test moves.
@@ -13,11 +16,14 @@ fn status(port: u16) -> Status {
         version: "1".into(),
         pid: 7,
         port,
+        fingerprint: "key".into(),
         accounts: 1,
         stored: 0,
         received_bytes: 0,
         was_reached: false,
         free_bytes: Some(100 << 30),
+        people: Vec::new(),
+        overdue: Vec::new(),
     }
 }
 

@@ -144,7 +144,9 @@ impl Desk {
         let mut address = String::new();
         BufReader::new(bus.stdout.take().unwrap()).read_line(&mut address).unwrap();
         let address = address.trim().to_owned();
-        environment.push(("DBUS_SESSION_BUS_ADDRESS", address.clone().into()));
+        for bus in ["DBUS_SESSION_BUS_ADDRESS", "DBUS_SYSTEM_BUS_ADDRESS"] {
+            environment.push((bus, address.clone().into()));
+        }
         let bubbles = Bubbles::default();
         let notifications = Builder::address(address.as_str())
             .unwrap()
@@ -166,6 +168,11 @@ impl Desk {
 
     pub fn home(&self) -> PathBuf {
         self.dir.path().join("home")
+    }
+
+    /// A connection to be made to the bus, for other services of a desktop; it is the system's bus, too.
+    pub fn on_the_bus(&self) -> Builder<'static> {
+        Builder::address(self.address.as_str()).unwrap()
     }
 
     pub fn data(&self) -> PathBuf {
@@ -286,6 +293,8 @@ pub fn serving(command: &mut Command, port: u16) -> &mut Command {
     command.env("HOST", "127.0.0.1").env("PORT", port.to_string()).envs([
         ("PHOTOSYNC_METRICS_LISTEN", "127.0.0.1:0"),
         ("PHOTOSYNC_REGISTRATION_MODE", "open"),
+        // A bus starts the real key store of whoever runs the tests.
+        ("PHOTOSYNC_CLIENT_KEYSTORE", "off"),
         ("PHOTOSYNC_DISCOVERY", "off"),
         ("PHOTOSYNC_UPDATE_CHECK", "off"),
     ])

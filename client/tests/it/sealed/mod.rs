@@ -4,6 +4,7 @@
 mod blind;
 mod drill;
 mod harm;
+mod healing;
 mod steps;
 
 use std::collections::BTreeMap;

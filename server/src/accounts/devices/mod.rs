@@ -3,6 +3,7 @@
 
 pub mod queries;
 
+use photosync_protocol::control::OverdueDevice;
 use photosync_protocol::v2::session::{
     Device, Devices, UPLOAD_PREFIX, UPLOAD_TOKEN_S, UploadToken,
 };
@@ -38,6 +39,32 @@ pub async fn list(app: &App, member: &Member) -> Result<Devices> {
         has_upload_token: row.has_upload_token,
     });
     Ok(Devices { devices: shown.collect() })
+}
+
+/// Overdue devices named at most; who has more looks at the page.
+const MAX_OVERDUE: i64 = 20;
+
+/// Overdue devices of all accounts, the one longest without a complete backup first. For the operator of this server
+/// only: the control listener tells the tray.
+pub async fn list_overdue(app: &App) -> Result<Vec<OverdueDevice>> {
+    let (now_ms, limit_ms) = (app.clock.now_ms(), app.config.overdue_days.saturating_mul(DAY_MS));
+    if limit_ms <= 0 {
+        return Ok(Vec::new());
+    }
+    let before_ms = now_ms.saturating_sub(limit_ms);
+    let rows =
+        app.db.read(move |tx| queries::list_late(tx, before_ms, now_ms, MAX_OVERDUE)).await?;
+    let overdue = rows.into_iter().filter_map(|row| {
+        let since_ms = row.inventory_at_ms.unwrap_or(row.created_at_ms);
+        is_overdue(since_ms, now_ms, limit_ms).then(|| OverdueDevice {
+            id: row.device_id,
+            name: row.label,
+            email: row.email,
+            days: u64::try_from((now_ms - since_ms) / DAY_MS).unwrap_or(0),
+            is_first: row.inventory_at_ms.is_none(),
+        })
+    });
+    Ok(overdue.collect())
 }
 
 /// Signs a device out everywhere: its sessions and its upload-only token end, and so do pairing codes of the account,

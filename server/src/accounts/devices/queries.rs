@@ -46,6 +46,44 @@ pub fn list_live(tx: &mut dyn Tx, account_uuid: Uuid, now_ms: i64) -> DbResult<V
     rows.iter().map(device).collect()
 }
 
+/// A device whose last sign of a complete backup is long ago.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the columns of table devices, described in the schema")]
+pub struct Late {
+    pub device_id: String,
+    pub label: String,
+    pub email: String,
+    pub created_at_ms: i64,
+    pub inventory_at_ms: Option<i64>,
+}
+
+/// Signed-in devices of accounts that can sign in, whose last complete inventory, or before the first one their first
+/// sign-in, was before `before_ms`: the one longest ago first, at most `limit`.
+pub fn list_late(tx: &mut dyn Tx, before_ms: i64, now_ms: i64, limit: i64) -> DbResult<Vec<Late>> {
+    let rows = tx.query(
+        "SELECT d.device_id, d.label, a.email, d.created_at_ms, d.inventory_at_ms
+         FROM devices d JOIN accounts a ON a.account_uuid = d.account_uuid
+         WHERE COALESCE(d.inventory_at_ms, d.created_at_ms) < ?1
+           AND a.deleted_at_ms IS NULL AND a.disabled = 0
+           AND EXISTS (SELECT 1 FROM sessions s
+                       WHERE s.device_id = d.device_id
+                         AND s.revoked_at_ms IS NULL AND s.expires_at_ms > ?2)
+         ORDER BY COALESCE(d.inventory_at_ms, d.created_at_ms), d.device_id
+         LIMIT ?3",
+        params![before_ms, now_ms, limit],
+    )?;
+    let late = |row: &Row| -> DbResult<Late> {
+        Ok(Late {
+            device_id: row.text(0)?,
+            label: row.text(1)?,
+            email: row.text(2)?,
+            created_at_ms: row.integer(3)?,
+            inventory_at_ms: row.find_integer(4)?,
+        })
+    };
+    rows.iter().map(late).collect()
+}
+
 /// What a person calls a device of the account; `None` if the account has no such device.
 pub fn find_label(
     tx: &mut dyn Tx,

@@ -1,0 +1,28 @@
+//! The server as a service, and how it gets onto a machine and off it again.
+
+mod booted;
+mod install;
+mod notify;
+mod sockets;
+mod unit;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// The top folder of the project.
+fn project() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("the project's folder")
+}
+
+/// Runs a program to its end.
+fn run(program: impl AsRef<std::ffi::OsStr>, arguments: &[&str]) -> Output {
+    let program = program.as_ref();
+    let outcome = Command::new(program).args(arguments).current_dir(project()).output();
+    outcome.unwrap_or_else(|error| panic!("could not start {}: {error}", program.display()))
+}
+
+/// Standard output and standard error, for messages and comparisons.
+fn said(output: &Output) -> String {
+    let (out, err) = (&output.stdout, &output.stderr);
+    format!("{}{}", String::from_utf8_lossy(out), String::from_utf8_lossy(err))
+}

@@ -1,0 +1,134 @@
+//! Photos of the PhotoSync server that came before: where its data may lie, and the program that copies them.
+//!
+//! The old data is only read: `photosync-server import-legacy` copies, and may be run again.
+
+use std::ffi::OsString;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde::Deserialize;
+
+use crate::model::{Event, ImportEnd};
+use crate::server_process::Program;
+
+/// Folders of the old programs, below the home folder and below that of settings.
+const BELOW_HOME: [&str; 2] = ["PhotoLynk/server", "PhotoSync/server"];
+const BELOW_SETTINGS: [&str; 3] =
+    ["photolynk-server-tray", "photosync-server-tray", "PhotoLynk Desktop"];
+
+/// Ends a copy at once: what is here by then is whole and stays, and the next one goes on.
+pub fn stop(copying: &Mutex<Option<Child>>) -> io::Result<()> {
+    lock(copying).as_mut().map_or(Ok(()), Child::kill)
+}
+
+fn lock(copying: &Mutex<Option<Child>>) -> MutexGuard<'_, Option<Child>> {
+    copying.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The first folder with old data other than `data_dir`. `variable` answers an environment variable.
+pub fn find(data_dir: &Path, variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let set = |name: &str| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let home = set(if cfg!(windows) { "USERPROFILE" } else { "HOME" });
+    let settings = if cfg!(windows) {
+        set("APPDATA")
+    } else if cfg!(target_os = "macos") {
+        home.as_ref().map(|home| home.join("Library/Application Support"))
+    } else {
+        set("XDG_CONFIG_HOME").or_else(|| home.as_ref().map(|home| home.join(".config")))
+    };
+    let below = |folder: Option<PathBuf>, names: &'static [&'static str]| {
+        names.iter().filter_map(move |name| Some(folder.as_ref()?.join(name)))
+    };
+    below(home, &BELOW_HOME)
+        .chain(below(settings, &BELOW_SETTINGS))
+        .find(|folder| is_old_data(folder) && folder != data_dir)
+}
+
+/// Whether that is what the import takes: a database and originals.
+fn is_old_data(folder: &Path) -> bool {
+    let has_database = ["backup.db", "db/backup.db"].iter().any(|name| folder.join(name).is_file());
+    let has_originals = ["uploads", "media"].iter().any(|name| folder.join(name).is_dir());
+    has_database && has_originals
+}
+
+/// What the program says of its progress, among other lines of its log.
+#[derive(Deserialize)]
+struct Line {
+    #[serde(default)]
+    message: String,
+    done: Option<u64>,
+    total: Option<u64>,
+}
+
+/// Copies everything, with the process in `copying` meanwhile, and tells how far it is; at its end, how it ended. Waits for that. No server may run meanwhile.
+///
+/// # Errors
+/// The program cannot be run.
+pub fn import(
+    program: &Program,
+    folder: &Path,
+    copying: &Mutex<Option<Child>>,
+    mut said: impl FnMut(Event),
+) -> io::Result<()> {
+    let mut command = Command::new(&program.binary);
+    command.arg("import-legacy").arg(folder).arg("--data").arg(&program.data_dir);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    // Ctrl-C in the terminal of the tray is for the tray; what is copied by then is whole either way.
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    let mut child = command.spawn()?;
+    let (errors, output) = (child.stderr.take(), child.stdout.take());
+    *lock(copying) = Some(child);
+    let mut log = program.log.file()?;
+    let mut words = String::new();
+    for line in errors.into_iter().flat_map(|output| BufReader::new(output).lines()) {
+        let Ok(line) = line else { break };
+        // What cannot be noted is no reason to stop a copy.
+        let _ = writeln!(log, "{line}");
+        match serde_json::from_str(&line) {
+            Ok(Line { done: Some(done), total: Some(total), .. }) => {
+                said(Event::ImportSaid { done_files: done, total_files: total });
+            }
+            Ok(Line { message, .. }) if !message.is_empty() => words = message,
+            Ok(_) => {}
+            Err(_) if !line.trim().is_empty() => words = line.trim().to_owned(),
+            Err(_) => {}
+        }
+    }
+    // It says little there, after everything else: no pipe fills up.
+    let mut report = String::new();
+    if let Some(mut output) = output {
+        output.read_to_string(&mut report)?;
+    }
+    report.lines().for_each(|line| program.log.note(&format!("import: {line}")));
+    let child = lock(copying).take();
+    let code = child.and_then(|mut child| child.wait().ok()?.code());
+    said(Event::ImportEnded(ImportEnd { code, report, words }));
+    Ok(())
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn old_data_is_a_database_with_originals_and_never_the_data_of_this_server() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = dir.path();
+        let variable = |name: &str| (name == "HOME").then(|| home.as_os_str().to_owned());
+        let find_from = |data_dir: &str| find(&home.join(data_dir), variable);
+        let old = home.join(".config/photolynk-server-tray");
+        std::fs::create_dir_all(old.join("uploads")).unwrap();
+        assert_eq!(find_from("data"), None, "a folder of originals alone may be anybody's");
+        std::fs::write(old.join("backup.db"), "").unwrap();
+        assert_eq!(find_from("data"), Some(old));
+        assert_eq!(find_from(".config/photolynk-server-tray"), None);
+        let older = home.join("PhotoLynk/server");
+        std::fs::create_dir_all(older.join("media")).unwrap();
+        std::fs::create_dir_all(older.join("db")).unwrap();
+        std::fs::write(older.join("db/backup.db"), "").unwrap();
+        assert_eq!(find_from("data"), Some(older));
+    }
+}
