@@ -69,7 +69,9 @@ fn run(arguments: Arguments) -> Result<(), (Exit, String)> {
     let unfound = |error: std::io::Error| {
         (Exit::Unexpected, format!("this program does not know where it lies: {error}"))
     };
-    let again = arguments_of_later_starts(&data_dir, arguments.server.as_deref());
+    let named =
+        [("--server", arguments.server.as_deref()), ("--client", arguments.client.as_deref())];
+    let again = arguments_of_later_starts(&data_dir, named);
     let binary = arguments.server.map_or_else(beside_this_program, Ok).map_err(unfound)?;
     let own = std::env::current_exe().map_err(unfound)?;
     let login = Login::of_user(&own, |name| std::env::var_os(name))
@@ -103,6 +105,20 @@ fn run(arguments: Arguments) -> Result<(), (Exit, String)> {
     Ok(())
 }
 
+/// What a start from the desktop has to say so that it finds the same photos and programs.
+fn arguments_of_later_starts(
+    data_dir: &Path,
+    programs: [(&str, Option<&Path>); 2],
+) -> Vec<OsString> {
+    let is_usual = usual_data_dir(|name| std::env::var_os(name)).is_some_and(|it| it == data_dir);
+    [("--data", (!is_usual).then_some(data_dir))]
+        .into_iter()
+        .chain(programs)
+        .filter_map(|(flag, path)| Some([flag.into(), std::path::absolute(path?).ok()?.into()]))
+        .flatten()
+        .collect()
+}
+
 /// What the tray remembers. A file that cannot be read is put aside: what it says is not lost.
 fn read_kept(data_dir: &std::path::Path, log: &Log) -> Kept {
     Kept::load(data_dir).unwrap_or_else(|error| {
@@ -113,17 +129,6 @@ fn read_kept(data_dir: &std::path::Path, log: &Log) -> Kept {
         }
         Kept::default()
     })
-}
-
-/// What a start from the desktop has to say so that it finds the same photos and the same server.
-fn arguments_of_later_starts(data_dir: &Path, server: Option<&Path>) -> Vec<OsString> {
-    let is_usual = usual_data_dir(|name| std::env::var_os(name)).is_some_and(|it| it == data_dir);
-    let named = [("--data", (!is_usual).then_some(data_dir)), ("--server", server)];
-    named
-        .into_iter()
-        .filter_map(|(flag, path)| Some([flag.into(), std::path::absolute(path?).ok()?.into()]))
-        .flatten()
-        .collect()
 }
 
 /// A second start opens the page of the server that the first one looks after.
