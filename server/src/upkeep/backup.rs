@@ -387,7 +387,10 @@ impl Copying {
         std::fs::rename(&self.partial, &folder)?;
         sync_dir(&self.target)?;
         let mut removed = 0;
-        let all = generations(&self.target)?;
+        // Also if the clock was set back: the new one stays.
+        let mut all = generations(&self.target)?;
+        all.retain(|one| *one != folder);
+        all.push(folder.clone());
         for old in all.iter().take(all.len().saturating_sub(keep.unwrap_or(all.len()).max(1))) {
             // Without its marker it is no generation any more, however far the removing comes.
             std::fs::remove_file(old.join(MARKER))?;
