@@ -102,13 +102,15 @@ mod said {
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     #[test]
-    fn the_program_that_listens_is_named_and_nobody_where_nobody_does() {
+    fn the_program_that_listens_is_named_and_no_longer_when_it_does_not() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let found = super::find(port).unwrap();
-        assert!(found.contains(&format!("(process {})", std::process::id())), "{found}");
+        let own = format!("(process {})", std::process::id());
+        assert!(found.contains(&own), "{found}");
         drop(listener);
-        assert_eq!(super::find(port), None);
+        // Somebody else may have taken it by now.
+        assert!(!super::find(port).is_some_and(|found| found.contains(&own)));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use photosync_protocol::process::RunFile;
 use tempfile::TempDir;
 use zbus::blocking::connection::Builder;
 use zbus::blocking::fdo::DBusProxy;
@@ -17,11 +18,15 @@ use zbus::blocking::{Connection, Proxy};
 use zbus::zvariant::{OwnedObjectPath, OwnedValue, Value};
 
 /// Longest wait for a state: these tests share two processors with everything else.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits until `look` finds something.
-pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let began = Instant::now();
+pub fn wait_for<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
+    wait_since(Instant::now(), what, look)
+}
+
+/// The same, with a patience that began at that moment.
+pub fn wait_since<T>(began: Instant, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     loop {
         if let Some(found) = look() {
             return found;
@@ -278,7 +283,7 @@ impl Desk {
     pub fn server_pid(&self, not: Option<u32>) -> u32 {
         wait_for("a server", || {
             let run = std::fs::read(self.data().join("run.json")).ok()?;
-            let run: photosync_protocol::process::RunFile = serde_json::from_slice(&run).ok()?;
+            let run: RunFile = serde_json::from_slice(&run).ok()?;
             Some(run.pid).filter(|pid| Some(*pid) != not && is_alive(*pid))
         })
     }
@@ -313,7 +318,19 @@ impl Drop for Desk {
         if std::thread::panicking() {
             eprintln!("{}", self.log());
         }
+        // A test that failed leaves a server behind that nobody ends: its tray was killed.
+        let run = std::fs::read(self.data().join("run.json")).ok();
+        let run = run.and_then(|run| serde_json::from_slice::<RunFile>(&run).ok());
+        if let Some(pid) = run.map(|run| run.pid).filter(|pid| serves(*pid, &self.data())) {
+            signal(pid, rustix::process::Signal::KILL);
+        }
     }
+}
+
+/// Whether that process is a server of this data: the number may be another program's by now.
+fn serves(pid: u32, data: &Path) -> bool {
+    let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    is_alive(pid) && String::from_utf8_lossy(&command).contains(&*data.to_string_lossy())
 }
 
 pub fn is_alive(pid: u32) -> bool {
