@@ -194,6 +194,11 @@ fn take_in(state: &mut State, now_ms: u64, event: Event) -> Vec<Effect> {
             backup::not_signed_in(state, why);
             Vec::new()
         }
+        Event::SignInLost(why) => {
+            backup::refused(state, why);
+            Vec::new()
+        }
+        Event::NotTold(why) => backup::not_told(state, why),
         Event::BackupSaid(progress) => {
             backup::progress(state, progress);
             Vec::new()

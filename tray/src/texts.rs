@@ -157,6 +157,10 @@ pub fn notice(notice: &Notice) -> (String, String) {
             "This desktop has no dialog for it (package xdg-desktop-portal, zenity or kdialog). In a terminal,              `photosync backup FOLDER` backs a folder up."
                 .to_owned(),
         ),
+        Notice::UnnamedFolder(folder) => (
+            "This folder cannot be backed up here".to_owned(),
+            format!("The name of {} is not Unicode. Rename it, or back up the folder it is in.", folder.display()),
+        ),
         Notice::Imported(report) => (
             "The photos of the old PhotoSync are here".to_owned(),
             format!("{}\nThe old ones were not touched.", report.trim()),

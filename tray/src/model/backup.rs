@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use photosync_protocol::process::Exit;
 
-use super::{Action, Effect, Notice, Server, State, Timer};
+use super::{Action, Effect, Notice, Server, State, Then, Timer};
 use crate::moment::Moment;
 
 /// Between the end of a run and the next one: 1 hour.
@@ -35,7 +35,10 @@ pub struct Backup {
     /// Whether a dialog for choosing folders is open.
     is_choosing: bool,
     is_due: bool,
-    /// Whether what stands in the way is the way to the server.
+    /// Whether this computer ever was signed in somewhere, as far as this tray knows. Who signs in afterwards takes the
+    /// place of that account, perhaps on another server: only a person says so.
+    had_account: bool,
+    /// Whether what stands in the way may go with a change of the network: the way to the server, mostly.
     is_unreached: bool,
     /// Told apart by it: a timer set before the last run changes nothing.
     round: u64,
@@ -111,8 +114,10 @@ pub struct RunEnd {
     pub is_complete: bool,
     /// Chosen folders that are not there: a disk that was taken out.
     pub missing: Vec<PathBuf>,
-    /// What the program said last, if it failed.
+    /// What the program said last, if it failed; of two that failed, the plain part's words.
     pub words: String,
+    /// Whether the sealed part alone failed: the account is as good as before.
+    pub is_sealed_part_only: bool,
 }
 
 /// Asks at the start, if there is anything to back up.
@@ -133,6 +138,11 @@ fn ask(state: &mut State) -> Vec<Effect> {
         }
         _ => Vec::new(),
     }
+}
+
+/// Asks anew where the last question got no answer and it is time again.
+fn ask_if_due(state: &mut State) -> Vec<Effect> {
+    if state.backup.is_due { ask(state) } else { Vec::new() }
 }
 
 pub(super) fn choose(state: &mut State, action: Action) -> Vec<Effect> {
@@ -185,6 +195,11 @@ pub(super) fn no_dialog(state: &mut State) -> Vec<Effect> {
 
 fn add(state: &mut State, folders: Vec<PathBuf>) -> Vec<Effect> {
     let backup = &mut state.backup;
+    // What is kept is JSON, and JSON has no such name: one would keep everything else from being remembered.
+    let (folders, unnamed): (Vec<_>, Vec<_>) =
+        folders.into_iter().partition(|folder| folder.to_str().is_some());
+    let unnamed = unnamed.into_iter().map(|folder| Effect::Notify(Notice::UnnamedFolder(folder)));
+    let mut effects: Vec<_> = unnamed.collect();
     for folder in folders {
         // One inside another would be told twice.
         if backup.folders.iter().any(|chosen| folder.starts_with(chosen)) {
@@ -193,27 +208,54 @@ fn add(state: &mut State, folders: Vec<PathBuf>) -> Vec<Effect> {
         backup.folders.retain(|chosen| !chosen.starts_with(&folder));
         backup.folders.push(folder);
         backup.is_due = true;
-        backup.trouble.clear();
+        // Why nobody is signed in is no matter of folders.
+        if backup.who != Who::Nobody {
+            backup.trouble.clear();
+        }
     }
-    ask(state)
+    effects.extend(ask(state));
+    effects
 }
 
-/// The client says who is signed in.
+/// The client says who is signed in; `None` if nobody ever was, or signed out.
 pub(super) fn answered(state: &mut State, account: Option<Account>) -> Vec<Effect> {
-    state.backup.who = account.map_or(Who::Nobody, Who::As);
+    let backup = &mut state.backup;
+    backup.had_account |= account.is_some();
+    backup.who = account.map_or(Who::Nobody, Who::As);
+    // What kept the question from being answered does no longer.
+    backup.trouble.clear();
     offer(state)
 }
 
-/// The client could not be asked, or not signed in.
+/// The client could not be signed in.
 pub(super) fn not_signed_in(state: &mut State, why: String) {
     state.backup.who = Who::Nobody;
     state.backup.trouble = why;
 }
 
-/// Where this server has one account only, there is nobody else to be. Tried once: what stands in the way is shown.
+/// There is an account, but what proves it is gone or refused: only a person can sign in again.
+pub(super) fn refused(state: &mut State, why: String) {
+    state.backup.had_account = true;
+    not_signed_in(state, why);
+}
+
+/// The client could not tell who is signed in, as while the key store is locked: it is asked again after a while.
+pub(super) fn not_told(state: &mut State, why: String) -> Vec<Effect> {
+    let backup = &mut state.backup;
+    backup.who = Who::Unknown;
+    backup.trouble = why;
+    backup.is_due = false;
+    backup.is_unreached = true;
+    backup.round += 1;
+    vec![Effect::After(AGAIN_MS, Timer::BackUp, backup.round)]
+}
+
+/// Where this server has one account only, and this computer never had another, there is nobody else to be. Tried once:
+/// what stands in the way is shown.
 pub(super) fn offer(state: &mut State) -> Vec<Effect> {
     let backup = &state.backup;
     let is_wanted = matches!(backup.who, Who::Nobody)
+        && !backup.had_account
         && backup.has_client
         && !backup.folders.is_empty()
         && backup.trouble.is_empty();
@@ -235,6 +277,14 @@ fn sign_in(state: &mut State, email: String) -> Vec<Effect> {
 
 /// Begins a run that is due, as soon as it can succeed.
 pub(super) fn begin(state: &mut State) -> Vec<Effect> {
+    // Nobody would be there to hear its end.
+    if matches!(state.server, Server::Stopping { then: Then::Quit, .. }) {
+        return Vec::new();
+    }
+    let asking = ask_if_due(state);
+    if !asking.is_empty() {
+        return asking;
+    }
     // Heard, not only ready: only then is it known which server it is.
     let status = state.status.as_ref();
     let runs = matches!(state.server, Server::Running { answers: true, .. }) && status.is_some();
@@ -294,7 +344,7 @@ pub(super) fn ended(state: &mut State, end: &RunEnd) -> Vec<Effect> {
         }
         // Nothing gets better by itself: said once, for each new reason.
         Some(Exit::SignInRefused | Exit::WrongServer) => {
-            if exit == Some(Exit::SignInRefused) {
+            if exit == Some(Exit::SignInRefused) && !end.is_sealed_part_only {
                 backup.who = Who::Nobody;
             }
             if backup.trouble != end.words {
@@ -330,7 +380,8 @@ impl Backup {
         usual: Vec<PathBuf>,
         last: Option<Complete>,
     ) -> Self {
-        Self { has_client, folders, usual, last, ..Self::default() }
+        let had_account = last.is_some();
+        Self { has_client, folders, usual, last, had_account, ..Self::default() }
     }
 
     /// Usual folders that are not backed up yet.

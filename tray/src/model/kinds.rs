@@ -127,10 +127,14 @@ pub enum Event {
     FoldersChosen(Vec<PathBuf>),
     /// This desktop has no dialog for choosing folders.
     NoFolderDialog,
-    /// Who is signed in with the client on this computer.
+    /// Who is signed in with the client on this computer; `None` if nobody is and it knows of no account.
     Client(Option<Account>),
-    /// The client could not be asked, or not signed in: why.
+    /// The client could not be signed in: why.
     NotSignedIn(String),
+    /// The client has an account whose credentials are gone or refused: its words.
+    SignInLost(String),
+    /// The client could not be asked, or could not tell for now: why.
+    NotTold(String),
     /// How far the backup of this computer is.
     BackupSaid(Progress),
     /// A backup of this computer ended, or could not begin.
@@ -230,9 +234,10 @@ pub enum Effect {
     Notify(Notice),
     /// Remember this for the next start.
     Keep(Kept),
-    /// Ask the client who is signed in: `Client`, or `NotSignedIn`.
+    /// Ask the client who is signed in: `Client`, `SignInLost` or `NotTold`.
     AskClient,
-    /// Sign the client in to the server at this port of this computer, as this account: `Client`, or `NotSignedIn`.
+    /// Sign the client in to the server at this port of this computer, as this account: `NotSignedIn`, or as
+    /// after [`Effect::AskClient`].
     SignIn {
         /// E-mail of the account.
         email: String,
@@ -279,6 +284,8 @@ pub enum Notice {
     BackupStopped(String),
     /// No dialog can be opened here.
     NoFolderDialog,
+    /// This folder cannot be backed up: its name is not Unicode.
+    UnnamedFolder(PathBuf),
     /// Everything of the old server is here: what that was.
     Imported(String),
     /// Something of it needs a person: what.

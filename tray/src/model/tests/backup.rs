@@ -1,5 +1,8 @@
 //! Stories of this computer's own backup, of devices without one, and of staying awake.
 
+#[cfg(unix)]
+use std::os::unix::ffi::OsStrExt;
+
 use photosync_protocol::control::OverdueDevice;
 
 use super::super::backup::{Progress, Who, Work};
@@ -269,4 +272,116 @@ fn a_backup_of_this_computer_keeps_it_awake_only_while_there_is_something_to_sen
     story.tell(said(1));
     assert!(story.tell(done(2)).contains(&Effect::KeepAwake(false)));
     assert!(matches!(story.state.backup.who, Who::As(_)));
+}
+
+#[test]
+fn a_sealed_part_that_is_refused_is_said_and_the_backups_go_on() {
+    let mut story = Story::backing_up(HERE);
+    story.tell(Event::Said(people(&["ada@example.org"])));
+    let words = "the keys are out of date";
+    let end = RunEnd {
+        code: Some(77),
+        files: 3,
+        words: words.into(),
+        is_sealed_part_only: true,
+        ..RunEnd::default()
+    };
+    let effects = story.tell(Event::BackupEnded(end));
+    assert_eq!(notices(&effects), [&Notice::BackupStopped(words.into())]);
+    assert_eq!(story.state.backup.trouble, words);
+    assert_eq!(story.state.backup.last, None, "not everything was done");
+    assert_eq!(story.state.backup.who, Who::As(account(HERE)));
+    let Some(&Effect::After(EVERY_MS, Timer::BackUp, round)) = effects.last() else {
+        panic!("no timer: {effects:?}")
+    };
+    assert!(begun(&story.tell(Event::Elapsed(Timer::BackUp, round))).is_some());
+}
+
+#[test]
+fn who_had_an_account_elsewhere_is_signed_in_here_by_a_person_only() {
+    let only = || Event::Said(people(&["ada@example.org"]));
+    let add = |folder: &str| Event::FoldersChosen(vec![folder.into()]);
+    // Refused by its server.
+    let mut story = Story::backing_up(ELSEWHERE);
+    story.tell(only());
+    story.tell(refused(77, "the session has ended"));
+    assert_eq!(story.tell(add("/more")).len(), 1, "it is kept, and that is all");
+    assert_eq!(story.state.backup.trouble, "the session has ended");
+    assert!(story.tell(only()).is_empty());
+    // Its credentials are gone from the key store, before this tray knew of an account, and they stay gone.
+    let mut lost = Story::with_client();
+    lost.tell(only());
+    lost.tell(add("/photos"));
+    let gone = || Event::SignInLost("no credentials any more".into());
+    assert!(lost.tell(gone()).is_empty());
+    assert_eq!(lost.tell(Event::Chosen(Action::BackUpNow)), [Effect::AskClient]);
+    assert!(lost.tell(gone()).is_empty());
+    assert_eq!(lost.state.backup.trouble, "no credentials any more");
+    // Signed out in a terminal.
+    let mut out = Story::backing_up(ELSEWHERE);
+    out.tell(only());
+    out.tell(done(1));
+    out.tell(Event::Chosen(Action::BackUpNow));
+    assert!(out.tell(Event::Client(None)).is_empty());
+    // A backup was complete before this tray began.
+    let last = Some(Complete { at: Moment::default(), files: 1 });
+    let kept = Kept { folders: vec!["/photos".into()], last_complete: last, ..Kept::default() };
+    let mut before = Story::running();
+    before.state = before.state.remembering(kept, true, Vec::new());
+    before.tell(only());
+    before.tell(Event::Chosen(Action::BackUpNow));
+    assert!(before.tell(Event::Client(None)).is_empty());
+    for mut story in [story, lost, out, before] {
+        let effects = story.tell(Event::Chosen(Action::SignInAs("ada@example.org".into())));
+        assert_eq!(effects, [Effect::SignIn { email: "ada@example.org".into(), port: 3000 }]);
+    }
+}
+
+#[test]
+fn a_question_that_failed_is_asked_again_after_a_while_or_when_the_network_changes() {
+    let locked = || Event::NotTold("the key store is locked".into());
+    let mut story = Story::with_client();
+    story.tell(Event::FoldersChosen(vec!["/photos".into()]));
+    let again = |story: &mut Story| {
+        let effects = story.tell(locked());
+        let [Effect::After(AGAIN_MS, Timer::BackUp, round)] = effects[..] else {
+            panic!("{effects:?}")
+        };
+        round
+    };
+    let round = again(&mut story);
+    assert_eq!(story.state.backup.who, Who::Unknown);
+    assert_eq!(story.state.backup.trouble, "the key store is locked");
+    assert!(story.tell(Event::Said(people(&["ada@example.org"]))).is_empty(), "nobody is known");
+    assert_eq!(story.tell(Event::Elapsed(Timer::BackUp, round)), [Effect::AskClient]);
+    again(&mut story);
+    let address = Address { ip: "192.168.1.5".parse().unwrap(), interface: "eth0".into() };
+    assert_eq!(story.tell(Event::Addresses(vec![address])), [Effect::AskClient]);
+    assert!(begun(&story.tell(Event::Client(Some(account(HERE))))).is_some());
+    assert_eq!(story.state.backup.trouble, "");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_folder_whose_name_is_not_unicode_is_refused_and_the_others_are_kept() {
+    let unnamed: PathBuf = std::ffi::OsStr::from_bytes(b"/photos/\xff").into();
+    let mut story = Story::with_client();
+    let effects = story.tell(Event::FoldersChosen(vec![unnamed.clone(), "/photos".into()]));
+    assert_eq!(notices(&effects), [&Notice::UnnamedFolder(unnamed.clone())]);
+    assert_eq!(story.state.backup.folders, [PathBuf::from("/photos")]);
+    assert!(effects.contains(&Effect::AskClient));
+
+    let mut story = Story::with_client();
+    let effects = story.tell(Event::Chosen(Action::AddThis(unnamed.clone())));
+    assert_eq!(effects, [Effect::Notify(Notice::UnnamedFolder(unnamed))]);
+}
+
+#[test]
+fn no_backup_begins_once_the_tray_ends() {
+    let mut story = Story::backing_up(ELSEWHERE);
+    story.tell(Event::Chosen(Action::RemoveFolder("/photos".into())));
+    story.tell(Event::FoldersChosen(vec!["/more".into()]));
+    story.tell(Event::Chosen(Action::Quit));
+    let effects = story.tell(refused(130, "interrupted"));
+    assert!(matches!(effects[..], [Effect::After(..)]), "{effects:?}");
 }
