@@ -15,10 +15,31 @@ use photosync_protocol::v2::session::PairingOffer;
 /// Longest wait for the first line: a server that is starting has opened its port, but not its database.
 const FIRST_WAIT: Duration = Duration::from_secs(3);
 /// Longest silence between two lines; what is shown is never older.
-const NEXT_WAIT: Duration = Duration::from_millis(2 * STATUS_EVERY_MS);
+pub const NEXT_WAIT: Duration = Duration::from_millis(2 * STATUS_EVERY_MS);
+
+/// Why a server is not followed any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// Its stream ended, or the follower had heard enough.
+    Over,
+    /// It said nothing for [`NEXT_WAIT`].
+    Silent,
+}
 
 /// Calls `heard` with each status until the stream ends or `heard` says stop. An error means that there was no server.
-pub fn follow(data_dir: &Path, mut heard: impl FnMut(Status) -> bool) -> io::Result<()> {
+pub fn follow(data_dir: &Path, heard: impl FnMut(Status) -> bool) -> io::Result<()> {
+    follow_patiently(data_dir, || false, heard).map(drop)
+}
+
+/// The same, and goes on waiting on the same connection for as long as `is_patient` says so in a silence.
+///
+/// # Errors
+/// There was no server.
+pub fn follow_patiently(
+    data_dir: &Path,
+    is_patient: impl Fn() -> bool,
+    mut heard: impl FnMut(Status) -> bool,
+) -> io::Result<End> {
     let mut lines = BufReader::new(ask(data_dir, "GET", STATUS_PATH, "")?);
     skip_head(&mut lines)?;
     let mut line = String::new();
@@ -28,11 +49,27 @@ pub fn follow(data_dir: &Path, mut heard: impl FnMut(Status) -> bool) -> io::Res
     let mut goes_on = heard(first);
     while goes_on {
         line.clear();
-        let Ok(1..) = lines.read_line(&mut line) else { break };
+        // What came of a line before a silence stays in it.
+        let read = loop {
+            match lines.read_line(&mut line) {
+                Err(error) if is_silence(&error) && is_patient() => {}
+                read => break read,
+            }
+        };
+        match read {
+            Ok(1..) => {}
+            Err(error) if is_silence(&error) => return Ok(End::Silent),
+            Ok(0) | Err(_) => break,
+        }
         let Ok(status) = serde_json::from_str(&line) else { break };
         goes_on = heard(status);
     }
-    Ok(())
+    Ok(End::Over)
+}
+
+/// Whether nothing came within the time limit; systems have two words for it.
+fn is_silence(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
 
 /// Asks the server to stop.
@@ -100,4 +137,58 @@ fn skip_head(answer: &mut impl BufRead) -> io::Result<()> {
         answer.read_line(&mut line)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::net::TcpListener;
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    /// A server that says one line, then nothing until it is told to go.
+    fn follow_a_silent_one(is_patient: impl Fn(u32) -> bool) -> (End, u32) {
+        let dir = tempfile::tempdir().unwrap();
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let run = RunFile { pid: 7, port, started_by: "terminal".into() };
+        std::fs::write(dir.path().join("run.json"), serde_json::to_vec(&run).unwrap()).unwrap();
+        std::fs::create_dir(dir.path().join("secrets")).unwrap();
+        std::fs::write(dir.path().join("secrets/control"), "token").unwrap();
+        let (go, told) = channel::<()>();
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let status = r#"{"version":"1","pid":7,"port":1,"accounts":0,"stored":0,"received_bytes":0,"was_reached":false,"free_bytes":null}"#;
+            write!(stream, "HTTP/1.0 200 OK\r\n\r\n{status}\n").unwrap();
+            // Ends when the sender goes, too.
+            let _ = told.recv();
+        });
+        let silences = Cell::new(0);
+        let go = Cell::new(Some(go));
+        let asked = || {
+            silences.set(silences.get() + 1);
+            let goes_on = is_patient(silences.get());
+            if goes_on && silences.get() == 2 {
+                drop(go.take());
+            }
+            goes_on
+        };
+        let mut lines = 0;
+        let end = follow_patiently(dir.path(), asked, |_| {
+            lines += 1;
+            true
+        });
+        assert_eq!(lines, 1);
+        drop(go.take());
+        server.join().unwrap();
+        (end.unwrap(), silences.get())
+    }
+
+    #[test]
+    fn a_silent_server_is_left_at_once_and_a_stopping_one_when_its_stream_ends() {
+        assert_eq!(follow_a_silent_one(|_| false), (End::Silent, 1));
+        assert_eq!(follow_a_silent_one(|_| true), (End::Over, 2));
+        assert_eq!(follow_a_silent_one(|silences| silences < 2), (End::Silent, 2));
+    }
 }
