@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use photosync_protocol::process::Exit;
 use photosync_protocol::v2::session::{PairingOffer, QrPayload};
@@ -14,6 +14,7 @@ use serde::Deserialize;
 
 use crate::log::Log;
 use crate::model::{Account, Event, Progress, RunEnd};
+use crate::task::Task;
 
 /// Files that could not be backed up and are named in the log, for each run.
 const MOST_NAMED: u64 = 50;
@@ -23,8 +24,25 @@ const MOST_NAMED: u64 = 50;
 pub struct Client {
     binary: PathBuf,
     log: Log,
-    run: Arc<Mutex<Option<Child>>>,
+    run: Arc<Task>,
 }
+
+/// Who is signed in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SignedIn {
+    /// This account.
+    As(Account),
+    /// Nobody, and there is nothing of an account that was.
+    Nobody,
+    /// An account whose credentials are gone: the program's own words.
+    Lost(String),
+}
+
+/// How the program says that nobody is signed in; it has no code of its own for that. What it says otherwise is an account
+/// that somebody has to sign in to again.
+const NOBODY: &str = "nobody is signed in";
+/// Code of the program for a computer that has no keys of a sealed backup.
+const NO_KEYS: &str = "locked";
 
 /// A line of the program; `docs/CLIENT.md` lists them.
 #[derive(Deserialize)]
@@ -51,6 +69,9 @@ enum Line {
         reason: String,
     },
     Failed {
+        to: Option<String>,
+        #[serde(default)]
+        code: String,
         reason: String,
         hint: String,
     },
@@ -77,12 +98,12 @@ impl Client {
     ///
     /// # Errors
     /// The program cannot be run, or says why it cannot tell: its own words.
-    pub fn who(&self) -> io::Result<Option<Account>> {
+    pub fn who(&self) -> io::Result<SignedIn> {
         let output = self.command().arg("status").output()?;
         let lines = read_lines(&output.stdout);
         for line in &lines {
             if let Line::Status { url, email, fingerprint } = line {
-                return Ok(Some(Account {
+                return Ok(SignedIn::As(Account {
                     is_here: is_loopback(url),
                     is_sealed: self.is_sealed(),
                     url: url.clone(),
@@ -91,16 +112,14 @@ impl Client {
                 }));
             }
         }
-        if output.status.code() == Some(i32::from(Exit::SignInRefused.code())) {
-            return Ok(None);
-        }
-        Err(io::Error::other(words(&lines)))
+        without_account(output.status.code(), &lines)
     }
 
-    /// Whether this computer also has the keys of a sealed backup on that server. Asks nobody.
+    /// Whether this computer also keeps a sealed backup on that server. Only a clear no is one: a sealed backup that is
+    /// left out for any other reason would be missed by nobody, while a run says what stands in its way.
     fn is_sealed(&self) -> bool {
         let told = self.command().args(["relay", "status"]).output();
-        told.is_ok_and(|output| output.status.success())
+        told.map_or(true, |output| !has_no_keys(output.status.code(), &read_lines(&output.stdout)))
     }
 
     /// Signs in with an offer of the server at this port of this computer. The code goes by standard input: what stands
@@ -158,15 +177,18 @@ impl Client {
         }
         let mut child = command.arg("--").args(there).spawn()?;
         let output = child.stdout.take();
-        *self.running() = Some(child);
+        if let Err(error) = self.run.hold(child, ask_to_end) {
+            self.log.note(&format!("the backup could not be stopped: {error}"));
+        }
         self.hear(
             output.into_iter().flat_map(|output| BufReader::new(output).lines()),
             &mut end,
             &mut said,
         );
         // It has said everything: it is ending.
-        let child = self.running().take();
-        end.code = child.and_then(|mut child| child.wait().ok()?.code());
+        let (child, asked_to_stop) = self.run.take();
+        let code = child.and_then(|mut child| child.wait().ok()?.code());
+        end.code = code_of_end(code, asked_to_stop);
         said(Event::BackupEnded(end));
         Ok(())
     }
@@ -179,6 +201,7 @@ impl Client {
     ) {
         let mut places: BTreeMap<Option<String>, (u64, u64)> = BTreeMap::new();
         let (mut named, mut incomplete, mut ended) = (0, false, false);
+        let (mut plain_failed, mut sealed_failed) = (false, false);
         for line in lines.map_while(Result::ok) {
             match serde_json::from_str(&line).unwrap_or(Line::Other) {
                 Line::Progress { files_done, files_total, to } => {
@@ -200,27 +223,58 @@ impl Client {
                         self.log.note(&format!("not backed up: {path}: {reason}"));
                     }
                 }
-                Line::Failed { reason, hint } => {
+                Line::Failed { to, reason, hint, .. } => {
                     self.log.note(&format!("the backup failed: {reason} ({hint})"));
-                    end.words = reason;
+                    let of_sealed = to.as_deref() == Some("relay");
+                    // Without a place it is the run.
+                    if !of_sealed || !plain_failed {
+                        end.words = reason;
+                    }
+                    plain_failed |= !of_sealed;
+                    sealed_failed |= of_sealed;
                 }
                 Line::Status { .. } | Line::Other => {}
             }
         }
         end.is_complete = ended && !incomplete;
+        end.is_sealed_part_only = sealed_failed && !plain_failed;
+    }
+
+    /// Says that a run begins: from now on it can be stopped. Before [`Self::back_up`].
+    pub fn prepare(&self) {
+        self.run.prepare();
     }
 
     /// Asks the run under way to end; what it did stays. Nothing happens if there is none.
+    ///
+    /// # Errors
+    /// It could not be asked.
     pub fn stop(&self) -> io::Result<()> {
-        match self.running().as_mut() {
-            Some(child) => ask_to_end(child),
-            None => Ok(()),
-        }
+        self.run.stop(ask_to_end)
     }
+}
 
-    fn running(&self) -> MutexGuard<'_, Option<Child>> {
-        self.run.lock().unwrap_or_else(PoisonError::into_inner)
+/// What a program that named no account means.
+fn without_account(code: Option<i32>, lines: &[Line]) -> io::Result<SignedIn> {
+    let words = words(lines);
+    match code.and_then(Exit::from_code) {
+        Some(Exit::SignInRefused) if words.starts_with(NOBODY) => Ok(SignedIn::Nobody),
+        Some(Exit::SignInRefused) => Ok(SignedIn::Lost(words)),
+        _ => Err(io::Error::other(words)),
     }
+}
+
+/// Whether the program says for sure that this computer has no keys of a sealed backup. Keys that are lost or out of date
+/// are a backup all the same.
+fn has_no_keys(code: Option<i32>, lines: &[Line]) -> bool {
+    let is_no = |line: &Line| matches!(line, Line::Failed { code, .. } if code == NO_KEYS);
+    code.and_then(Exit::from_code) == Some(Exit::SignInRefused) && lines.iter().any(is_no)
+}
+
+/// A run that was asked to stop is an interrupted one, also where it could only be ended, or was before it could listen.
+fn code_of_end(code: Option<i32>, asked_to_stop: bool) -> Option<i32> {
+    let was_ended = code.is_none() || (cfg!(not(unix)) && code != Some(0));
+    if asked_to_stop && was_ended { Some(Exit::Interrupted.code().into()) } else { code }
 }
 
 #[cfg(unix)]
@@ -292,6 +346,66 @@ mod tests {
         assert!(end.is_complete);
         let (end, _) = heard(&[r#"{"event":"failed","code":"x","reason":"no way","hint":""}"#]);
         assert_eq!((end.words.as_str(), end.is_complete), ("no way", false));
+        assert!(!end.is_sealed_part_only);
+    }
+
+    #[test]
+    fn a_failure_of_the_sealed_part_alone_is_told_from_one_of_the_account() {
+        const SEALED: &str =
+            r#"{"to":"relay","event":"failed","code":"new_epoch","reason":"old keys","hint":""}"#;
+        const PLAIN: &str =
+            r#"{"to":"server","event":"failed","code":"sign_in","reason":"signed out","hint":""}"#;
+        for (lines, only, words) in [
+            (&[SEALED][..], true, "old keys"),
+            (&[PLAIN, SEALED], false, "signed out"),
+            (&[SEALED, PLAIN], false, "signed out"),
+            (&[], false, ""),
+        ] {
+            let (end, _) = heard(lines);
+            assert_eq!((end.is_sealed_part_only, end.words.as_str()), (only, words), "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn nobody_is_told_from_an_account_without_credentials_and_both_from_a_question_that_failed() {
+        let failed = |reason: &str| {
+            read_lines(
+                format!(r#"{{"event":"failed","code":"x","reason":"{reason}","hint":""}}"#)
+                    .as_bytes(),
+            )
+        };
+        let told = |code, reason| without_account(code, &failed(reason)).ok();
+        let nobody = Some(SignedIn::Nobody);
+        assert_eq!(told(Some(77), "nobody is signed in on this computer"), nobody);
+        let gone = "the key store of the system has no credentials of this device any more";
+        assert_eq!(told(Some(77), gone), Some(SignedIn::Lost(gone.into())));
+        assert_eq!(told(Some(74), "the key store cannot be used"), None);
+        assert_eq!(told(None, "nobody is signed in on this computer"), None);
+    }
+
+    #[test]
+    fn only_a_clear_no_means_that_there_is_no_sealed_backup() {
+        let no_keys = |code, word: &str| {
+            let line =
+                format!(r#"{{"event":"failed","code":"{word}","reason":"no","hint":"type this"}}"#);
+            has_no_keys(code, &read_lines(line.as_bytes()))
+        };
+        assert!(no_keys(Some(77), "locked"));
+        for (code, word) in
+            [(Some(77), "key_store"), (Some(74), "storage"), (Some(68), "locked"), (None, "")]
+        {
+            assert!(!no_keys(code, word), "{code:?} {word}");
+        }
+        assert!(!has_no_keys(Some(0), &[]));
+    }
+
+    #[test]
+    fn a_run_that_was_asked_to_stop_is_no_failure_and_one_that_was_done_before_is_done() {
+        let interrupted = Some(i32::from(Exit::Interrupted.code()));
+        assert_eq!(code_of_end(None, true), interrupted);
+        assert_eq!(code_of_end(Some(0), true), Some(0));
+        assert_eq!(code_of_end(None, false), None);
+        assert_eq!(code_of_end(Some(77), false), Some(77));
     }
 
     #[test]

@@ -1,21 +1,21 @@
 //! Carries out what the model wants, and brings back what became of it.
 
-use std::io;
 use std::path::PathBuf;
-use std::process::Child;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::awake::Awake;
-use crate::client_process::Client;
+use crate::client_process::{Client, SignedIn};
+use crate::control::End;
 use crate::folders::{self, Chosen};
 use crate::launcher::Launcher;
 use crate::log::Log;
 use crate::login::Login;
-use crate::model::{Account, Effect, Event, ImportEnd, Notice, RunEnd, Timer};
+use crate::model::{Effect, Event, ImportEnd, Notice, RunEnd, STOP_GRACE_MS, Timer};
 use crate::server_process::{Program, Started};
+use crate::task::Task;
 use crate::{control, old_data, texts};
 
 /// The world as this process reaches it.
@@ -25,7 +25,9 @@ pub struct Edges {
     client: Client,
     login: Option<Login>,
     awake: Arc<(Mutex<Awake>, AtomicBool)>,
-    copying: Arc<Mutex<Option<Child>>>,
+    copying: Arc<Task>,
+    /// Until when the silence of a server that stops says nothing.
+    patient_until: Arc<Mutex<Option<Instant>>>,
     launcher: Option<Launcher>,
     ours: Option<Started>,
     clipboard: Option<arboard::Clipboard>,
@@ -40,7 +42,7 @@ impl Edges {
         client: Client,
         login: Option<Login>,
     ) -> Self {
-        let (awake, copying) = (Arc::default(), Arc::default());
+        let (awake, copying, patient_until) = (Arc::default(), Arc::default(), Arc::default());
         Self {
             events,
             program,
@@ -48,6 +50,7 @@ impl Edges {
             login,
             awake,
             copying,
+            patient_until,
             launcher: None,
             ours: None,
             clipboard: None,
@@ -75,17 +78,13 @@ impl Edges {
     /// Carries out one effect; false if it is the end.
     pub fn carry_out(&mut self, effect: Effect) -> bool {
         match effect {
-            Effect::Follow => self.in_background("follow", follow),
+            Effect::Follow => self.follow(),
             Effect::StartServer => match self.program.start(&self.events) {
                 Ok(started) => self.ours = Some(started),
                 Err(error) => self.report(Event::NotStarted(error.to_string())),
             },
             Effect::StopOurs => self.stop_ours(),
-            Effect::StopOther => self.in_background("stop", |program, _| {
-                if let Err(error) = control::stop(&program.data_dir) {
-                    program.log.note(&format!("the server could not be asked to stop: {error}"));
-                }
-            }),
+            Effect::StopOther => self.stop_other(),
             Effect::KillOurs => {
                 if let Some(Err(error)) = self.ours.as_ref().map(Started::kill) {
                     self.log().note(&format!("the server could not be ended: {error}"));
@@ -116,13 +115,16 @@ impl Edges {
                     self.log().note(&format!("what was chosen could not be kept: {error}"));
                 }
             }
-            Effect::AskClient => self.with_client("client", |client, _| client.who()),
+            Effect::AskClient => self.with_client(told),
             Effect::SignIn { email, port } => {
                 let data_dir = self.program.data_dir.clone();
-                self.with_client("client", move |client, _| {
-                    let offer = control::pair_computer(&data_dir, &email)?;
-                    client.sign_in(&offer, port)?;
-                    client.who()
+                self.with_client(move |client| {
+                    let signed_in = control::pair_computer(&data_dir, &email)
+                        .and_then(|offer| client.sign_in(&offer, port));
+                    match signed_in {
+                        Ok(()) => told(client),
+                        Err(error) => Event::NotSignedIn(error.to_string()),
+                    }
                 });
             }
             Effect::ChooseFolders => self.in_background("folders", |program, events| {
@@ -184,25 +186,27 @@ impl Edges {
     }
 
     /// Asks the client something whose answer is who is signed in.
-    fn with_client(
-        &self,
-        name: &str,
-        ask: impl FnOnce(&Client, &Log) -> io::Result<Option<Account>> + Send + 'static,
-    ) {
+    fn with_client(&self, ask: impl FnOnce(&Client) -> Event + Send + 'static) {
         let client = self.client.clone();
-        self.in_background(name, move |program, events| {
-            let _ = events.send(match ask(&client, &program.log) {
-                Ok(account) => Event::Client(account),
-                Err(error) => {
-                    program.log.note(&format!("this computer is not signed in: {error}"));
-                    Event::NotSignedIn(error.to_string())
+        self.in_background("client", move |program, events| {
+            let event = ask(&client);
+            match &event {
+                Event::NotSignedIn(why) | Event::SignInLost(why) => {
+                    program.log.note(&format!("this computer is not signed in: {why}"));
                 }
-            });
+                Event::NotTold(why) => {
+                    program.log.note(&format!("who is signed in could not be told: {why}"));
+                }
+                _ => {}
+            }
+            let _ = events.send(event);
         });
     }
 
     fn back_up(&self, folders: Vec<PathBuf>, sealed: bool) {
         let client = self.client.clone();
+        // Here, not in the thread: a stop that comes before it counts.
+        client.prepare();
         self.in_background("backup", move |_, events| {
             let told = client.back_up(&folders, sealed, |event| {
                 let _ = events.send(event);
@@ -216,6 +220,7 @@ impl Edges {
 
     fn import(&self, folder: PathBuf) {
         let copying = self.copying.clone();
+        copying.prepare();
         self.in_background("import", move |program, events| {
             let told = old_data::import(program, &folder, &copying, |event| {
                 let _ = events.send(event);
@@ -224,6 +229,26 @@ impl Edges {
                 let words = format!("the copy could not be made: {error}");
                 let end = ImportEnd { words, ..ImportEnd::default() };
                 let _ = events.send(Event::ImportEnded(end));
+            }
+        });
+    }
+
+    fn follow(&self) {
+        let patient_until = self.patient_until.clone();
+        // It was given to the server before this one.
+        *lock(&patient_until) = None;
+        self.in_background("follow", move |program, events| {
+            follow(program, events, &patient_until)
+        });
+    }
+
+    fn stop_other(&self) {
+        // Whoever waits for a line meanwhile looks at it every 2 s, and has given up when the grace is over.
+        let patience = Duration::from_millis(STOP_GRACE_MS).saturating_sub(control::NEXT_WAIT);
+        *lock(&self.patient_until) = Some(Instant::now() + patience);
+        self.in_background("stop", |program, _| {
+            if let Err(error) = control::stop(&program.data_dir) {
+                program.log.note(&format!("the server could not be asked to stop: {error}"));
             }
         });
     }
@@ -301,11 +326,27 @@ pub fn show(title: &str, text: &str) -> Result<(), String> {
     bubble.show().map(drop).map_err(|error| error.to_string())
 }
 
-/// Follows the status of whichever server holds the data.
-fn follow(program: &Program, events: &Sender<Event>) {
+/// Who is signed in, as the client tells it.
+fn told(client: &Client) -> Event {
+    match client.who() {
+        Ok(SignedIn::As(account)) => Event::Client(Some(account)),
+        Ok(SignedIn::Nobody) => Event::Client(None),
+        Ok(SignedIn::Lost(why)) => Event::SignInLost(why),
+        Err(error) => Event::NotTold(error.to_string()),
+    }
+}
+
+fn lock(patient_until: &Mutex<Option<Instant>>) -> MutexGuard<'_, Option<Instant>> {
+    patient_until.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Follows the status of whichever server holds the data. The silence of one that somebody else runs and that was asked
+/// to stop is not its end: it closes its database. What becomes of it is told by its end, or asked by the timer of the stop.
+fn follow(program: &Program, events: &Sender<Event>, patient_until: &Mutex<Option<Instant>>) {
     let mut is_first = true;
     let log = Arc::new(program.log.clone());
-    let followed = control::follow(&program.data_dir, |status| {
+    let is_patient = || lock(patient_until).is_some_and(|until| Instant::now() < until);
+    let followed = control::follow_patiently(&program.data_dir, is_patient, |status| {
         let event = if std::mem::take(&mut is_first) {
             Event::Attached(status)
         } else {
@@ -315,7 +356,8 @@ fn follow(program: &Program, events: &Sender<Event>) {
         events.send(event).is_ok()
     });
     let event = match followed {
-        Ok(()) if !is_first => Event::Detached,
+        Ok(End::Silent) if lock(patient_until).is_some() => return,
+        Ok(_) if !is_first => Event::Detached,
         _ => Event::NobodyThere,
     };
     let _ = events.send(event);

@@ -29,4 +29,5 @@ pub mod quiet;
 #[cfg(windows)]
 mod registry;
 pub mod server_process;
+pub mod task;
 pub mod texts;
