@@ -96,7 +96,7 @@ impl Default for Metrics {
         );
         registry.register(
             "backup_proved_seconds",
-            "Time since a backup was last restored on trial and found whole; -1 if never",
+            "Age of the newest backup that was restored on trial and found whole; -1 if there is none",
             metrics.proved.clone(),
         );
         Self { registry, ..metrics }
@@ -111,7 +111,7 @@ pub async fn text(app: &App) -> String {
     if let Ok(free) = app.originals.free_bytes().await {
         metrics.free_bytes.set(i64::try_from(free).unwrap_or(i64::MAX));
     }
-    if let Ok(proved_at_ms) = backup::proved_at_ms(app).await {
+    if let Ok(proved_at_ms) = backup::proved_made_at_ms(app).await {
         let age_s = proved_at_ms.map_or(-1, |at_ms| (app.clock.now_ms() - at_ms).max(0) / 1000);
         metrics.proved.set(age_s);
     }

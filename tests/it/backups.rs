@@ -232,3 +232,79 @@ fn a_backup_goes_into_no_live_data_and_a_restore_into_nothing_that_is_there() {
     assert!(refused.stderr.contains("is not empty"), "{}", refused.stderr);
     assert_eq!(tree(&taken).len(), 1);
 }
+
+#[test]
+fn what_the_server_has_lost_is_kept_from_the_backup_before_and_nothing_older_is_removed() {
+    let stand = Stand::new(&[]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let target = folder.path().join("backups");
+    let alice = stand.person();
+    // The last one has the name of what a backup says of itself.
+    let names = ["gone.jpg", "cut.jpg", "well.jpg", "photosync-backup.json"];
+    for (seed, name) in names.into_iter().enumerate() {
+        alice.keep(name, &noise(seed as u64 + 1, 20_000));
+    }
+    require_well(&back_up(&stand, &target, &[]));
+    fs::remove_file(alice.folder.join("gone.jpg")).expect("removed");
+    fs::write(alice.folder.join("cut.jpg"), b"only this is left").expect("written");
+    let second = back_up(&stand, &target, &["--keep", "1"]);
+    assert_eq!(second.code, 3, "{}", second.stdout);
+    for name in ["gone.jpg", "cut.jpg"] {
+        let said = format!("{name}, kept from the backup before");
+        assert!(second.stdout.contains(&said), "{}", second.stdout);
+    }
+    assert_eq!(generations(&target).len(), 2, "nothing is removed while something is missing");
+    require_well(&verify(&stand, &target));
+    let data = folder.path().join("restored");
+    require_well(&restore(&target, &data));
+    let place = alice.folder.strip_prefix(stand.data()).expect("in the data");
+    for (seed, name) in names.into_iter().enumerate() {
+        let found = fs::read(data.join(place).join(name)).expect("a photo");
+        assert!(found == noise(seed as u64 + 1, 20_000), "{name}");
+    }
+}
+
+#[test]
+fn without_its_disk_the_server_makes_no_backup() {
+    let stand = Stand::new(&[]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let target = folder.path().join("backups");
+    let alice = stand.person();
+    alice.keep("a.jpg", &noise(1, 20_000));
+    require_well(&back_up(&stand, &target, &[]));
+    let away = folder.path().join("away");
+    fs::rename(stand.uploads(), &away).expect("renamed");
+    fs::create_dir(stand.uploads()).expect("a mount point");
+    let refused = back_up(&stand, &target, &["--keep", "1"]);
+    assert_eq!(refused.code, 1, "{}", refused.stdout);
+    assert!(refused.stderr.contains("is not there"), "{}", refused.stderr);
+    assert_eq!(generations(&target).len(), 1);
+    fs::remove_dir(stand.uploads()).expect("removed");
+    fs::rename(&away, stand.uploads()).expect("renamed");
+    require_well(&verify(&stand, &target));
+}
+
+#[test]
+fn sealed_chunks_on_a_disk_of_their_own_are_in_the_backup_and_what_is_gone_is_not() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (target, chunks) = (folder.path().join("backups"), folder.path().join("chunks"));
+    let chunks_text = chunks.to_str().expect("a path").to_owned();
+    let stand = Stand::new(&[("PHOTOSYNC_STORAGE_RELAY_CHUNKS", &chunks_text)]);
+    let alice = stand.person();
+    alice.keep("a.jpg", &noise(1, 20_000));
+    let sealed = noise(9, 30_000);
+    assert_eq!(alice.put_chunk(&hex_of(&sealed), &sealed).status(), 200);
+    assert_eq!(alice.put_manifest("one", "sealed").status(), 200);
+    // A backup that broke off long ago, with a photo that is gone by now.
+    let place = alice.folder.strip_prefix(stand.data()).expect("in the data").to_owned();
+    let partial = target.join(".partial");
+    fs::create_dir_all(partial.join(&place)).expect("folders");
+    fs::write(partial.join(&place).join("erased.jpg"), b"gone for good").expect("written");
+    require_well(&back_up(&stand, &target, &[]));
+    require_well(&verify(&stand, &target));
+    let data = folder.path().join("restored");
+    require_well(&restore(&target, &data));
+    let files = tree(&data);
+    assert!(files.keys().any(|path| path.ends_with(hex_of(&sealed))));
+    assert!(!files.keys().any(|path| path.ends_with("erased.jpg")));
+}

@@ -184,13 +184,20 @@ pub async fn execute(app: &App, command: Command) -> Result<Outcome> {
         Command::VerifyBackup { folder } => Ok(tried(&backup::prove(app, folder).await?)),
         Command::Scrub => {
             let totals = scrub::read_all(app).await?;
-            let text = format!(
+            let mut text = format!(
                 "{} files read back, {} MB; {} are missing or damaged and asked for again",
                 totals.files,
                 totals.bytes / 1_000_000,
                 totals.lost
             );
-            Ok(Outcome { disagreements: totals.lost > 0, ..Outcome::said(text) })
+            if totals.unread > 0 {
+                text += &format!(
+                    "\n{} files could not be read; the log says why, and nobody knows what they hold",
+                    totals.unread
+                );
+            }
+            let disagreements = totals.lost + totals.unread > 0;
+            Ok(Outcome { disagreements, ..Outcome::said(text) })
         }
     }
 }

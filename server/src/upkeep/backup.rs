@@ -3,7 +3,8 @@
 //! A backup is a folder of *generations*, each a whole data folder as it was at one moment. A file that has not changed
 //! since the generation before it is a hard link to that one's copy, never to a live file. First the files are copied, then
 //! the database in one snapshot, then what that names and came in between: so every row has its bytes, and nothing that was
-//! acknowledged before the backup began is missing. A generation gets its name when all of it is durable.
+//! acknowledged before the backup began is missing. What the server itself has lost since the generation before comes from
+//! there, and is named. A generation gets its name when all of it is durable.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
@@ -29,8 +30,10 @@ const MARKER: &str = "photosync-backup.json";
 const PARTIAL: &str = ".partial";
 /// A generation that is being tried out.
 const TRIAL: &str = ".trial";
+/// A generation that is being removed.
+const REMOVING: &str = ".removing";
 const LOCK: &str = ".lock";
-/// The fact that says when a restore was last proved, and of what.
+/// The fact that says of when the newest backup is whose restore was proved.
 const PROVED_FACT: &str = "backup_proved";
 /// Rows that one transaction looks at.
 const STEP_ROWS: i64 = 1000;
@@ -42,7 +45,7 @@ const COMPARE_BYTES: usize = 256 * 1024;
 pub struct Generation {
     /// Version of the server that made it.
     pub version: String,
-    /// When its database was copied, Unix milliseconds.
+    /// When it began, Unix milliseconds; later than every older one, also if a clock was set back.
     pub made_at_ms: i64,
     /// Files in it.
     pub files: u64,
@@ -59,7 +62,7 @@ pub struct Made {
     pub generation: Generation,
     /// Bytes that were copied; the rest is shared with the generation before.
     pub copied_bytes: u64,
-    /// Files of the index that the server itself does not have.
+    /// What the server itself does not have whole, and whether it was kept from the generation before.
     pub missing: Vec<String>,
     /// Older generations that were removed.
     pub removed: usize,
@@ -78,21 +81,27 @@ pub struct Tried {
     pub report: check::Report,
 }
 
-/// Makes a new generation in `target`, and then removes the oldest beyond `keep`, if that is given.
+/// Makes a new generation in `target`, and then removes the oldest beyond `keep`, if that is given and nothing is missing.
 pub async fn make(app: &App, target: PathBuf, keep: Option<usize>) -> Result<Made> {
+    let volumes = require_storage(app).await?;
     let config = app.config.clone();
-    let chunks = config.relay_chunks.clone().unwrap_or_else(|| config.relay.clone());
-    let trees = vec![
+    let mut trees = vec![
         (config.uploads.clone(), "uploads"),
         (config.relay.clone(), "relay"),
-        (chunks, "relay"),
         (config.data_dir.join("secrets"), "secrets"),
     ];
-    let prepared = move || Copying::begin(&target, trees, &config);
+    trees.extend(
+        config
+            .relay_chunks
+            .clone()
+            .filter(|root| *root != config.relay)
+            .map(|root| (root, "relay")),
+    );
+    let now_ms = app.clock.now_ms();
+    let prepared = move || Copying::begin(&target, trees, &config, now_ms);
     let mut copying = blocking("begin a backup", prepared).await?;
     copying = blocking("copy the files", move || copying.copy_trees()).await?;
 
-    let made_at_ms = app.clock.now_ms();
     let (live, copy) = (app.config.database.clone(), copying.partial.join(DATABASE));
     let marker = app.config.data_dir.join(VOLUME);
     let snapshot = move || -> io::Result<Copying> {
@@ -103,24 +112,40 @@ pub async fn make(app: &App, target: PathBuf, keep: Option<usize>) -> Result<Mad
         Ok(copying)
     };
     let mut copying = blocking("copy the database", snapshot).await?;
-    copying.missing = complete(app, &mut copying).await?;
-    blocking("end a backup", move || copying.end(made_at_ms, keep)).await
+    complete(app, &mut copying).await?;
+    // A disk that went away meanwhile looks like one without photos.
+    if require_storage(app).await? != volumes {
+        return Err(Error::new(
+            ErrorCode::StorageFailed,
+            "the storage is another one than when the backup began",
+        ));
+    }
+    blocking("end a backup", move || copying.end(keep)).await
 }
 
-/// Copies what the rows of the copied database name and the first walk did not find; the names of what is not there.
-async fn complete(app: &App, copying: &mut Copying) -> Result<Vec<String>> {
-    let copied = config_of(&app.config, &copying.partial);
+/// The ids of the disks that everything lies on. Refused while one is not there.
+async fn require_storage(app: &App) -> Result<[String; 3]> {
+    let mut ids = [const { String::new() }; 3];
+    for (id, store) in ids.iter_mut().zip([&app.originals, &app.relay, &app.relay_chunks]) {
+        *id = store.find_volume_id().await.ok_or_else(|| {
+            let message = format!(
+                "the storage {} is not there; nothing is backed up",
+                store.root().display()
+            );
+            Error::new(ErrorCode::StorageFailed, message)
+        })?;
+    }
+    Ok(ids)
+}
+
+/// Sees to it that every row of the copied database has its file: from the server if the first walk did not find it, from
+/// the generation before if the server does not have it whole any more.
+async fn complete(app: &App, copying: &mut Copying) -> Result<()> {
     let db = Db::start(&DbSettings {
-        path: copied.database.clone(),
+        path: copying.partial.join(DATABASE),
         readers: 1,
         queue_wait: app.config.queue_wait,
     })?;
-    let start = |root: &Path| {
-        LocalStore::start(root.to_owned(), 1, 0)
-            .map_err(|source| Error::internal("open the copy").caused_by(source))
-    };
-    let (originals, sealed) = (start(&copied.uploads)?, start(&copied.relay)?);
-    let mut missing = Vec::new();
     let mut after = String::new();
     loop {
         let start = after.clone();
@@ -128,13 +153,9 @@ async fn complete(app: &App, copying: &mut Copying) -> Result<Vec<String>> {
         let Some(last) = page.last() else { break };
         after.clone_from(&last.asset_id);
         for asset in page {
-            if check::find_file(&originals, &asset).is_some() {
-                continue;
-            }
-            match check::find_file(&app.originals, &asset) {
-                Some((key, _)) => copying.add(&app.originals, "uploads", &key)?,
-                None => missing.push(format!("{}/{}", asset.account_uuid, asset.name)),
-            }
+            let keys = check::places_of(&asset);
+            let name = format!("{}/{}", asset.account_uuid, asset.name);
+            copying.require(&app.originals, "uploads", &keys, asset.size_bytes, name)?;
         }
     }
     let (mut account, mut after) = (String::new(), String::new());
@@ -145,18 +166,13 @@ async fn complete(app: &App, copying: &mut Copying) -> Result<Vec<String>> {
         account = last_account.to_string();
         after.clone_from(&last.chunk_id);
         for (account, object) in page {
-            let key = Key::chunk(account, &object.chunk_id);
-            if sealed.find_size_here(&key)?.is_some() {
-                continue;
-            }
-            match app.relay_chunks.find_size_here(&key)? {
-                Some(_) => copying.add(&app.relay_chunks, "relay", &key)?,
-                None => missing.push(format!("{account}, sealed object {}", object.chunk_id)),
-            }
+            let keys = [Key::chunk(account, &object.chunk_id)];
+            let name = format!("{account}, sealed object {}", object.chunk_id);
+            copying.require(&app.relay_chunks, "relay", &keys, object.size_bytes, name)?;
         }
     }
     db.close().await;
-    Ok(missing)
+    Ok(())
 }
 
 /// Restores the newest generation in `folder`, or the one that `folder` is, into a folder beside it, opens it, compares
@@ -169,24 +185,28 @@ pub async fn prove(app: &App, folder: PathBuf) -> Result<Tried> {
         let trial = above.join(TRIAL);
         remove_tree_if_there(&trial)?;
         restore_tree(&folder, &trial, Sharing::Links)?;
+        remove_file_if_there(&trial.join(MARKER))?;
         Ok((lock, folder, generation, trial))
     };
     let (lock, folder, generation, trial) = blocking("try a backup out", find).await?;
     let report = look_through(&app.config, &trial).await;
     blocking("remove the trial", move || remove_tree_if_there(&trial)).await?;
     drop(lock);
-    let report = report?;
+    let (server_id, mut report) = report?;
+    if server_id != app.presence.server_id() {
+        report.disagreements.push("foreign: it is the backup of another server".into());
+    }
     if report.disagreements.is_empty() {
-        let text = format!("{} {}", app.clock.now_ms(), generation.made_at_ms);
+        let text = generation.made_at_ms.to_string();
         app.db.write::<(), Error, _>(move |tx| Ok(set_fact(tx, PROVED_FACT, &text)?)).await?;
     }
     Ok(Tried { folder, generation, report })
 }
 
-/// When a restore was last proved, Unix milliseconds; `None` if it never was.
-pub async fn proved_at_ms(app: &App) -> Result<Option<i64>> {
+/// When the newest backup was made whose restore was proved, Unix milliseconds; `None` if none was.
+pub async fn proved_made_at_ms(app: &App) -> Result<Option<i64>> {
     let text: Option<String> = app.db.read(|tx| find_fact(tx, PROVED_FACT)).await?;
-    Ok(text.and_then(|text| text.split(' ').next()?.parse().ok()))
+    Ok(text.and_then(|text| text.parse().ok()))
 }
 
 /// Restores the newest generation in `folder`, or the one that `folder` is, into the data folder of `config`, which must be
@@ -201,16 +221,17 @@ pub async fn restore(config: &Config, folder: PathBuf) -> Result<Tried> {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
         restore_tree(&folder, &data_dir, Sharing::Nothing)?;
+        remove_file_if_there(&data_dir.join(MARKER))?;
         sync_tree(&data_dir)?;
         Ok((folder, generation))
     };
     let (folder, generation) = blocking("restore a backup", copy).await?;
-    let report = look_through(config, &config.data_dir).await?;
+    let (_, report) = look_through(config, &config.data_dir).await?;
     Ok(Tried { folder, generation, report })
 }
 
-/// Opens a restored data folder and compares everything in it with its hash.
-async fn look_through(config: &Config, data_dir: &Path) -> Result<check::Report> {
+/// Opens a restored data folder and compares everything in it with its hash. Whose it is, and what was found.
+async fn look_through(config: &Config, data_dir: &Path) -> Result<(String, check::Report)> {
     let opened = boot(config_of(config, data_dir), BootOptions::default()).await;
     let app = opened.map_err(|error| {
         Error::internal("open what was restored").caused_by(io::Error::other(error))
@@ -222,7 +243,7 @@ async fn look_through(config: &Config, data_dir: &Path) -> Result<check::Report>
     };
     let report = looked.await;
     app.db.close().await;
-    report
+    Ok((app.presence.server_id().to_owned(), report?))
 }
 
 const DATABASE: &str = "photosync.db";
@@ -249,6 +270,12 @@ struct Copying {
     /// Folders, and where they are in a generation.
     trees: Vec<(PathBuf, &'static str)>,
     originals: PathBuf,
+    /// When it is made: later than every other, also if the clock was set back.
+    made_at_ms: i64,
+    /// Whether it goes on with one that broke off.
+    is_resumed: bool,
+    /// Whether another tree was copied to the place of the one that is being copied.
+    is_second: bool,
     files: u64,
     bytes: u64,
     copied_bytes: u64,
@@ -261,6 +288,7 @@ impl Copying {
         target: &Path,
         trees: Vec<(PathBuf, &'static str)>,
         config: &Config,
+        now_ms: i64,
     ) -> io::Result<Self> {
         // Looked at before it is made: a refusal leaves nothing behind.
         let there = target.ancestors().find_map(|above| Some((above, above.canonicalize().ok()?)));
@@ -283,9 +311,15 @@ impl Copying {
         }
         create_private_dir(&target)?;
         let lock = lock(&target)?;
+        remove_tree_if_there(&target.join(REMOVING))?;
         let partial = target.join(PARTIAL);
+        let is_resumed = partial.exists();
         create_private_dir(&partial)?;
         let previous = generations(&target)?.pop();
+        let made_at_ms = match &previous {
+            Some(previous) => now_ms.max(read_marker(previous)?.made_at_ms + 1),
+            None => now_ms,
+        };
         let originals = config.uploads.clone();
         let (files, bytes, copied_bytes, missing) = (0, 0, 0, Vec::new());
         Ok(Self {
@@ -294,6 +328,9 @@ impl Copying {
             previous,
             trees,
             originals,
+            made_at_ms,
+            is_resumed,
+            is_second: false,
             files,
             bytes,
             copied_bytes,
@@ -303,10 +340,39 @@ impl Copying {
     }
 
     fn copy_trees(mut self) -> io::Result<Self> {
-        for (root, place) in self.trees.clone() {
-            self.copy_tree(&root, Path::new(place))?;
+        if self.is_resumed {
+            // What is gone by now must not come back with a restore.
+            for place in ["uploads", "relay", "secrets"] {
+                self.prune(Path::new(place))?;
+            }
+        }
+        for (index, (root, top)) in self.trees.clone().into_iter().enumerate() {
+            // Of two roots that become one, the mark of the first counts.
+            self.is_second = self.trees[..index].iter().any(|(_, before)| *before == top);
+            self.copy_tree(&root, Path::new(top))?;
         }
         Ok(self)
+    }
+
+    /// Removes what a backup that broke off left of files that the server does not have any more.
+    fn prune(&self, place: &Path) -> io::Result<()> {
+        let Ok(entries) = std::fs::read_dir(self.partial.join(place)) else { return Ok(()) };
+        for entry in entries {
+            let entry = entry?;
+            let place = place.join(entry.file_name());
+            let is_live = self.trees.iter().any(|(root, top)| {
+                place
+                    .strip_prefix(top)
+                    .is_ok_and(|below| root.join(below).symlink_metadata().is_ok())
+            });
+            match (entry.file_type()?.is_dir(), is_live) {
+                (true, true) => self.prune(&place)?,
+                (true, false) => std::fs::remove_dir_all(entry.path())?,
+                (false, true) => {}
+                (false, false) => std::fs::remove_file(entry.path())?,
+            }
+        }
+        Ok(())
     }
 
     fn copy_tree(&mut self, folder: &Path, place: &Path) -> io::Result<()> {
@@ -323,6 +389,9 @@ impl Copying {
                 continue;
             }
             let (from, place) = (entry.path(), place.join(&name));
+            if self.is_second && name == VOLUME {
+                continue;
+            }
             match entry.file_type() {
                 Ok(kind) if kind.is_dir() => self.copy_tree(&from, &place)?,
                 Ok(kind) if kind.is_file() => self.copy(&from, &place)?,
@@ -332,39 +401,80 @@ impl Copying {
         Ok(())
     }
 
-    /// The file of a key, wherever it is by now.
-    fn add(&mut self, store: &LocalStore, root: &str, key: &Key) -> Result<()> {
-        let place = Path::new(root).join(key.relative());
-        let copied = match self.partial.join(&place).parent() {
-            Some(folder) => create_private_dir(folder),
-            None => Ok(()),
+    /// Sees to it that the copy has a file of this length in one of these places: from the server, otherwise from the
+    /// generation before. `name` stands in [`Made::missing`] if the server does not have it.
+    fn require(
+        &mut self,
+        live: &LocalStore,
+        top: &str,
+        keys: &[Key],
+        size_bytes: i64,
+        name: String,
+    ) -> Result<()> {
+        let failed = |source| Error::internal("complete a backup").caused_by(source);
+        let places: Vec<PathBuf> =
+            keys.iter().map(|key| Path::new(top).join(key.relative())).collect();
+        let is_whole = |root: &Path, place: &Path| {
+            root.join(place)
+                .symlink_metadata()
+                .is_ok_and(|found| found.is_file() && i64::try_from(found.len()) == Ok(size_bytes))
         };
-        copied
-            .and_then(|()| self.copy(&store.path(key), &place))
-            .map_err(|source| Error::internal("copy a file").caused_by(source))
+        if places.iter().any(|place| is_whole(&self.partial, place)) {
+            return Ok(());
+        }
+        for (key, place) in keys.iter().zip(&places) {
+            if live.find_size_here(key)?.and_then(|size| i64::try_from(size).ok())
+                == Some(size_bytes)
+            {
+                let folder = self.partial.join(place);
+                create_private_dir(folder.parent().unwrap_or(&folder)).map_err(failed)?;
+                self.copy(&live.path(key), place).map_err(failed)?;
+                if is_whole(&self.partial, place) {
+                    return Ok(());
+                }
+            }
+        }
+        let previous = self.previous.clone();
+        let known = previous.and_then(|previous| {
+            let place = places.iter().find(|place| is_whole(&previous, place))?;
+            Some((previous.join(place), self.partial.join(place)))
+        });
+        let Some((from, to)) = known else {
+            self.missing.push(name);
+            return Ok(());
+        };
+        create_private_dir(to.parent().unwrap_or(&to)).map_err(failed)?;
+        remove_file_if_there(&to).map_err(failed)?;
+        let linked = std::fs::hard_link(&from, &to);
+        let copied = linked.or_else(|_| copy_file(&from, &to, &from.symlink_metadata()?));
+        copied.map_err(failed)?;
+        self.missing.push(format!("{name}, kept from the backup before"));
+        Ok(())
     }
 
     /// Copies one file, or links the same one of the generation before. One that is gone meanwhile is left to
-    /// [`complete`].
+    /// [`complete`], and so is one that the disk does not give: that must not end the backup of all others.
     fn copy(&mut self, from: &Path, place: &Path) -> io::Result<()> {
         let metadata = match from.symlink_metadata() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             other => other?,
         };
         let to = self.partial.join(place);
-        let previous = self.previous.as_ref().map(|previous| previous.join(place));
-        let is_there = is_same(&to, &metadata) && has_same_bytes(&to, from)?;
+        let is_there = self.is_resumed && is_same(&to, &metadata) && has_same_bytes(&to, from);
         if !is_there {
             remove_file_if_there(&to)?;
-            let is_known = previous.as_ref().is_some_and(|previous| is_same(previous, &metadata));
-            let linked = previous.filter(|_| is_known).map(|one| std::fs::hard_link(one, &to));
+            let previous = self.previous.as_ref().map(|previous| previous.join(place));
+            let known = previous.filter(|previous| is_same(previous, &metadata));
+            let linked = known.map(|one| std::fs::hard_link(one, &to));
             // Without links, or with too many of them, it is a copy.
             if !matches!(linked, Some(Ok(()))) {
-                match copy_file(from, &to, &metadata) {
-                    Err(error) if error.kind() == io::ErrorKind::NotFound && !from.exists() => {
-                        return Ok(());
+                if let Err(error) = copy_file(from, &to, &metadata) {
+                    remove_file_if_there(&to)?;
+                    if can_be_read(from) {
+                        return Err(error);
                     }
-                    other => other?,
+                    tracing::warn!(file = %from.display(), %error, "a file could not be read for the backup");
+                    return Ok(());
                 }
                 self.copied_bytes += metadata.len();
             }
@@ -374,9 +484,9 @@ impl Copying {
         Ok(())
     }
 
-    fn end(self, made_at_ms: i64, keep: Option<usize>) -> io::Result<Made> {
+    fn end(self, keep: Option<usize>) -> io::Result<Made> {
         let version = env!("CARGO_PKG_VERSION").to_owned();
-        let (files, bytes) = (self.files, self.bytes);
+        let (made_at_ms, files, bytes) = (self.made_at_ms, self.files, self.bytes);
         let generation = Generation { version, made_at_ms, files, bytes };
         sync_tree(&self.partial)?;
         let text = serde_json::to_vec_pretty(&generation)?;
@@ -387,14 +497,14 @@ impl Copying {
         std::fs::rename(&self.partial, &folder)?;
         sync_dir(&self.target)?;
         let mut removed = 0;
-        // Also if the clock was set back: the new one stays.
-        let mut all = generations(&self.target)?;
-        all.retain(|one| *one != folder);
-        all.push(folder.clone());
-        for old in all.iter().take(all.len().saturating_sub(keep.unwrap_or(all.len()).max(1))) {
-            // Without its marker it is no generation any more, however far the removing comes.
-            std::fs::remove_file(old.join(MARKER))?;
-            std::fs::remove_dir_all(old)?;
+        let all = generations(&self.target)?;
+        // An older one may be all there is of what is missing now.
+        let keep = keep.filter(|_| self.missing.is_empty()).unwrap_or(all.len()).max(1);
+        for old in all.iter().take(all.len().saturating_sub(keep)) {
+            // Under this name the next backup goes on with it, however far it comes now.
+            let removing = self.target.join(REMOVING);
+            std::fs::rename(old, &removing)?;
+            std::fs::remove_dir_all(&removing)?;
             removed += 1;
         }
         let is_same_disk = is_same_disk(&folder, &self.originals);
@@ -439,8 +549,12 @@ fn find_generation(folder: &Path) -> io::Result<(PathBuf, Generation)> {
         )
     };
     let found = found.ok_or_else(none)?;
-    let generation = serde_json::from_slice(&std::fs::read(found.join(MARKER))?)?;
+    let generation = read_marker(&found)?;
     Ok((found, generation))
+}
+
+fn read_marker(generation: &Path) -> io::Result<Generation> {
+    Ok(serde_json::from_slice(&std::fs::read(generation.join(MARKER))?)?)
 }
 
 /// How the files of a restored generation come about.
@@ -466,7 +580,7 @@ fn restore_tree(from: &Path, to: &Path, sharing: Sharing) -> io::Result<()> {
             [".json", ".jsonl", ".db"].iter().any(|end| name.to_string_lossy().ends_with(end));
         let is_link =
             sharing == Sharing::Links && !is_written_to && std::fs::hard_link(&from, &to).is_ok();
-        if !is_link && name != MARKER {
+        if !is_link {
             copy_file(&from, &to, &entry.metadata()?)?;
         }
     }
@@ -492,7 +606,16 @@ fn is_same(path: &Path, wanted: &Metadata) -> bool {
 }
 
 /// A copy that a broken-off backup left may have lost its bytes in a power cut.
-fn has_same_bytes(one: &Path, other: &Path) -> io::Result<bool> {
+fn has_same_bytes(one: &Path, other: &Path) -> bool {
+    compare(one, other).unwrap_or(false)
+}
+
+/// Whether the system gives all of a file's bytes.
+fn can_be_read(path: &Path) -> bool {
+    File::open(path).and_then(|mut file| io::copy(&mut file, &mut io::sink())).is_ok()
+}
+
+fn compare(one: &Path, other: &Path) -> io::Result<bool> {
     let mut files = [File::open(one)?, File::open(other)?];
     let mut buffers = [vec![0; COMPARE_BYTES], vec![0; COMPARE_BYTES]];
     loop {

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use photosync_protocol::names::fold_key;
 use uuid::Uuid;
 
+use super::verify::hash_from_disk;
 use crate::accounts;
 use crate::blobs::{Key, LocalStore, OWNER_FILE, hash_file};
 use crate::boot::App;
@@ -75,7 +76,7 @@ async fn check_rows(app: &App, read_bytes: bool, report: &mut Report) -> Result<
             }
             if read_bytes {
                 let path = app.originals.path(&key);
-                match blocking(move || hash_file(&path)).await {
+                match blocking(move || hash_from_disk(&path)).await {
                     Ok((digest, _)) if digest == asset.digest => {}
                     Ok(_) => report
                         .disagreements
@@ -89,14 +90,18 @@ async fn check_rows(app: &App, read_bytes: bool, report: &mut Report) -> Result<
 
 /// Where the file of an asset is, and how long; a trashed one may not have been moved yet. Its name may belong to a
 /// newer file once it was, so that the trash is looked into first.
-pub(super) fn find_file(store: &LocalStore, asset: &Asset) -> Option<(Key, u64)> {
-    let original = Key::original(asset.account_uuid, &asset.stored_name);
-    let trashed = Key::trashed(asset.account_uuid, &asset.asset_id);
-    let moved = asset.trashed_at_ms.is_some().then_some(trashed);
-    moved.into_iter().chain([original]).find_map(|key| {
+fn find_file(store: &LocalStore, asset: &Asset) -> Option<(Key, u64)> {
+    places_of(asset).into_iter().find_map(|key| {
         let size_bytes = store.find_size_here(&key).ok().flatten()?;
         Some((key, size_bytes))
     })
+}
+
+/// Where the file of an asset may be, the likelier place first.
+pub(super) fn places_of(asset: &Asset) -> Vec<Key> {
+    let original = Key::original(asset.account_uuid, &asset.stored_name);
+    let trashed = Key::trashed(asset.account_uuid, &asset.asset_id);
+    asset.trashed_at_ms.is_some().then_some(trashed).into_iter().chain([original]).collect()
 }
 
 /// Does work with files where it holds up nobody.

@@ -80,7 +80,18 @@ pub(super) struct Passed {
     pub place: Place,
     /// Bytes that were read; 0 if it was passed over.
     pub read_bytes: i64,
-    pub is_lost: bool,
+    pub outcome: Looked,
+}
+
+/// What looking at a file came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Looked {
+    /// It is right, or it was read lately, or it is known to be lost.
+    Well,
+    /// It is missing or damaged, and wanted again now.
+    Lost,
+    /// It could not be read, and nobody knows.
+    Unread,
 }
 
 /// One time through a store.
@@ -90,21 +101,24 @@ struct Round {
     /// When the last one that came to its end began: whatever this one has not reached was read since then.
     last_began_at_ms: Option<i64>,
     is_done: bool,
+    /// Files that could not be read.
+    #[serde(default)]
+    unread: u64,
     place: Place,
 }
 
 impl Round {
     /// The next one.
     fn after(last: Option<&Self>, now_ms: i64) -> Self {
-        let last_began_at_ms = last.and_then(|last| {
-            if last.is_done { Some(last.began_at_ms) } else { last.last_began_at_ms }
-        });
-        Self { began_at_ms: now_ms, last_began_at_ms, is_done: false, place: Place::default() }
+        let last_began_at_ms = last.and_then(Self::oldest_ms);
+        let (is_done, unread, place) = (false, 0, Place::default());
+        Self { began_at_ms: now_ms, last_began_at_ms, is_done, unread, place }
     }
 
     /// Every byte of the store was read, or came, at this time or later; `None` before the first round is done.
     fn oldest_ms(&self) -> Option<i64> {
-        if self.is_done { Some(self.began_at_ms) } else { self.last_began_at_ms }
+        let is_whole = self.is_done && self.unread == 0;
+        if is_whole { Some(self.began_at_ms) } else { self.last_began_at_ms }
     }
 }
 
@@ -135,13 +149,16 @@ pub struct Totals {
     pub bytes: u64,
     /// How many of them are missing or damaged, and wanted again now.
     pub lost: u64,
+    /// How many could not be read, so that nobody knows.
+    pub unread: u64,
 }
 
 impl Totals {
     fn count(&mut self, passed: &Passed) {
         self.files += u64::from(passed.read_bytes > 0);
         self.bytes += u64::try_from(passed.read_bytes).unwrap_or(0);
-        self.lost += u64::from(passed.is_lost);
+        self.lost += u64::from(passed.outcome == Looked::Lost);
+        self.unread += u64::from(passed.outcome == Looked::Unread);
     }
 }
 
@@ -179,10 +196,13 @@ async fn step(app: &App, store: Store) -> Result<(Option<Passed>, Duration)> {
         let cost_ms = passed.read_bytes.max(LEAST_BYTES).saturating_mul(1000) / reading.rate;
         return Ok((Some(passed), Duration::from_millis(u64::try_from(cost_ms).unwrap_or(0))));
     }
+    let now_ms = app.clock.now_ms();
     let over_at_ms = reading.round.began_at_ms.saturating_add(period_ms(app));
-    let rest_ms = over_at_ms.saturating_sub(app.clock.now_ms());
-    if rest_ms <= 0 {
-        let next = Round::after(Some(&reading.round), app.clock.now_ms());
+    // One that began in the future did so by a clock that was wrong.
+    let is_over = over_at_ms <= now_ms || now_ms < reading.round.began_at_ms;
+    let rest_ms = if is_over { 0 } else { over_at_ms - now_ms };
+    if is_over {
+        let next = Round::after(Some(&reading.round), now_ms);
         *reading = begin(app, store, next).await?;
         note(app, store, reading).await?;
     }
@@ -236,7 +256,10 @@ async fn pass_next(app: &App, store: Store, reading: &mut Reading) -> Result<Opt
     let passed = store.read_next(app, &round.place, round.began_at_ms).await?;
     reading.unnoted += 1;
     match &passed {
-        Some(passed) => round.place = passed.place.clone(),
+        Some(passed) => {
+            round.place = passed.place.clone();
+            round.unread += u64::from(passed.outcome == Looked::Unread);
+        }
         None => round.is_done = true,
     }
     if passed.is_none() || reading.unnoted >= NOTE_EVERY {
@@ -292,5 +315,7 @@ mod tests {
         assert_eq!(third.oldest_ms(), Some(10), "the second was given up");
         second.is_done = true;
         assert_eq!(second.oldest_ms(), Some(50));
+        second.unread = 1;
+        assert_eq!(second.oldest_ms(), Some(10), "nobody knows of one");
     }
 }

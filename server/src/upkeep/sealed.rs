@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use uuid::Uuid;
 
 use super::check::Report;
-use super::scrub::{Passed, Place};
-use super::verify::read_back;
+use super::scrub::{Looked, Passed, Place};
+use super::verify::{hash_from_disk, read_back};
 use crate::accounts;
-use crate::blobs::{Key, LocalStore, hash_file};
+use crate::blobs::{Key, LocalStore};
 use crate::boot::App;
 use crate::clock::DAY_MS;
 use crate::db::DbResult;
@@ -46,24 +46,26 @@ pub(super) async fn read_next(app: &App, place: &Place) -> Result<Option<Passed>
     let Some((account, object)) = next.into_iter().next() else { return Ok(None) };
     let place = Place { account: account.to_string(), after: object.chunk_id.clone() };
     if object.is_damaged {
-        return Ok(Some(Passed { place, read_bytes: 0, is_lost: false }));
+        return Ok(Some(Passed { place, read_bytes: 0, outcome: Looked::Well }));
     }
     let path = app.relay_chunks.path(&Key::chunk(account, &object.chunk_id));
-    let is_lost = match read_back(path).await {
-        Ok((digest, _)) if hex::encode(digest) == object.chunk_id => false,
+    let outcome = match read_back(path).await {
+        Ok((digest, _)) if hex::encode(digest) == object.chunk_id => Looked::Well,
         // Gone with its row, sent again, or really damaged: this is decided under the lock of its bytes.
         Ok(_) | Err(_) => match damage::note(app, account, &object.chunk_id).await {
-            Ok(is_lost) => is_lost,
+            Ok(true) => Looked::Lost,
+            Ok(false) => Looked::Well,
             Err(error) if app.relay_chunks.find_volume_id().await.is_none() => return Err(error),
             Err(error) => {
                 // Nobody knows about this one, but the others wait.
                 let (chunk, causes) = (&object.chunk_id, error.cause_chain());
                 tracing::warn!(%account, chunk, %error, causes, "a sealed object could not be read back");
-                false
+                Looked::Unread
             }
         },
     };
-    Ok(Some(Passed { place, read_bytes: object.size_bytes, is_lost }))
+    let read_bytes = if outcome == Looked::Unread { 0 } else { object.size_bytes };
+    Ok(Some(Passed { place, read_bytes, outcome }))
 }
 
 /// Compares every sealed object outside the trash with its file (length always, bytes if `read_bytes`), every file with
@@ -118,7 +120,7 @@ fn compare(store: &LocalStore, account: Uuid, object: &Object, read_bytes: bool)
     if !read_bytes {
         return None;
     }
-    match hash_file(&store.path(&key)) {
+    match hash_from_disk(&store.path(&key)) {
         Ok((digest, _)) if hex::encode(digest) == object.chunk_id => None,
         Ok(_) => Some("damaged (the bytes have changed)".into()),
         Err(error) => Some(format!("unreadable ({error})")),

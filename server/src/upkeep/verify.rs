@@ -9,7 +9,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use tokio::sync::{Notify, Semaphore, oneshot};
 
-use super::scrub::{Passed, Place, Rounds};
+use super::scrub::{Looked, Passed, Place, Rounds};
 use crate::blobs::{BlobError, Key};
 use crate::boot::App;
 use crate::db::Tx;
@@ -115,21 +115,23 @@ pub(super) async fn read_next(app: &App, place: &Place, since_ms: i64) -> Result
     let Some(asset) = next else { return Ok(None) };
     let place = Place { account: asset.account_uuid.to_string(), after: asset.seq.to_string() };
     if asset.verified_at_ms.is_some_and(|verified_at_ms| verified_at_ms >= since_ms) {
-        return Ok(Some(Passed { place, read_bytes: 0, is_lost: false }));
+        return Ok(Some(Passed { place, read_bytes: 0, outcome: Looked::Well }));
     }
     let _reading = app.verifier.reading.acquire().await.map_err(|_| Error::busy())?;
     let (size_bytes, asset_id) = (asset.size_bytes, asset.asset_id.clone());
-    let is_lost = match verify(app, asset).await {
-        Ok(is_lost) => is_lost,
+    let outcome = match verify(app, asset).await {
+        Ok(true) => Looked::Lost,
+        Ok(false) => Looked::Well,
         Err(error) if app.originals.find_volume_id().await.is_none() => return Err(error),
         Err(error) => {
             // Nobody knows about this one, but the others wait.
             let causes = error.cause_chain();
             tracing::warn!(asset = asset_id, %error, causes, "an original could not be read back");
-            false
+            Looked::Unread
         }
     };
-    Ok(Some(Passed { place, read_bytes: size_bytes, is_lost }))
+    let read_bytes = if outcome == Looked::Unread { 0 } else { size_bytes };
+    Ok(Some(Passed { place, read_bytes, outcome }))
 }
 
 /// Whether an error of reading means that these bytes are gone: no file, or a sector that cannot be read.
@@ -159,7 +161,8 @@ fn yield_to_others() {
     let _ = rustix::process::setpriority_process(None, 10);
 }
 
-fn hash_from_disk(path: &Path) -> io::Result<([u8; 32], u64)> {
+/// Digest and length of a file as the disk has it, not as memory does.
+pub(super) fn hash_from_disk(path: &Path) -> io::Result<([u8; 32], u64)> {
     let mut file = File::open(path)?;
     // Pages that are not on the disk yet cannot be dropped.
     file.sync_all()?;
