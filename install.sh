@@ -7,7 +7,7 @@
 #   sh install.sh --help
 #
 # Nothing is unpacked before signature and checksum were found right. Nothing is overwritten or removed that this script
-# did not write: it keeps a list of its files with their checksums.
+# did not write: it keeps a list of its files with their checksums, and writes that first.
 set -eu
 
 # Filled in by scripts/package: the project's releases, and the key that signs them (PEM, one line, base64 part only).
@@ -154,16 +154,13 @@ recorded() {
   if [ -f "$list" ]; then sed -n "s/^# $1=//p" "$list" | head -n 1; fi
 }
 
-# recorded_digest PATH: the checksum of the file as it was written; empty if it was not.
-recorded_digest() {
-  if [ -f "$list" ]; then
-    while read -r sum path; do
-      if [ "$path" = "$1" ]; then
-        printf '%s' "$sum"
-        break
-      fi
-    done <"$list"
-  fi
+# is_recorded SUM PATH: whether this script wrote these bytes there. While an upgrade is under way a path has two sums.
+is_recorded() { [ -f "$list" ] && grep -qFx -e "$1 $2" "$list"; }
+
+# Every path of the list once, into $work/recorded.
+recorded_paths() {
+  : >"$work/recorded"
+  if [ -f "$list" ]; then sed -n 's/^[0-9a-f]\{64\} //p' "$list" | sort -u >"$work/recorded"; fi
 }
 
 fetch() {
@@ -256,7 +253,7 @@ require_ours() {
   while read -r _ source path; do
     if [ -e "$root$path" ] || [ -h "$root$path" ]; then
       now=$(digest "$root$path" 2>/dev/null || true)
-      if [ "$now" != "$(recorded_digest "$path")" ] && [ "$now" != "$(digest "$source")" ]; then
+      if ! is_recorded "$now" "$path" && [ "$now" != "$(digest "$source")" ]; then
         die 73 "$root$path was not written by this script, or was changed since. Move it away, then try again; nothing was changed"
       fi
     fi
@@ -270,40 +267,66 @@ write_plan() {
     if [ "$dry_run" = yes ]; then continue; fi
     mkdir -p "$(dirname "$root$path")"
     # Beside its place first: a program that runs cannot be written to, and a half one must never be started.
-    cp "$source" "$root$path.new-$$"
-    chmod "$mode" "$root$path.new-$$"
-    mv -f "$root$path.new-$$" "$root$path"
+    # Always the same name, so that what a run leaves that is cut off here is found by the next one, or by --uninstall.
+    half=$root$path.photosync-new
+    rm -f "$half"
+    cp "$source" "$half"
+    chmod "$mode" "$half"
+    mv -f "$half" "$root$path"
+    half=
   done <"$work/plan"
 }
 
 # Files of the earlier version that this one does not have: removed if they are still as they were written.
 remove_dropped() {
-  [ -f "$list" ] || return 0
-  while read -r sum path; do
-    if [ "$sum" = '#' ] || grep -q " $path\$" "$work/plan"; then continue; fi
-    remove_own "$sum" "$path"
-  done <"$list"
+  recorded_paths
+  while read -r path; do
+    if ! grep -q " $path\$" "$work/plan"; then remove_own "$path"; fi
+  done <"$work/recorded"
 }
 
+# remove_own PATH: with what a run that was cut off left beside it.
 remove_own() {
-  [ -e "$root$2" ] || return 0
-  if [ "$(digest "$root$2")" != "$1" ]; then
-    warn "$root$2 was changed since it was installed: left alone"
+  if [ "$dry_run" = no ]; then rm -f "$root$1.photosync-new"; fi
+  [ -e "$root$1" ] || return 0
+  if ! is_recorded "$(digest "$root$1" 2>/dev/null || true)" "$1"; then
+    warn "$root$1 was changed since it was installed: left alone"
     return 0
   fi
-  did "remove $root$2"
-  if [ "$dry_run" = no ]; then rm -f "$root$2"; fi
+  did "remove $root$1"
+  if [ "$dry_run" = no ]; then rm -f "$root$1"; fi
 }
 
+# Before the first file is written: what is there may be ours as the list says, or as the plan does.
+announce_list() {
+  if [ "$dry_run" = yes ]; then return 0; fi
+  planned_list >"$work/list"
+  if [ -f "$list" ]; then
+    sed -n '/^[0-9a-f]\{64\} /p' "$list" | grep -vFx -f "$work/list" >"$work/older" || true
+    cat "$work/older" >>"$work/list"
+  fi
+  keep_list
+}
+
+# When all is done: only what the plan says.
 write_list() {
   if [ "$dry_run" = yes ]; then return 0; fi
+  planned_list >"$work/list"
+  keep_list
+}
+
+planned_list() {
+  printf '# Files written by install.sh, for the next upgrade or --uninstall.\n'
+  printf '# what=%s\n# prefix=%s\n# data=%s\n' "$what" "$prefix" "$data"
+  while read -r _ source path; do printf '%s %s\n' "$(digest "$source")" "$path"; done <"$work/plan"
+}
+
+# Puts $work/list in place.
+keep_list() {
+  if cmp -s "$work/list" "$list"; then return 0; fi
   mkdir -p "$(dirname "$list")"
-  {
-    printf '# Files written by install.sh, for the next upgrade or --uninstall.\n'
-    printf '# what=%s\n# prefix=%s\n# data=%s\n' "$what" "$prefix" "$data"
-    while read -r _ _ path; do printf '%s %s\n' "$(digest "$root$path")" "$path"; done <"$work/plan"
-  } >"$list.new-$$"
-  if cmp -s "$list.new-$$" "$list"; then rm -f "$list.new-$$"; else mv -f "$list.new-$$" "$list"; fi
+  cp "$work/list" "$list.new"
+  mv -f "$list.new" "$list"
 }
 
 has_systemd() { [ -z "$root" ] && [ -d /run/systemd/system ]; }
@@ -369,9 +392,16 @@ require_data() {
   fi
 }
 
+# The usual folder is systemd's to make and to give to the account.
 make_data() {
-  if [ "$data" = "$usual_data" ] || [ -n "$root" ] || [ -f "$data/volume.json" ]; then return 0; fi
+  if [ "$data" = "$usual_data" ] || [ -n "$root" ]; then return 0; fi
   if [ -d "$data" ] && [ "$(find "$data" -prune -user photosync 2>/dev/null)" = "$data" ]; then return 0; fi
+  # An empty folder of root, as a new disk is, may be taken. Anything else is somebody's.
+  if [ -d "$data" ] && { [ -f "$data/volume.json" ] || [ "$(find "$data" -prune -user root)" != "$data" ]; }; then
+    # A dry run makes no account that it could belong to.
+    if [ "$dry_run" = yes ] && ! grep -q '^photosync:' /etc/passwd; then return 0; fi
+    die 73 "$data belongs to another account than photosync, and the server could not open it. If it is PhotoSync's, or to be: chown -R photosync:photosync $data; then run this again"
+  fi
   did "make the folder $data for the account photosync"
   if [ "$dry_run" = yes ]; then return 0; fi
   mkdir -p "$data"
@@ -471,6 +501,7 @@ install() {
   fi
   require_ours
   if [ "$what" = server ] && [ "$system" = Linux ]; then require_data; fi
+  announce_list
   write_plan
   remove_dropped
   write_list
@@ -510,15 +541,14 @@ uninstall() {
   if [ "$system" = Darwin ] && [ -z "$root" ] && [ "$dry_run" = no ]; then
     launchctl bootout "gui/$(id -u)/photosync" 2>/dev/null || true
   fi
-  while read -r sum path; do
-    if [ "$sum" != '#' ]; then remove_own "$sum" "$path"; fi
-  done <"$list"
+  recorded_paths
+  while read -r path; do remove_own "$path"; done <"$work/recorded"
   if [ "$dry_run" = yes ]; then return 0; fi
   # Folders only where they are ours by name, and only if they are empty.
   for folder in "$prefix/share/doc/photosync" /etc/systemd/system/photosync.service.d; do
     if [ -d "$root$folder" ]; then rmdir "$root$folder" 2>/dev/null || true; fi
   done
-  rm -f "$list"
+  rm -f "$list" "$list.new"
   rmdir "$(dirname "$list")" 2>/dev/null || true
   if has_systemd && [ "$as_root" = yes ]; then systemctl daemon-reload; fi
   say "PhotoSync is removed. Photos${data:+ ($data)}, settings and the account photosync stay."
@@ -528,7 +558,8 @@ main() {
   parse "$@"
   places
   work=$(mktemp -d "${TMPDIR:-/tmp}/photosync-install.XXXXXX")
-  trap 'rm -rf "$work"' EXIT
+  half=
+  trap 'rm -rf "$work"; if [ -n "$half" ]; then rm -f "$half"; fi' EXIT
   trap 'exit 130' INT TERM
   case $what in
   uninstall) uninstall ;;

@@ -13,9 +13,9 @@ use crate::accounts::queries::{find_fact, set_fact};
 use crate::auth::aliases::Aliases;
 use crate::auth::identity::Identity;
 use crate::auth::passwords::{PasswordCost, Passwords};
-use crate::auth::random_id;
 use crate::auth::throttle::Window;
 use crate::auth::tokens::Tokens;
+use crate::auth::{random_bytes, random_id};
 use crate::blobs::volume::{self, VolumeError, VolumeLock};
 use crate::blobs::{LocalStore, create_private_dir};
 use crate::clock::Clock;
@@ -104,8 +104,11 @@ pub struct BootOptions {
     pub clock: Clock,
     /// Work factors of passwords; tests take cheap ones.
     pub password_cost: PasswordCost,
-    /// Seed of the identity key, instead of the one in `<data>/secrets`.
-    pub identity_seed: Option<[u8; 32]>,
+    /// Where the identity key comes from.
+    pub identity: IdentityKey,
+    /// Open data that belongs to another account although this is root: only for data that root has put there for itself, as
+    /// a backup that is tried out.
+    pub allow_foreign_owner: bool,
     /// Start although `uploads/` holds folders and the database does not exist: only `rebuild` and an import do.
     pub allow_lost_database: bool,
 }
@@ -115,10 +118,23 @@ impl Default for BootOptions {
         Self {
             clock: Clock::system(),
             password_cost: PasswordCost::RECOMMENDED,
-            identity_seed: None,
+            identity: IdentityKey::Unneeded,
+            allow_foreign_owner: false,
             allow_lost_database: false,
         }
     }
+}
+
+/// Where the identity key comes from. Only who serves shows it to anybody: pairing and receipts need a server that runs.
+#[derive(Clone, Copy)]
+pub enum IdentityKey {
+    /// The one in `<data>/secrets` if it is there, else one that is written nowhere: commands must not leave a key beside
+    /// the one that a service manager hands to the server.
+    Unneeded,
+    /// The one in `<data>/secrets`, made if it is not there.
+    Kept,
+    /// This seed; the folder gets none.
+    HandedOver([u8; 32]),
 }
 
 /// Why a server cannot start, with the code it exits with.
@@ -178,6 +194,10 @@ pub async fn boot(config: Config, options: BootOptions) -> Result<App, BootError
             BootError::new(Exit::Storage, format!("could not {what} {}: {error}", path.display()))
         }
     };
+    // First of all: what root makes, or only opens (SQLite makes files beside a database), their owner cannot open.
+    if !options.allow_foreign_owner {
+        require_own_data(&config.data_dir)?;
+    }
     let chunks_root = config.relay_chunks.clone().unwrap_or_else(|| config.relay.clone());
     create_private_dir(&config.data_dir).map_err(storage("create", &config.data_dir))?;
     require_no_reference_data(&config)?;
@@ -192,7 +212,6 @@ pub async fn boot(config: Config, options: BootOptions) -> Result<App, BootError
     .rev()
     .collect();
     let locks = roots.keys().map(|root| volume::lock(root)).collect::<Result<Vec<_>, _>>()?;
-    require_own_data(&config.data_dir)?;
 
     if !options.allow_lost_database
         && std::fs::metadata(&config.database).map_or(0, |file| file.len()) == 0
@@ -239,8 +258,8 @@ pub async fn boot(config: Config, options: BootOptions) -> Result<App, BootError
         Ok(key)
     };
     let alias_key = key_of("aliases")?;
-    let seed = match options.identity_seed {
-        Some(handed) => {
+    let seed = match options.identity {
+        IdentityKey::HandedOver(handed) => {
             if secrets.path("identity").exists() && key_of("identity")? != handed {
                 tracing::warn!(
                     "the identity key that was handed over is not the one in {}: devices that pinned that one must \
@@ -250,7 +269,8 @@ pub async fn boot(config: Config, options: BootOptions) -> Result<App, BootError
             }
             handed
         }
-        None => key_of("identity")?,
+        IdentityKey::Unneeded if !secrets.path("identity").exists() => random_bytes(),
+        IdentityKey::Unneeded | IdentityKey::Kept => key_of("identity")?,
     };
     let identity = Identity::from_seed(&seed)
         .ok_or_else(|| BootError::new(Exit::Storage, "the identity key cannot be used"))?;
@@ -299,13 +319,17 @@ pub async fn boot(config: Config, options: BootOptions) -> Result<App, BootError
     }))
 }
 
-/// Root could open everybody's data, and would leave files in it that their owner cannot open any more.
+/// Root could open everybody's data, and would leave files in it that their owner cannot open any more. Makes nothing. Data
+/// that a server holds is said to be held: that server can be asked.
 #[cfg(unix)]
 fn require_own_data(data_dir: &Path) -> Result<(), BootError> {
     use std::os::unix::fs::MetadataExt;
     let owner = std::fs::metadata(data_dir).map_or(0, |folder| folder.uid());
     if owner == 0 || !rustix::process::geteuid().is_root() {
         return Ok(());
+    }
+    if volume::is_held(data_dir)? {
+        return Err(VolumeError::Held(data_dir.to_owned()).into());
     }
     Err(BootError::new(
         Exit::Usage,

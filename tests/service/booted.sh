@@ -126,12 +126,15 @@ rm /etc/systemd/system/photosync.service.d/quick.conf
 systemctl daemon-reload
 
 step 'root does not touch the data of the service'
+photosync-server user list --data "$DATA" | grep 'ann@example.org' || fail 'the server was not asked'
 systemctl stop photosync
+rm "$DATA/.lock" "$DATA/uploads/.lock"
 code=0
 photosync-server check --data "$DATA" >/tmp/root 2>&1 || code=$?
 cat /tmp/root
 [ "$code" -eq 64 ] || fail "exit $code"
 [ -z "$(find "$DATA" ! -user photosync)" ] || fail 'data of root'
+[ ! -e "$DATA/.lock" ] || fail 'a lock was made'
 as_service photosync-server check --read
 
 step 'a secret of the credential store reaches the service and nobody else'
@@ -208,6 +211,13 @@ if touch "/proc/$(main_pid)/root/srv/full/written" 2>/dev/null; then fail 'more 
 sh /in/first/install.sh --server --from /in/first | grep 'nothing was changed' || fail 'the folder was forgotten'
 if sh /in/first/install.sh --server --from /in/first --data /srv/other 2>/tmp/refused; then fail 'photos left behind'; fi
 cat /tmp/refused
+systemctl stop photosync
+chown -R root: /srv/photos
+if sh /in/first/install.sh --server --from /in/first 2>/tmp/refused; then fail 'it starts on data of root'; fi
+grep 'chown -R photosync:photosync /srv/photos' /tmp/refused || fail "$(cat /tmp/refused)"
+chown -R photosync:photosync /srv/photos
+sh /in/first/install.sh --server --from /in/first
+healthy || fail 'no answer'
 sh /in/first/install.sh --uninstall
 
 step 'one line for a server far away, and a folder in a home'

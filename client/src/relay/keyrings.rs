@@ -29,15 +29,15 @@ pub(super) struct Chosen {
     pub keyring: Keyring,
     /// How the password opens it.
     pub lock: PasswordLock,
-    pub id: Digest,
+    pub there: There,
     /// Keyrings of others in the same place.
     pub foreign: Vec<Digest>,
     /// The number that the next keyring has to have there.
     pub next_sequence: u64,
 }
 
-/// A keyring as it lies there.
-type There = (Digest, Vec<u8>);
+/// A keyring as it lies there: its id and its bytes.
+pub(super) type There = (Digest, Vec<u8>);
 
 /// Chooses with a password or the words. `known` is what this device keeps of the place, if anything: then only a keyring of
 /// the same sealed backup will do.
@@ -226,7 +226,7 @@ fn pick(
     if !is_current {
         return Err(Why::Replaced);
     }
-    Ok(Chosen { keyring, lock: lock.clone(), id: one.0, foreign, next_sequence: 0 })
+    Ok(Chosen { keyring, lock: lock.clone(), there: one.clone(), foreign, next_sequence: 0 })
 }
 
 fn open((id, object): &There, secret: &Secret) -> std::result::Result<Keyring, Failed> {

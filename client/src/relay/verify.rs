@@ -120,7 +120,14 @@ async fn mend_index(relay: &Relay, read: bool) -> Result<u64> {
             },
             false => true,
         };
-        let Some(copy) = relay.space.copy_of(kind, &id)?.filter(|_| !is_whole) else { continue };
+        let copy = relay.space.copy_of(kind, &id)?;
+        if is_whole && copy.is_none() && kind == Kind::Keyring {
+            let got = relay.store.get(kind, id).await.ok().flatten();
+            if let Some(object) = got.filter(|object| id_of(object) == id) {
+                relay.space.keep_keyring(&object)?;
+            }
+        }
+        let Some(copy) = copy.filter(|_| !is_whole) else { continue };
         relay.store.set_aside(kind, id).await?;
         relay.store.put(vec![(kind, id, copy)]).await?;
         mended += 1;

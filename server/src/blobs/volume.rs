@@ -79,6 +79,21 @@ pub fn lock(root: &Path) -> Result<VolumeLock, VolumeError> {
     }
 }
 
+/// Whether a server holds a root. Makes nothing, and keeps nothing.
+pub fn is_held(root: &Path) -> Result<bool, VolumeError> {
+    let failed = |error| VolumeError::Io(root.to_owned(), error);
+    let file = match File::open(root.join(LOCK)) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(failed(error)),
+    };
+    match file.try_lock_shared() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(error)) => Err(failed(error)),
+    }
+}
+
 /// The id of a root, if it has one.
 pub fn find_id(root: &Path) -> Result<Option<String>, VolumeError> {
     match std::fs::read(root.join(MARKER)) {
@@ -125,9 +140,13 @@ mod tests {
     #[test]
     fn two_servers_cannot_hold_one_root() {
         let dir = tempfile::tempdir().unwrap();
+        assert!(!is_held(dir.path()).unwrap());
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "asking makes no lock");
         let held = lock(dir.path()).unwrap();
         assert!(matches!(lock(dir.path()), Err(VolumeError::Held(_))));
+        assert!(is_held(dir.path()).unwrap());
         drop(held);
+        assert!(!is_held(dir.path()).unwrap());
         lock(dir.path()).unwrap();
     }
 }

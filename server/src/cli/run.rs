@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use photosync_protocol::process::{Exit, Ready};
-use photosync_server::boot::{App, BootError, BootOptions, boot};
+use photosync_server::boot::{App, BootError, BootOptions, IdentityKey, boot};
 use photosync_server::config::{Config, Resolved};
 use photosync_server::control::remote;
 use photosync_server::http::{metrics_router, router};
@@ -32,8 +32,8 @@ pub async fn serve(
     let reload = Reload::listen(&service)?;
     let passed = service::take_sockets()?;
     service.tell_status("Starting");
-    let identity_seed = service.read_identity()?;
-    let options = BootOptions { identity_seed, ..BootOptions::default() };
+    let identity = service.read_identity()?.map_or(IdentityKey::Kept, IdentityKey::HandedOver);
+    let options = BootOptions { identity, ..BootOptions::default() };
     let app = boot(config, options).await?;
     let tls = Arc::new(Tls::load(app.config.tls.as_ref(), &app.identity)?);
     let public = match passed.is_empty() {

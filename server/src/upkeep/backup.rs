@@ -232,7 +232,9 @@ pub async fn restore(config: &Config, folder: PathBuf) -> Result<Tried> {
 
 /// Opens a restored data folder and compares everything in it with its hash. Whose it is, and what was found.
 async fn look_through(config: &Config, data_dir: &Path) -> Result<(String, check::Report)> {
-    let opened = boot(config_of(config, data_dir), BootOptions::default()).await;
+    // What was restored is nobody's yet but ours, whoever the disk says owns it.
+    let options = BootOptions { allow_foreign_owner: true, ..BootOptions::default() };
+    let opened = boot(config_of(config, data_dir), options).await;
     let app = opened.map_err(|error| {
         Error::internal("open what was restored").caused_by(io::Error::other(error))
     })?;

@@ -8,8 +8,9 @@ use std::process::Command;
 use super::install::{Key, package};
 use super::{project, run, said};
 
-/// What `tests/service/system` ends with where no systemd can be started.
-const CANNOT: i32 = 77;
+/// Exit codes of `tests/service/system` where no machine could be made, or its systemd did not come up: nothing of ours
+/// has run by then, so that a machine without such rights fails nothing.
+const NOT_BEGUN: [i32; 2] = [70, 77];
 
 /// The programs of the build, without what only a debugger reads.
 fn strip_programs(to: &Path) {
@@ -48,7 +49,7 @@ fn under_systemd_a_release_is_installed_used_upgraded_and_removed_and_every_phot
         .expect("tests/service/system");
     let text = said(&outcome);
     println!("{text}");
-    if outcome.status.code() == Some(CANNOT) {
+    if outcome.status.code().is_some_and(|code| NOT_BEGUN.contains(&code)) {
         println!("SKIPPED: no systemd can be started here");
         return;
     }

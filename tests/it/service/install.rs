@@ -40,13 +40,13 @@ pub(super) fn package(key: &Key, bin: &Path, out: &Path) {
 }
 
 /// A release of stand-ins, and a root to install it into.
-struct Place {
+pub(super) struct Place {
     folder: TempDir,
     key: Key,
 }
 
 impl Place {
-    fn new() -> Place {
+    pub(super) fn new() -> Place {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let key = Key::make(folder.path());
         fs::create_dir(folder.path().join("root")).expect("a root");
@@ -55,12 +55,12 @@ impl Place {
         place
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// Makes `<folder>/<name>`, a release whose programs say that name.
-    fn release(&self, name: &str) {
+    pub(super) fn release(&self, name: &str) {
         self.release_of(name, &["photosync-server", "photosync"]);
     }
 
@@ -76,7 +76,7 @@ impl Place {
     }
 
     /// Runs the release's own install.sh with the strictest shell there is, into the root.
-    fn install(&self, release: &str, more: &[&str]) -> Output {
+    pub(super) fn install(&self, release: &str, more: &[&str]) -> Output {
         let shell = if Path::new("/bin/dash").exists() { "dash" } else { "sh" };
         let (script, root) = (self.path(release).join("install.sh"), self.path("root"));
         let temporary = self.path("tmp");
@@ -94,7 +94,7 @@ impl Place {
         outcome
     }
 
-    fn install_server(&self, release: &str, more: &[&str]) -> Output {
+    pub(super) fn install_server(&self, release: &str, more: &[&str]) -> Output {
         let from = self.path(release).to_string_lossy().into_owned();
         let mut all = vec!["--server", "--from", &from];
         all.extend_from_slice(more);
@@ -107,12 +107,12 @@ impl Place {
     }
 
     /// Everything below the root with its bytes.
-    fn files(&self) -> BTreeMap<String, Vec<u8>> {
+    pub(super) fn files(&self) -> BTreeMap<String, Vec<u8>> {
         files_below(&self.path("root"))
     }
 }
 
-fn files_below(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+pub(super) fn files_below(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     let mut open = vec![folder.to_owned()];
     while let Some(next) = open.pop() {
@@ -142,18 +142,18 @@ const WRITTEN: &[&str] = &[
     "/usr/local/share/doc/photosync/README.md",
     "/usr/local/share/doc/photosync/photosync.toml",
 ];
-const SETTINGS: &str = "/etc/photosync/photosync.toml";
-const LIST: &str = "/var/lib/photosync-installer/installed";
+pub(super) const SETTINGS: &str = "/etc/photosync/photosync.toml";
+pub(super) const LIST: &str = "/var/lib/photosync-installer/installed";
 
 /// Names below the root that are neither of the account nor made by us.
-fn names(files: &BTreeMap<String, Vec<u8>>) -> Vec<&str> {
+pub(super) fn names(files: &BTreeMap<String, Vec<u8>>) -> Vec<&str> {
     let of_account = ["/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow", "/etc/.pwd.lock"];
     let backups = |name: &str| of_account.iter().any(|file| name.starts_with(file));
     files.keys().map(String::as_str).filter(|name| !backups(name)).collect()
 }
 
 /// Installing as somebody else goes to a home instead; these tests are about the system's places.
-fn is_root() -> bool {
+pub(super) fn is_root() -> bool {
     let is_root = rustix::process::geteuid().is_root();
     if !is_root {
         println!("SKIPPED: this needs root");

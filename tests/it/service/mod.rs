@@ -1,8 +1,10 @@
 //! The server as a service, and how it gets onto a machine and off it again.
 
 mod booted;
+mod cut_off;
 mod install;
 mod notify;
+mod owner;
 mod sockets;
 mod unit;
 

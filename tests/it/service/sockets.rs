@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,9 @@ use photosync_tests::server::{ServerProcess, find_binary};
 use serde_json::Value;
 
 use crate::stand::{SOON, Stand};
+
+/// How often a port may be taken by somebody else between finding it free and using it.
+const STARTS: usize = 5;
 
 /// Ends what it holds.
 struct Held(Child);
@@ -28,6 +32,18 @@ fn the_server_answers_on_the_socket_it_is_handed_and_opens_no_public_port_of_its
     let folder = tempfile::tempdir().expect("a temporary folder");
     let data = folder.path().join("data").to_string_lossy().into_owned();
     let server = find_binary().expect("the server");
+    let (address, status, line) = (0..STARTS)
+        .find_map(|_| answer_on_a_handed_socket(&server, &data))
+        .expect("a port that nobody else takes meanwhile");
+    assert_eq!(status, 200);
+    let ready: Value =
+        serde_json::from_str(line.trim_start_matches("PHOTOSYNC-READY ")).expect("JSON");
+    assert_eq!(ready["listen"], serde_json::json!([address.to_string()]), "{line}");
+}
+
+/// Address, status of `/health` and ready line of a server that is handed a socket. `None` if it ended before it answered:
+/// somebody else took the port.
+fn answer_on_a_handed_socket(server: &Path, data: &str) -> Option<(SocketAddr, u16, String)> {
     // Free at this moment: the tool cannot say which port 0 became.
     let address: SocketAddr = TcpListener::bind("127.0.0.1:0")
         .and_then(|socket| socket.local_addr())
@@ -37,7 +53,7 @@ fn the_server_answers_on_the_socket_it_is_handed_and_opens_no_public_port_of_its
         .args(["-E", "PORT=1", "-E", "HOST=127.0.0.1", "-E", "PHOTOSYNC_METRICS_LISTEN=off"])
         .args(["-E", "PHOTOSYNC_DISCOVERY=off", "-E", "PHOTOSYNC_UPDATE_CHECK=off"])
         .arg(server)
-        .args(["serve", "--data", &data])
+        .args(["serve", "--data", data])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -50,17 +66,19 @@ fn the_server_answers_on_the_socket_it_is_handed_and_opens_no_public_port_of_its
     let end = Instant::now() + SOON;
     let patient = Timeouts { connect: Duration::from_secs(1), ..Timeouts::default() };
     let answer = loop {
+        if let Some(status) = child.0.try_wait().expect("its state") {
+            println!("ended before it answered on {address}: {status}");
+            return None;
+        }
         match Client::with_timeouts(address, patient).send(Request::new("GET", "/health")) {
             Ok(answer) => break answer,
             Err(error) => assert!(Instant::now() < end, "{error}"),
         }
         std::thread::yield_now();
     };
-    assert_eq!(answer.status(), 200);
-    let line = BufReader::new(stdout).lines().next().expect("a line").expect("the ready line");
-    let ready: Value =
-        serde_json::from_str(line.trim_start_matches("PHOTOSYNC-READY ")).expect("JSON");
-    assert_eq!(ready["listen"], serde_json::json!([address.to_string()]), "{line}");
+    // No line: it was another server that answered.
+    let line = BufReader::new(stdout).lines().next()?.expect("the ready line");
+    Some((address, answer.status(), line))
 }
 
 /// 32 bytes in hex, and the fingerprint of the Ed25519 key they make is no other server's.
