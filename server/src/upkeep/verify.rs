@@ -156,7 +156,7 @@ pub(super) async fn read_back(path: PathBuf) -> io::Result<([u8; 32], u64)> {
 }
 
 /// On Linux a priority is a thread's own. If it cannot be set, the thread is only less polite.
-fn yield_to_others() {
+pub(super) fn yield_to_others() {
     #[cfg(target_os = "linux")]
     let _ = rustix::process::setpriority_process(None, 10);
 }

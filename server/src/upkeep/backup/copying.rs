@@ -1,15 +1,17 @@
 //! Making a generation: what has not changed is linked, everything else is copied, and every row gets its file.
 
+use std::collections::HashMap;
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::generations::{self, Generation, LOCK, MARKER, PARTIAL, REMOVING};
+use super::generations::{self, COMPARE, Generation, LOCK, MARKER, PARTIAL, REMOVING};
 use super::{Made, VOLUME, remove_file_if_there, remove_tree_if_there};
-use crate::blobs::{Key, LocalStore, STAGING, create_private_dir, sync_dir, write_durably};
+use crate::blobs::{
+    Key, LocalStore, STAGING, TRASH, create_private_dir, hash_file, sync_dir, write_durably,
+};
 use crate::clock::iso_utc;
 use crate::config::Config;
-use crate::error::{Error, Result};
 
 /// Bytes compared at once.
 const COMPARE_BYTES: usize = 256 * 1024;
@@ -29,6 +31,11 @@ pub(super) struct Copying {
     is_resumed: bool,
     /// Whether another tree was copied to the place of the one that is being copied.
     is_second: bool,
+    /// Whether a trial found something wrong in the generations before.
+    is_compared: bool,
+    /// Copies that differ from the server's file although nothing says that it changed, by place: one of the two is damaged.
+    /// Each with the server's file.
+    suspects: HashMap<PathBuf, PathBuf>,
     files: u64,
     bytes: u64,
     copied_bytes: u64,
@@ -36,11 +43,26 @@ pub(super) struct Copying {
     _lock: File,
 }
 
+/// What a row of the copied database needs.
+pub(super) struct Wanted {
+    /// `uploads` or `relay`.
+    pub top: &'static str,
+    /// Where its file may be.
+    pub keys: Vec<Key>,
+    /// Length of the file.
+    pub size_bytes: i64,
+    /// Its SHA-256, in hexadecimal.
+    pub digest: String,
+    /// What it is called in [`Made::missing`].
+    pub name: String,
+}
+
 impl Copying {
     pub(super) fn begin(
         target: &Path,
         trees: Vec<(PathBuf, &'static str)>,
         config: &Config,
+        server_id: &str,
         now_ms: i64,
     ) -> io::Result<Self> {
         // Looked at before it is made: a refusal leaves nothing behind.
@@ -62,9 +84,12 @@ impl Copying {
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
             }
         }
+        generations::is_own(&target, server_id)?;
         create_private_dir(&target)?;
         let lock = generations::lock(&target)?;
         remove_tree_if_there(&target.join(REMOVING))?;
+        generations::own(&target, server_id)?;
+        let is_compared = target.join(COMPARE).exists();
         let partial = target.join(PARTIAL);
         let is_resumed = partial.exists();
         create_private_dir(&partial)?;
@@ -84,6 +109,8 @@ impl Copying {
             made_at_ms,
             is_resumed,
             is_second: false,
+            is_compared,
+            suspects: HashMap::new(),
             files,
             bytes,
             copied_bytes,
@@ -154,17 +181,20 @@ impl Copying {
         Ok(())
     }
 
-    /// Sees to it that the copy has a file of this length in one of these places: from the server, otherwise from the
-    /// generation before. `name` stands in [`Made::missing`] if the server does not have it.
-    pub(super) fn require(
-        &mut self,
+    /// [`Self::require`] for many. The store is the server's for the first part of the keys' places.
+    pub(super) fn require_all(
+        mut self,
         live: &LocalStore,
-        top: &str,
-        keys: &[Key],
-        size_bytes: i64,
-        name: String,
-    ) -> Result<()> {
-        let failed = |source| Error::internal("complete a backup").caused_by(source);
+        wanted: Vec<Wanted>,
+    ) -> io::Result<Self> {
+        wanted.into_iter().try_for_each(|one| self.require(live, one))?;
+        Ok(self)
+    }
+
+    /// Sees to it that the copy has a file of this length in one of these places: from the server, otherwise from the
+    /// generation before. It stands in [`Made::missing`] if the server does not have it.
+    fn require(&mut self, live: &LocalStore, wanted: Wanted) -> io::Result<()> {
+        let Wanted { top, keys, size_bytes, digest, name } = wanted;
         let places: Vec<PathBuf> =
             keys.iter().map(|key| Path::new(top).join(key.relative())).collect();
         let is_whole = |root: &Path, place: &Path| {
@@ -172,18 +202,17 @@ impl Copying {
                 .symlink_metadata()
                 .is_ok_and(|found| found.is_file() && i64::try_from(found.len()) == Ok(size_bytes))
         };
-        if places.iter().any(|place| is_whole(&self.partial, place)) {
-            return Ok(());
+        if let Some(place) = places.iter().find(|place| is_whole(&self.partial, place)) {
+            return self.settle(place, &digest, name);
         }
         for (key, place) in keys.iter().zip(&places) {
-            if live.find_size_here(key)?.and_then(|size| i64::try_from(size).ok())
-                == Some(size_bytes)
-            {
-                let folder = self.partial.join(place);
-                create_private_dir(folder.parent().unwrap_or(&folder)).map_err(failed)?;
-                self.copy(&live.path(key), place).map_err(failed)?;
+            let found = live.find_size_here(key).map_err(|error| error.source)?;
+            if found.and_then(|size| i64::try_from(size).ok()) == Some(size_bytes) {
+                let to = self.partial.join(place);
+                create_private_dir(to.parent().unwrap_or(&to))?;
+                self.copy(&live.path(key), place)?;
                 if is_whole(&self.partial, place) {
-                    return Ok(());
+                    return self.settle(place, &digest, name);
                 }
             }
         }
@@ -196,12 +225,35 @@ impl Copying {
             self.missing.push(name);
             return Ok(());
         };
-        create_private_dir(to.parent().unwrap_or(&to)).map_err(failed)?;
-        remove_file_if_there(&to).map_err(failed)?;
+        create_private_dir(to.parent().unwrap_or(&to))?;
+        remove_file_if_there(&to)?;
         let linked = std::fs::hard_link(&from, &to);
-        let copied = linked.or_else(|_| copy_file(&from, &to, &from.symlink_metadata()?));
-        copied.map_err(failed)?;
+        linked.or_else(|_| copy_file(&from, &to, &from.symlink_metadata()?))?;
         self.missing.push(format!("{name}, kept from the backup before"));
+        Ok(())
+    }
+
+    /// Of a copy and the server's file that differ without a reason, the one with the right hash counts.
+    fn settle(&mut self, place: &Path, digest: &str, name: String) -> io::Result<()> {
+        let Some(from) = self.suspects.remove(place) else { return Ok(()) };
+        let is_right =
+            |file: &Path| hash_file(file).is_ok_and(|(found, _)| hex::encode(found) == digest);
+        if is_right(&self.partial.join(place)) {
+            return Ok(());
+        }
+        if is_right(&from) {
+            return self.replace(&from, place);
+        }
+        self.missing.push(format!("{name}, damaged here and in the backup before"));
+        Ok(())
+    }
+
+    /// Copies a file anew; what other generations share stays as it is there.
+    fn replace(&mut self, from: &Path, place: &Path) -> io::Result<()> {
+        let (to, metadata) = (self.partial.join(place), from.symlink_metadata()?);
+        remove_file_if_there(&to)?;
+        copy_file(from, &to, &metadata)?;
+        self.copied_bytes += metadata.len();
         Ok(())
     }
 
@@ -218,6 +270,12 @@ impl Copying {
             remove_file_if_there(&to)?;
             let previous = self.previous.as_ref().map(|previous| previous.join(place));
             let known = previous.filter(|previous| is_same(previous, &metadata));
+            let differs = |one: &PathBuf| self.is_compared && !has_same_bytes(one, from);
+            let is_suspect = known.as_ref().is_some_and(differs);
+            if is_suspect && has_row(place) {
+                self.suspects.insert(place.to_owned(), from.to_owned());
+            }
+            let known = known.filter(|_| !is_suspect || has_row(place));
             let linked = known.map(|one| std::fs::hard_link(one, &to));
             // Without links, or with too many of them, it is a copy.
             if !matches!(linked, Some(Ok(()))) {
@@ -237,7 +295,13 @@ impl Copying {
         Ok(())
     }
 
-    pub(super) fn end(self, keep: Option<usize>) -> io::Result<Made> {
+    pub(super) fn end(mut self, keep: Option<usize>) -> io::Result<Made> {
+        // Of what no row names nobody knows which is right: as it is on the server.
+        for (place, from) in std::mem::take(&mut self.suspects) {
+            if can_be_read(&from) {
+                self.replace(&from, &place)?;
+            }
+        }
         let version = env!("CARGO_PKG_VERSION").to_owned();
         let (made_at_ms, files, bytes) = (self.made_at_ms, self.files, self.bytes);
         let generation = Generation { version, made_at_ms, files, bytes };
@@ -249,6 +313,7 @@ impl Copying {
         let folder = self.target.join(name);
         std::fs::rename(&self.partial, &folder)?;
         sync_dir(&self.target)?;
+        remove_file_if_there(&self.target.join(COMPARE))?;
         let mut removed = 0;
         let all = generations::list(&self.target)?;
         // An older one may be all there is of what is missing now.
@@ -282,6 +347,16 @@ fn is_same(path: &Path, wanted: &Metadata) -> bool {
             && found.len() == wanted.len()
             && matches!((found.modified(), wanted.modified()), (Ok(one), Ok(other)) if one == other)
     })
+}
+
+/// Whether a row of the index may say which bytes belong at a place: originals, also in the trash, and sealed objects.
+fn has_row(place: &Path) -> bool {
+    let mut parts = place.iter().map(|part| part.to_string_lossy());
+    match (parts.next().as_deref(), parts.nth(1).as_deref()) {
+        (Some("uploads"), Some(name)) => name == TRASH || !name.starts_with('.'),
+        (Some("relay"), Some(folder)) => folder == "chunks",
+        _ => false,
+    }
 }
 
 /// A copy that a broken-off backup left may have lost its bytes in a power cut.
@@ -337,12 +412,12 @@ pub(super) fn sync_tree(folder: &Path) -> io::Result<()> {
 }
 
 #[cfg(unix)]
-fn is_same_disk(one: &Path, other: &Path) -> bool {
+pub(super) fn is_same_disk(one: &Path, other: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
     matches!((one.metadata(), other.metadata()), (Ok(one), Ok(other)) if one.dev() == other.dev())
 }
 
 #[cfg(not(unix))]
-fn is_same_disk(_one: &Path, _other: &Path) -> bool {
+pub(super) fn is_same_disk(_one: &Path, _other: &Path) -> bool {
     false
 }
