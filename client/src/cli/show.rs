@@ -14,6 +14,7 @@ use photosync_client::report::{
 };
 use serde::Serialize;
 
+use super::account::ago;
 use super::bar;
 
 /// Files that failed and are shown one by one; the rest is counted.
@@ -304,6 +305,13 @@ fn verify_lines(summary: &VerifySummary) -> String {
         number(summary.verified),
         files(summary.files)
     )];
+    if summary.second_copy > 0 {
+        let since = summary.second_copy_since_ms.map_or(String::new(), ago);
+        lines.push(format!(
+            "{} with a second copy: found right in a backup of the server on another disk, the longest ago {since}",
+            number(summary.second_copy)
+        ));
+    }
     if summary.received > 0 {
         lines.push(format!(
             "{} received whole and not re-read yet; ask again later, or with --wait",
