@@ -182,6 +182,25 @@ pub const SETTINGS: &[Setting] = &[
         "30",
         "Days in which every original and every sealed object is read back once and compared with its hash; 0: never.",
     ),
+    setting(
+        "backup",
+        "target",
+        "",
+        "Folder on another disk into which the server backs itself up. The first backup there is made by hand (`photosync-server backup DIR`), so that a disk that is not mounted is noticed. Not set: no backups but those made by hand.",
+    ),
+    setting("backup", "every_hours", "24", "Hours between two backups into backup.target."),
+    setting(
+        "backup",
+        "keep",
+        "30",
+        "Backups that are kept in backup.target; older ones are removed, unless something is missing on the server. 0: all.",
+    ),
+    setting(
+        "backup",
+        "drill_days",
+        "30",
+        "Days after which the newest backup in backup.target is restored on trial and every hash in it compared; 0: never.",
+    ),
     secret(known_as(
         &["JWT_SECRET"],
         setting(

@@ -47,6 +47,9 @@ pub struct Metrics {
     free_bytes: Gauge,
     unverified: Family<StoreLabels, Gauge>,
     proved: Gauge,
+    drilled: Gauge,
+    made: Gauge,
+    failing: Gauge,
 }
 
 impl Default for Metrics {
@@ -63,6 +66,9 @@ impl Default for Metrics {
             free_bytes: Gauge::default(),
             unverified: Family::default(),
             proved: Gauge::default(),
+            drilled: Gauge::default(),
+            made: Gauge::default(),
+            failing: Gauge::default(),
             registry: Registry::default(),
         };
         registry.register("http_requests", "Requests answered", metrics.requests.clone());
@@ -99,6 +105,21 @@ impl Default for Metrics {
             "Age of the newest backup that was restored on trial and found whole; -1 if there is none",
             metrics.proved.clone(),
         );
+        registry.register(
+            "backup_drill_seconds",
+            "Time since a backup was last restored on trial and found whole; -1 if there is none",
+            metrics.drilled.clone(),
+        );
+        registry.register(
+            "backup_made_seconds",
+            "Age of the newest backup; -1 if there is none",
+            metrics.made.clone(),
+        );
+        registry.register(
+            "backup_failing",
+            "1 while the last backup by the server itself failed or lacked something, or the last trial found something wrong",
+            metrics.failing.clone(),
+        );
         Self { registry, ..metrics }
     }
 }
@@ -111,9 +132,14 @@ pub async fn text(app: &App) -> String {
     if let Ok(free) = app.originals.free_bytes().await {
         metrics.free_bytes.set(i64::try_from(free).unwrap_or(i64::MAX));
     }
-    if let Ok(proved_at_ms) = backup::proved_made_at_ms(app).await {
-        let age_s = proved_at_ms.map_or(-1, |at_ms| (app.clock.now_ms() - at_ms).max(0) / 1000);
-        metrics.proved.set(age_s);
+    if let Ok(status) = backup::status(app).await {
+        let now_ms = app.clock.now_ms();
+        let age_s = |at_ms: Option<i64>| at_ms.map_or(-1, |at_ms| (now_ms - at_ms).max(0) / 1000);
+        metrics.proved.set(age_s(status.proved_made_at_ms));
+        metrics.drilled.set(age_s(status.proved_at_ms));
+        metrics.made.set(age_s(status.made_at_ms));
+        let is_failing = status.failure.is_some() || status.drill_failure.is_some();
+        metrics.failing.set(i64::from(is_failing));
     }
     for store in STORES {
         if let Ok(oldest_ms) = scrub::oldest_ms(app, store).await {

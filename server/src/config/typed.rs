@@ -41,6 +41,19 @@ pub struct TlsConfig {
     pub key: PathBuf,
 }
 
+/// Backups that the server makes by itself.
+#[derive(Debug, Clone)]
+pub struct Backups {
+    /// Folder on another disk.
+    pub target: PathBuf,
+    /// Hours between two.
+    pub every_hours: i64,
+    /// How many are kept; `None`: all.
+    pub keep: Option<usize>,
+    /// Days between two restores on trial; 0: none.
+    pub drill_days: i64,
+}
+
 /// Plans that old clients pay for.
 #[derive(Debug, Clone)]
 pub struct Plans {
@@ -85,6 +98,7 @@ pub struct Config {
     pub trash_days: i64,
     pub relay_grace_days: i64,
     pub scrub_days: i64,
+    pub backups: Option<Backups>,
     pub jwt_secret: Option<String>,
     pub throttle_window_ms: i64,
     pub throttle_max: u32,
@@ -169,6 +183,7 @@ impl Config {
             trash_days: r.parse("storage.trash_days", "a number of days")?,
             relay_grace_days: r.parse("storage.relay_grace_days", "a number of days")?,
             scrub_days: r.parse("storage.scrub_days", "a number of days")?,
+            backups: r.backups()?,
             jwt_secret: jwt_secret(resolved)?,
             throttle_window_ms: r.parse("auth.throttle_window_ms", "milliseconds")?,
             throttle_max: r.parse("auth.throttle_max", "a number")?,
@@ -284,6 +299,27 @@ impl<'a> Reader<'a> {
         value.trim().parse().map_err(|_| wrong(name, value, wanted))
     }
 
+    fn backups(&self) -> Result<Option<Backups>, ConfigError> {
+        let every_hours = self.parse("backup.every_hours", "a number of hours, at least 1")?;
+        if every_hours < 1 {
+            let value = self.0.value("backup.every_hours");
+            return Err(wrong("backup.every_hours", value, "a number of hours, at least 1"));
+        }
+        let keep: usize = self.parse("backup.keep", "a number of backups, or 0 for all")?;
+        let drill_days = self.parse("backup.drill_days", "a number of days")?;
+        let Some(target) = self.find("backup.target").map(PathBuf::from) else { return Ok(None) };
+        if !target.is_absolute() {
+            let wanted = "the whole path of a folder, as /mnt/backups";
+            return Err(wrong("backup.target", self.0.value("backup.target"), wanted));
+        }
+        Ok(Some(Backups {
+            target,
+            every_hours,
+            keep: Some(keep).filter(|keep| *keep > 0),
+            drill_days,
+        }))
+    }
+
     fn switch(&self, name: &str) -> Result<bool, ConfigError> {
         match self.0.value(name).to_ascii_lowercase().as_str() {
             "true" | "on" | "yes" | "1" => Ok(true),
@@ -376,6 +412,20 @@ mod tests {
             "https://",
         ] {
             assert!(of(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn backups_go_to_a_whole_path_and_not_every_moment() {
+        let of = |pairs: &[(&str, &str)]| parse(pairs).map(|config| config.backups);
+        assert!(of(&[]).unwrap().is_none());
+        let backups = of(&[("backup.target", "/mnt/backups"), ("backup.keep", "0")]);
+        let backups = backups.unwrap().unwrap();
+        assert_eq!((backups.every_hours, backups.keep, backups.drill_days), (24, None, 30));
+        for wrong in
+            [("backup.target", "backups"), ("backup.every_hours", "0"), ("backup.keep", "-1")]
+        {
+            assert!(of(&[wrong]).is_err(), "{wrong:?}");
         }
     }
 
