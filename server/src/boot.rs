@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use photosync_protocol::process::Exit;
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, RwLock, Semaphore, watch};
 
 use crate::accounts::queries::{find_fact, set_fact};
 use crate::auth::aliases::Aliases;
@@ -64,6 +64,8 @@ pub struct AppState {
     pub metrics: Metrics,
     /// Manifests are the only large bodies held in memory: two at once.
     pub manifest_bodies: Semaphore,
+    /// Held for reading by a backup, for writing by whatever removes files for good.
+    pub lease: RwLock<()>,
     upkeep: Notify,
     stop: watch::Sender<bool>,
     _locks: Vec<VolumeLock>,
@@ -109,6 +111,8 @@ pub struct BootOptions {
     /// Open data that belongs to another account although this is root: only for data that root has put there for itself, as
     /// a backup that is tried out.
     pub allow_foreign_owner: bool,
+    /// Leave what uploads of an earlier run left half-done.
+    pub keeps_staged: bool,
     /// Start although `uploads/` holds folders and the database does not exist: only `rebuild` and an import do.
     pub allow_lost_database: bool,
 }
@@ -120,6 +124,7 @@ impl Default for BootOptions {
             password_cost: PasswordCost::RECOMMENDED,
             identity: IdentityKey::Unneeded,
             allow_foreign_owner: false,
+            keeps_staged: false,
             allow_lost_database: false,
         }
     }
@@ -283,7 +288,8 @@ pub async fn boot(config: Config, options: BootOptions) -> Result<App, BootError
     let relay_chunks =
         if chunks_root == config.relay { relay.clone() } else { start_store(&chunks_root)? };
     let resumable = tus::recover(&db, &originals).await?;
-    for store in [&originals, &relay, &relay_chunks] {
+    let stores = [&originals, &relay, &relay_chunks].into_iter();
+    for store in stores.filter(|_| !options.keeps_staged) {
         let swept = store.sweep_staging(&resumable).map_err(storage("sweep", store.root()))?;
         if swept > 0 {
             tracing::info!(swept, "removed uploads that an earlier run left unfinished");
@@ -312,6 +318,7 @@ pub async fn boot(config: Config, options: BootOptions) -> Result<App, BootError
         verifier: Verifier::default(),
         metrics: Metrics::default(),
         manifest_bodies: Semaphore::new(2),
+        lease: RwLock::new(()),
         upkeep: Notify::new(),
         stop: watch::Sender::new(false),
         _locks: locks,

@@ -42,6 +42,13 @@ pub enum Action {
     /// Read everything back now and compare it with its hash; what is missing or damaged is asked for again from the
     /// devices that have it. The server does this by itself, slowly, every 30 days
     Scrub,
+    /// Remove what nobody needs any more: unfinished uploads, what was in the trash for long enough, sealed objects that no
+    /// backup names. The server does this by itself, every hour
+    Sweep {
+        /// Say what would be removed, and remove nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Copy everything to another disk, also while the server runs: each time a whole data folder of its own, in which
     /// unchanged files take no room
     Backup {
@@ -50,13 +57,17 @@ pub enum Action {
         /// Remove the oldest beyond so many
         #[arg(long, value_name = "N")]
         keep: Option<std::num::NonZeroUsize>,
+        /// Prove afterwards that it can be restored, as verify-backup does
+        #[arg(long)]
+        verify: bool,
     },
     /// Prove that the newest backup in a folder can be restored: restores it beside itself and compares every hash
     VerifyBackup {
         /// The folder of the backups, or one of them
         folder: PathBuf,
     },
-    /// Restore the newest backup in a folder into an empty data folder, and compare every hash
+    /// Restore the newest backup in a folder into an empty data folder (and the storage roots that the settings name), and
+    /// compare every hash
     RestoreBackup {
         /// The folder of the backups, or one of them
         folder: PathBuf,

@@ -93,9 +93,10 @@ fn act(parsed: Parsed, service: &Arc<Service>) -> Result<Exit, BootError> {
             Action::Serve => run::serve(config, &resolved, service.clone()).await,
             Action::Rebuild { owner } => run::rebuild(config, owner).await,
             Action::ImportLegacy(import) => run::import(config, import).await,
-            Action::Backup { folder, keep } => {
+            Action::Backup { folder, keep, verify } => {
                 let folder = absolute(&folder)?;
-                command(config, Command::Backup { folder, keep: keep.map(Into::into) }).await
+                let keep = keep.map(Into::into);
+                command(config, Command::Backup { folder, keep, verify }).await
             }
             Action::VerifyBackup { folder } => {
                 let folder = absolute(&folder)?;
@@ -107,6 +108,7 @@ fn act(parsed: Parsed, service: &Arc<Service>) -> Result<Exit, BootError> {
                 say(&outcome.text);
                 Ok(if outcome.disagreements { Exit::Disagreements } else { Exit::Success })
             }
+            Action::Sweep { dry_run } => command(config, Command::Sweep { dry_run }).await,
             Action::Scrub => command(config, Command::Scrub).await,
             Action::Check { read } => command(config, Command::Check { read_bytes: read }).await,
             Action::User { action } => command(config, user_command(action)?).await,
@@ -183,7 +185,10 @@ async fn command(config: Config, command: Command) -> Result<Exit, BootError> {
             format!("there is no PhotoSync data in {}", data_dir.display()),
         ));
     }
-    let outcome = match boot(config, BootOptions::default()).await {
+    // A sweep says itself what it removes, and removes nothing when it is only asked.
+    let keeps_staged = matches!(command, Command::Sweep { .. });
+    let options = BootOptions { keeps_staged, ..BootOptions::default() };
+    let outcome = match boot(config, options).await {
         Ok(app) => {
             let outcome = control::execute(&app, command).await;
             app.db.close().await;

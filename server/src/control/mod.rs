@@ -16,7 +16,7 @@ use crate::clock::{DAY_MS, iso_utc};
 use crate::error::{Error, Result};
 use crate::library;
 use crate::pairing;
-use crate::upkeep::{backup, check, scrub, trash};
+use crate::upkeep::{backup, check, scrub, sweep, trash};
 
 /// A command. Passwords travel only over loopback, under the control token.
 #[derive(Serialize, Deserialize)]
@@ -36,8 +36,9 @@ pub enum Command {
     TrashRestore { email: String },
     Check { read_bytes: bool },
     Scrub,
-    Backup { folder: PathBuf, keep: Option<usize> },
+    Backup { folder: PathBuf, keep: Option<usize>, verify: bool },
     VerifyBackup { folder: PathBuf },
+    Sweep { dry_run: bool },
 }
 
 /// What a command says when it is done.
@@ -159,29 +160,19 @@ pub async fn execute(app: &App, command: Command) -> Result<Outcome> {
             );
             Ok(Outcome { disagreements: found > 0, ..Outcome::said(text) })
         }
-        Command::Backup { folder, keep } => {
-            let made = backup::make(app, folder, keep).await?;
-            let mut text: String = made
-                .missing
-                .iter()
-                .map(|name| format!("missing on the server: {name}\n"))
-                .collect();
-            text += &format!(
-                "{}: {} files, {} MB, of which {} MB are new",
-                made.folder.display(),
-                made.generation.files,
-                made.generation.bytes / 1_000_000,
-                made.copied_bytes / 1_000_000
-            );
-            if made.removed > 0 {
-                text += &format!("\n{} older backups were removed", made.removed);
+        Command::Backup { folder, keep, verify } => {
+            let made = backup::make(app, folder.clone(), keep).await?;
+            let mut outcome = self::made(&made);
+            if verify {
+                let tried = tried(&backup::prove(app, folder).await?);
+                outcome.text += &format!("\n{}", tried.text);
+                outcome.disagreements |= tried.disagreements;
             }
-            if made.is_same_disk {
-                text += "\nNote: it is on the disk of the photos, and would be lost with them.";
-            }
-            Ok(Outcome { disagreements: !made.missing.is_empty(), ..Outcome::said(text) })
+            Ok(outcome)
         }
         Command::VerifyBackup { folder } => Ok(tried(&backup::prove(app, folder).await?)),
+        Command::Sweep { dry_run: true } => Ok(swept(&sweep::survey(app).await?, "would be")),
+        Command::Sweep { dry_run: false } => Ok(swept(&sweep::sweep(app).await?, "were")),
         Command::Scrub => {
             let totals = scrub::read_all(app).await?;
             let mut text = format!(
@@ -202,6 +193,43 @@ pub async fn execute(app: &App, command: Command) -> Result<Outcome> {
     }
 }
 
+/// What is said of a backup.
+fn made(made: &backup::Made) -> Outcome {
+    let missing = made.missing.iter().map(|name| format!("missing on the server: {name}\n"));
+    let mut text: String = missing.collect();
+    text += &format!(
+        "{}: {} files, {} MB, of which {} MB are new",
+        made.folder.display(),
+        made.generation.files,
+        made.generation.bytes / 1_000_000,
+        made.copied_bytes / 1_000_000
+    );
+    if made.removed > 0 {
+        text += &format!("\n{} older backups were removed", made.removed);
+    }
+    if made.is_same_disk {
+        text += "\nNote: it is on the disk of the photos, and would be lost with them.";
+    }
+    Outcome { disagreements: !made.missing.is_empty(), ..Outcome::said(text) }
+}
+
+/// What is said of a sweep: every kind, also those of which there is nothing.
+fn swept(swept: &sweep::Swept, verb: &str) -> Outcome {
+    let mut text = String::new();
+    for (kind, amount) in swept.kinds() {
+        text += &format!("{:>8} {:>14} bytes  {kind}\n", amount.count, amount.bytes);
+    }
+    if swept.adopted > 0 {
+        text += &format!("{:>8} visible files without an entry were taken in\n", swept.adopted);
+    }
+    for left in &swept.left {
+        text += &format!("{left}\n");
+    }
+    let total = swept.total();
+    text += &format!("{} things with {} bytes {verb} removed", total.count, total.bytes);
+    Outcome::said(text)
+}
+
 /// What is said of a restore.
 pub fn tried(tried: &backup::Tried) -> Outcome {
     let report = &tried.report;
@@ -214,6 +242,9 @@ pub fn tried(tried: &backup::Tried) -> Outcome {
         report.files,
         report.disagreements.len()
     );
+    if tried.is_same_disk {
+        text += "\nNote: it is on the disk of the photos, and would be lost with them: nothing there counts as a second copy.";
+    }
     Outcome { disagreements: !report.disagreements.is_empty(), ..Outcome::said(text) }
 }
 

@@ -126,12 +126,15 @@ pub fn restore_trashed(tx: &mut dyn Tx, account: Uuid, since_ms: i64) -> DbResul
 }
 
 /// Manifests whose trash period is over.
-pub fn list_expired_manifests(tx: &mut dyn Tx, before_ms: i64) -> DbResult<Vec<(Uuid, String)>> {
+pub fn list_expired_manifests(
+    tx: &mut dyn Tx,
+    before_ms: i64,
+) -> DbResult<Vec<(Uuid, String, i64)>> {
     let rows = tx.query(
-        "SELECT account_uuid, manifest_id FROM relay_manifests WHERE trashed_at_ms < ?1 LIMIT 1000",
+        "SELECT account_uuid, manifest_id, size_bytes FROM relay_manifests WHERE trashed_at_ms < ?1 LIMIT 1000",
         params![before_ms],
     )?;
-    rows.iter().map(|row| Ok((row.uuid(0)?, row.text(1)?))).collect()
+    rows.iter().map(|row| Ok((row.uuid(0)?, row.text(1)?, row.integer(2)?))).collect()
 }
 
 /// Forgets a manifest in the trash; false if it was brought back meanwhile.

@@ -7,11 +7,11 @@ use uuid::Uuid;
 
 use super::check::Report;
 use super::scrub::{Looked, Passed, Place};
+use super::sweep::Amount;
 use super::verify::{hash_from_disk, read_back};
 use crate::accounts;
 use crate::blobs::{Key, LocalStore};
 use crate::boot::App;
-use crate::clock::DAY_MS;
 use crate::db::DbResult;
 use crate::error::{Error, Result};
 use crate::relay::queries::chains::{self, Link};
@@ -21,13 +21,12 @@ use crate::relay::{damage, journal, parse_chunk_id};
 /// Rows that one transaction looks at.
 const STEP_ROWS: i64 = 1000;
 
-/// Puts in the trash what came by version 2 longer ago than the grace time and is named by no segment. Returns how
-/// many objects. Files stay where they are until the trash period is over; one that is just being sent again comes
+/// Puts in the trash what came by version 2 before `before_ms` and is named by no segment. Returns how many objects, and
+/// their bytes. Files stay where they are until the trash period is over; one that is just being sent again comes
 /// back with its row.
-pub async fn collect(app: &App) -> Result<usize> {
+pub async fn collect(app: &App, before_ms: i64) -> Result<Amount> {
     let now_ms = app.clock.now_ms();
-    let before_ms = now_ms - app.config.relay_grace_days * DAY_MS;
-    let mut collected = 0;
+    let mut collected = Amount::default();
     loop {
         // Looked for by reading: a transaction that writes nothing would still wake the disk.
         if !app.db.read(move |tx| objects::has_collectable(tx, before_ms)).await? {
@@ -35,7 +34,7 @@ pub async fn collect(app: &App) -> Result<usize> {
         }
         let step =
             app.db.write(move |tx| objects::collect(tx, before_ms, now_ms, STEP_ROWS)).await?;
-        collected += step;
+        step.into_iter().for_each(|bytes| collected.add(bytes));
     }
 }
 
