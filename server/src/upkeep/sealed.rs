@@ -15,6 +15,7 @@ use crate::boot::App;
 use crate::db::DbResult;
 use crate::error::{Error, Result};
 use crate::relay::queries::chains::{self, Link};
+use crate::relay::queries::list_next_manifests;
 use crate::relay::queries::objects::{self, Object};
 use crate::relay::{damage, journal, parse_chunk_id};
 
@@ -68,7 +69,7 @@ pub(super) async fn read_next(app: &App, place: &Place) -> Result<Option<Passed>
 }
 
 /// Compares every sealed object outside the trash with its file (length always, bytes if `read_bytes`), every file with
-/// its row, and every place in a chain with its object. Version-1 manifests are not looked at.
+/// its row, every place in a chain with its object, and every manifest of version 1 with its length.
 pub async fn check(app: &App, read_bytes: bool, report: &mut Report) -> Result<()> {
     let (mut account, mut after) = (String::new(), String::new());
     loop {
@@ -102,7 +103,36 @@ pub async fn check(app: &App, read_bytes: bool, report: &mut Report) -> Result<(
         let what = if link.writer.is_empty() { "keyring" } else { "segment" };
         format!("missing: {what} {} {} of {account} is not held", link.sequence, link.writer)
     }));
+    check_manifests(app, report).await?;
     check_files(app, report).await
+}
+
+/// Compares every manifest of version 1 outside the trash with the length of its file: no row knows its hash.
+async fn check_manifests(app: &App, report: &mut Report) -> Result<()> {
+    let (mut account, mut after) = (String::new(), String::new());
+    loop {
+        let (from, start) = (account.clone(), after.clone());
+        let page = app.db.read(move |tx| list_next_manifests(tx, &from, &start, STEP_ROWS)).await?;
+        let Some((last_account, last, _)) = page.last() else { return Ok(()) };
+        account = last_account.to_string();
+        after.clone_from(last);
+        let store = app.relay.clone();
+        let look = move || -> Vec<String> {
+            let look = |(account, id, size_bytes): (Uuid, String, i64)| {
+                let wrong = match store.find_size_here(&Key::manifest(account, &id)) {
+                    Ok(Some(found)) if i64::try_from(found) == Ok(size_bytes) => return None,
+                    Ok(Some(found)) => {
+                        format!("damaged ({found} bytes, the index says {size_bytes})")
+                    }
+                    Ok(None) => "missing".into(),
+                    Err(error) => format!("unreadable ({})", error.source),
+                };
+                Some(format!("{wrong}: the sealed manifest {id} of {account}"))
+            };
+            page.into_iter().filter_map(look).collect()
+        };
+        report.disagreements.extend(blocking(look).await?);
+    }
 }
 
 /// What is wrong with the file of an object outside the trash.

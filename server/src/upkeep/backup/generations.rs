@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::blobs::write_durably;
+use crate::clock::unix_ms;
 
 /// Says that a folder is a whole generation; written last.
 pub(super) const MARKER: &str = "photosync-backup.json";
@@ -102,10 +103,18 @@ pub(super) fn find(folder: &Path) -> io::Result<(PathBuf, Generation)> {
         )
     };
     let found = found.ok_or_else(none)?;
-    let generation = read_marker(&found)?;
+    let generation = read_marker(&found);
     Ok((found, generation))
 }
 
-pub(super) fn read_marker(generation: &Path) -> io::Result<Generation> {
-    Ok(serde_json::from_slice(&std::fs::read(generation.join(MARKER))?)?)
+/// What a generation says of itself. A spoilt note must keep nobody from the photos: then it is of when it was written.
+pub(super) fn read_marker(generation: &Path) -> Generation {
+    let path = generation.join(MARKER);
+    let read = || -> io::Result<Generation> { Ok(serde_json::from_slice(&std::fs::read(&path)?)?) };
+    read().unwrap_or_else(|error| {
+        tracing::warn!(file = %path.display(), %error, "what a backup says of itself cannot be read");
+        let written = path.metadata().and_then(|found| found.modified());
+        let made_at_ms = written.map_or(0, unix_ms);
+        Generation { version: "unknown".into(), made_at_ms, files: 0, bytes: 0 }
+    })
 }

@@ -3,13 +3,14 @@
 //! A backup is a folder of *generations*, each a whole data folder as it was at one moment. A file that has not changed
 //! since the generation before it is a hard link to that one's copy, never to a live file. First the files are copied, then
 //! the database in one snapshot, then what that names and came in between: so every row has its bytes, and nothing that was
-//! acknowledged before the backup began is missing. What the server itself has lost since the generation before comes from
-//! there, and is named. A generation gets its name when all of it is durable.
+//! acknowledged before the backup began is missing. What the server itself has lost comes from the newest generation that
+//! has it whole, and is named. A generation gets its name when all of it is durable.
 
 mod copying;
 mod generations;
 mod restoring;
 pub(super) mod schedule;
+mod whole;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -28,8 +29,10 @@ use crate::boot::App;
 use crate::db::{self, Db, DbSettings};
 use crate::error::{Error, Result};
 use crate::library::queries::list_all;
+use crate::relay::queries::list_next_manifests;
 use crate::relay::queries::objects::list_next;
-use copying::{Copying, Wanted};
+use copying::Copying;
+use whole::Wanted;
 
 /// The fact that says of when the newest backup is whose restore was proved.
 const PROVED_FACT: &str = "backup_proved";
@@ -48,7 +51,7 @@ pub struct Made {
     pub generation: Generation,
     /// Bytes that were copied; the rest is shared with the generation before.
     pub copied_bytes: u64,
-    /// What the server itself does not have whole, and whether it was kept from the generation before.
+    /// What the server itself does not have whole, and whether it was kept from an older generation.
     pub missing: Vec<String>,
     /// Older generations that were removed.
     pub removed: usize,
@@ -56,7 +59,7 @@ pub struct Made {
     pub is_same_disk: bool,
 }
 
-/// Makes a new generation in `target`, and then removes the oldest beyond `keep`, if that is given and nothing is missing.
+/// Makes a new generation in `target`, and then removes the oldest beyond `keep`, if that is given.
 pub async fn make(app: &App, target: PathBuf, keep: Option<usize>) -> Result<Made> {
     // What a snapshot of the database names must not expire before it is copied.
     let _lease = app.lease.read().await;
@@ -138,7 +141,8 @@ async fn complete(app: &App, mut copying: Copying) -> Result<Copying> {
             // It may have gone to the trash, or come back, since the snapshot.
             keys: check::all_places_of(&asset),
             size_bytes: asset.size_bytes,
-            digest: hex::encode(asset.digest),
+            digest: Some(hex::encode(asset.digest)),
+            is_damaged: asset.quarantined_at_ms.is_some(),
             name: format!("{}/{}", asset.account_uuid, asset.name),
         });
         copying = require_all(&app.originals, copying, wanted.collect()).await?;
@@ -155,9 +159,27 @@ async fn complete(app: &App, mut copying: Copying) -> Result<Copying> {
             keys: vec![Key::chunk(account, &object.chunk_id)],
             size_bytes: object.size_bytes,
             name: format!("{account}, sealed object {}", object.chunk_id),
-            digest: object.chunk_id,
+            digest: Some(object.chunk_id),
+            is_damaged: object.is_damaged,
         });
         copying = require_all(&app.relay_chunks, copying, wanted.collect()).await?;
+    }
+    let (mut account, mut after) = (String::new(), String::new());
+    loop {
+        let (from, start) = (account.clone(), after.clone());
+        let page = db.read(move |tx| list_next_manifests(tx, &from, &start, STEP_ROWS)).await?;
+        let Some((last_account, last, _)) = page.last() else { break };
+        account = last_account.to_string();
+        after.clone_from(last);
+        let wanted = page.into_iter().map(|(account, id, size_bytes)| Wanted {
+            top: "relay",
+            keys: vec![Key::manifest(account, &id)],
+            size_bytes,
+            digest: None,
+            is_damaged: false,
+            name: format!("{account}, sealed manifest {id}"),
+        });
+        copying = require_all(&app.relay, copying, wanted.collect()).await?;
     }
     db.close().await;
     Ok(copying)
@@ -173,6 +195,11 @@ async fn require_all(store: &LocalStore, copying: Copying, wanted: Vec<Wanted>) 
 pub async fn proved_made_at_ms(app: &App) -> Result<Option<i64>> {
     let text: Option<String> = app.db.read(|tx| find_fact(tx, PROVED_FACT)).await?;
     Ok(text.and_then(|text| text.parse().ok()))
+}
+
+/// An error that says at which file.
+fn at(path: &Path, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 fn remove_file_if_there(path: &Path) -> io::Result<()> {

@@ -1,16 +1,17 @@
 //! Restoring a generation: on trial beside itself, or into an empty data folder. Either way it is opened as a server would
 //! open it, and every hash is compared.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use tokio::sync::mpsc;
 
-use super::copying::{copy_file, is_same_disk, sync_tree};
+use super::copying::{can_be_read, copy_file, is_same_disk, sync_tree};
 use super::generations::{self, COMPARE, Generation, MARKER, TRIAL};
 use super::{
-    DATABASE, PROVED_FACT, VOLUME, blocking, proved_made_at_ms, remove_file_if_there,
+    DATABASE, PROVED_FACT, VOLUME, at, blocking, proved_made_at_ms, remove_file_if_there,
     remove_tree_if_there, schedule,
 };
 use crate::accounts::queries::{find_fact, set_fact};
@@ -54,13 +55,22 @@ async fn try_out(app: &App, folder: PathBuf) -> Result<Tried> {
         let lock = generations::lock(&above)?;
         let trial = above.join(TRIAL);
         remove_tree_if_there(&trial)?;
-        restore_tree(&folder, &trial, Sharing::Links)?;
-        remove_file_if_there(&trial.join(MARKER))?;
+        let mut restoring = Restoring { sharing: Sharing::Links, lost: Vec::new() };
+        let restored = restoring.tree(&folder, &trial);
+        if let Err(error) = restored.and_then(|()| remove_file_if_there(&trial.join(MARKER))) {
+            // Without links it takes the room of a backup.
+            let _ = remove_tree_if_there(&trial);
+            return Err(error);
+        }
         let is_same_disk = is_same_disk(&folder, &originals);
-        Ok(OnTrial { folder, generation, above, trial, is_same_disk, _lock: lock })
+        let lost = restoring.lost;
+        Ok(OnTrial { folder, generation, above, trial, lost, is_same_disk, _lock: lock })
     };
-    let on_trial = blocking("try a backup out", find).await?;
-    let report = look_and_note(app, &on_trial).await;
+    let mut on_trial = blocking("try a backup out", find).await?;
+    let mut report = look_and_note(app, &on_trial).await;
+    if let Ok(report) = &mut report {
+        report.disagreements.splice(0..0, std::mem::take(&mut on_trial.lost));
+    }
     let is_well = report.as_ref().is_ok_and(|report| report.disagreements.is_empty());
     let tidy = move || {
         if !is_well {
@@ -85,6 +95,8 @@ struct OnTrial {
     /// The folder of the backups.
     above: PathBuf,
     trial: PathBuf,
+    /// See [`Restoring::lost`].
+    lost: Vec<String>,
     is_same_disk: bool,
     _lock: File,
 }
@@ -131,36 +143,46 @@ async fn note_proof(app: &App, generation: &Generation) -> Result<()> {
 /// data, all of which must be empty, and compares every hash there. The backup is not touched.
 pub async fn restore(config: &Config, folder: PathBuf) -> Result<Tried> {
     let places = config.clone();
-    let copy = move || -> io::Result<(PathBuf, Generation)> {
+    let copy = move || -> io::Result<(PathBuf, Generation, Vec<String>)> {
         let (folder, generation) = generations::find(&folder)?;
         require_empty(&places)?;
         create_private_dir(&places.data_dir)?;
-        copy_file_if_there(&folder.join(VOLUME), &places.data_dir.join(VOLUME))?;
+        let mut restoring = Restoring { sharing: Sharing::Nothing, lost: Vec::new() };
+        restoring.file(&folder.join(VOLUME), &places.data_dir.join(VOLUME))?;
         let trees = [("secrets", places.data_dir.join("secrets")), ("uploads", places.uploads)];
         for (top, to) in &trees {
-            restore_tree(&folder.join(top), to, Sharing::Nothing)?;
+            restoring.tree(&folder.join(top), to)?;
             sync_tree(to)?;
         }
-        restore_relay(&folder.join("relay"), &places.relay, places.relay_chunks.as_deref())?;
+        restoring.relay(&folder.join("relay"), &places.relay, places.relay_chunks.as_deref())?;
         sync_tree(&places.relay)?;
         places.relay_chunks.as_deref().map_or(Ok(()), sync_tree)?;
         sync_tree(&places.data_dir)?;
         // Last and whole: no server starts on photos without their database, so that none takes a part for all.
         let above = places.database.parent().unwrap_or(&places.data_dir);
         create_private_dir(above)?;
-        let coming = places.database.with_extension("restoring");
-        copy_file_if_there(&folder.join(DATABASE), &coming)?;
+        let (from, coming) = (folder.join(DATABASE), places.database.with_extension("restoring"));
+        copy_file(&from, &coming, &from.symlink_metadata()?).map_err(|error| {
+            let message = format!(
+                "the index of the backup could not be restored ({}: {error}); everything else of it was: \
+                 `photosync-server rebuild` makes an index of the originals",
+                from.display()
+            );
+            io::Error::new(error.kind(), message)
+        })?;
         File::open(&coming)?.sync_all()?;
         std::fs::rename(&coming, &places.database)?;
         sync_dir(above)?;
-        Ok((folder, generation))
+        Ok((folder, generation, restoring.lost))
     };
-    let (folder, generation) = blocking("restore a backup", copy).await?;
+    let (folder, generation, lost) = blocking("restore a backup", copy).await?;
     mark_chunks(config).await?;
     let opened = open(config.clone()).await?;
     let report = look_through(&opened, None).await;
     opened.db.close().await;
-    Ok(Tried { folder, generation, report: report?, is_same_disk: false })
+    let mut report = report?;
+    report.disagreements.splice(0..0, lost);
+    Ok(Tried { folder, generation, report, is_same_disk: false })
 }
 
 /// Refused if there is anything in a folder that something is restored into, a configuration file excepted.
@@ -180,35 +202,6 @@ fn require_empty(config: &Config) -> io::Result<()> {
         }
     }
     if config.database.exists() { refuse(&config.database, "is there already") } else { Ok(()) }
-}
-
-/// Restores the relay; the chunks of each account where they have a root of their own, to that.
-fn restore_relay(from: &Path, to: &Path, chunks: Option<&Path>) -> io::Result<()> {
-    let Some(chunks) = chunks.filter(|root| *root != to) else {
-        return restore_tree(from, to, Sharing::Nothing);
-    };
-    create_private_dir(to)?;
-    create_private_dir(chunks)?;
-    for entry in std::fs::read_dir(from)? {
-        let entry = entry?;
-        let (from, account) = (entry.path(), entry.file_name());
-        if !entry.file_type()?.is_dir() {
-            copy_file(&from, &to.join(account), &entry.metadata()?)?;
-            continue;
-        }
-        create_private_dir(&to.join(&account))?;
-        for entry in std::fs::read_dir(from)? {
-            let entry = entry?;
-            let root = if entry.file_name() == "chunks" { chunks } else { to };
-            create_private_dir(&root.join(&account))?;
-            let place = root.join(&account).join(entry.file_name());
-            match entry.file_type()?.is_dir() {
-                true => restore_tree(&entry.path(), &place, Sharing::Nothing)?,
-                false => copy_file(&entry.path(), &place, &entry.metadata()?)?,
-            }
-        }
-    }
-    Ok(())
 }
 
 /// Gives the root of the chunks the id that the restored database knows: a backup has one folder for the whole relay, and
@@ -265,30 +258,81 @@ enum Sharing {
     Nothing,
 }
 
-fn restore_tree(from: &Path, to: &Path, sharing: Sharing) -> io::Result<()> {
-    create_private_dir(to)?;
-    for entry in std::fs::read_dir(from)? {
-        let entry = entry?;
-        let (from, to) = (entry.path(), to.join(entry.file_name()));
-        if entry.file_type()?.is_dir() {
-            restore_tree(&from, &to, sharing)?;
-            continue;
-        }
-        let name = entry.file_name();
-        let is_written_to =
-            [".json", ".jsonl", ".db"].iter().any(|end| name.to_string_lossy().ends_with(end));
-        let is_link =
-            sharing == Sharing::Links && !is_written_to && std::fs::hard_link(&from, &to).is_ok();
-        if !is_link {
-            copy_file(&from, &to, &entry.metadata()?)?;
-        }
-    }
-    Ok(())
+/// Copies a generation to where it is used. What the backup's disk does not give keeps nobody from all the rest.
+struct Restoring {
+    sharing: Sharing,
+    /// What could not be read, a sentence each.
+    lost: Vec<String>,
 }
 
-fn copy_file_if_there(from: &Path, to: &Path) -> io::Result<()> {
-    match from.symlink_metadata() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => copy_file(from, to, &other?),
+impl Restoring {
+    fn tree(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+        create_private_dir(to).map_err(|error| at(to, error))?;
+        for (name, is_folder) in self.entries(from) {
+            let (from, to) = (from.join(&name), to.join(&name));
+            match is_folder {
+                true => self.tree(&from, &to)?,
+                false => self.file(&from, &to)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// The relay; the chunks of each account where they have a root of their own, to that.
+    fn relay(&mut self, from: &Path, to: &Path, chunks: Option<&Path>) -> io::Result<()> {
+        let Some(chunks) = chunks.filter(|root| *root != to) else { return self.tree(from, to) };
+        create_private_dir(to)?;
+        create_private_dir(chunks)?;
+        for (account, is_folder) in self.entries(from) {
+            let from = from.join(&account);
+            if !is_folder {
+                self.file(&from, &to.join(account))?;
+                continue;
+            }
+            create_private_dir(&to.join(&account))?;
+            for (name, is_folder) in self.entries(&from) {
+                let root = if name == "chunks" { chunks } else { to };
+                create_private_dir(&root.join(&account))?;
+                let (from, place) = (from.join(&name), root.join(&account).join(&name));
+                match is_folder {
+                    true => self.tree(&from, &place)?,
+                    false => self.file(&from, &place)?,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Names in a folder of the backup, and which are folders.
+    fn entries(&mut self, folder: &Path) -> Vec<(OsString, bool)> {
+        let mut found = Vec::new();
+        let mut list = || -> io::Result<()> {
+            for entry in std::fs::read_dir(folder)? {
+                let entry = entry?;
+                found.push((entry.file_name(), entry.file_type()?.is_dir()));
+            }
+            Ok(())
+        };
+        if let Err(error) = list() {
+            self.lost.push(format!("unreadable: {}: {error}", folder.display()));
+        }
+        found
+    }
+
+    fn file(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+        let name = from.file_name().unwrap_or_default().to_string_lossy();
+        let is_written_to = [".json", ".jsonl", ".db"].iter().any(|end| name.ends_with(end));
+        let shares = self.sharing == Sharing::Links && !is_written_to;
+        if shares && std::fs::hard_link(from, to).is_ok() {
+            return Ok(());
+        }
+        let copied = from.symlink_metadata().and_then(|metadata| copy_file(from, to, &metadata));
+        let Err(error) = copied else { return Ok(()) };
+        if can_be_read(from) {
+            return Err(at(to, error));
+        }
+        self.lost.push(format!("unreadable: {}: {error}", from.display()));
+        // Half a photo looks like one.
+        remove_file_if_there(to)
     }
 }

@@ -145,7 +145,7 @@ async fn find_newest(app: &App, backups: &Backups) -> Result<Option<i64>> {
             return Err(io::Error::new(io::ErrorKind::NotFound, message));
         }
         let newest = generations::list(&target)?.pop();
-        newest.map(|newest| Ok(generations::read_marker(&newest)?.made_at_ms)).transpose()
+        Ok(newest.map(|newest| generations::read_marker(&newest).made_at_ms))
     };
     blocking("look at the backups", look).await
 }
