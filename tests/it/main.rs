@@ -11,5 +11,6 @@ mod service;
 mod stand;
 mod sync;
 mod tokens;
+mod upgrade;
 mod weaknesses;
 mod wire;
