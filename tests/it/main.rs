@@ -3,6 +3,7 @@
 mod architecture;
 mod backups;
 mod crash;
+mod documented;
 mod faults;
 mod foreign;
 mod model;
