@@ -308,7 +308,7 @@ fn verify_lines(summary: &VerifySummary) -> String {
     if summary.second_copy > 0 {
         let since = summary.second_copy_since_ms.map_or(String::new(), ago);
         lines.push(format!(
-            "{} with a second copy: found right in a backup of the server on another disk, the longest ago {since}",
+            "{} with a second copy: found right in a backup of the server on another disk ({since} or later)",
             number(summary.second_copy)
         ));
     }

@@ -10,7 +10,7 @@ use photosync_protocol::names::fold_key;
 use tokio::sync::mpsc::Sender;
 use uuid::Uuid;
 
-use super::verify::read_back;
+use super::verify::{hash_from_disk, is_unasked, read_back};
 use crate::accounts;
 use crate::blobs::{Key, LocalStore, OWNER_FILE, hash_file};
 use crate::boot::App;
@@ -134,7 +134,12 @@ async fn find_wrong(
     if !read_bytes {
         return None;
     }
-    match read_back(app.originals.path(&key)).await {
+    let path = app.originals.path(&key);
+    let read = match is_unasked() {
+        true => read_back(path).await,
+        false => blocking(move || hash_from_disk(&path)).await,
+    };
+    match read {
         Ok((digest, _)) if digest == asset.digest => None,
         Ok(_) => Some(format!("damaged: the bytes of {key} have changed")),
         Err(error) => Some(format!("unreadable: {key}: {error}")),

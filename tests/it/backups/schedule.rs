@@ -17,7 +17,8 @@ fn status(stand: &Stand) -> BackupStatus {
 /// A figure of the metrics.
 fn metric(stand: &Stand, name: &str) -> i64 {
     let address = stand.with_server(|server| server.metrics_address()).expect("metrics");
-    let text = Client::new(address).send(Request::new("GET", "/metrics")).expect("figures").text();
+    let answer = Client::new(address).send(Request::new("GET", "/metrics")).expect("figures");
+    let text = String::from_utf8_lossy(&answer.body);
     let line = text.lines().find(|line| line.starts_with(&format!("{name} ")));
     line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).expect("a figure")
 }

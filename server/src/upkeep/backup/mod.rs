@@ -216,18 +216,21 @@ fn remove_tree_if_there(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Does work with files on a thread of its own, whose low priority is no other work's.
+/// Does work with files on a thread of its own; at low priority if nobody waits for it.
 async fn blocking<T: Send + 'static>(
     what: &'static str,
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> Result<T> {
     let (answer, result) = oneshot::channel();
-    let polite = move || {
-        verify::yield_to_others();
+    let is_unasked = verify::is_unasked();
+    let work = move || {
+        if is_unasked {
+            verify::yield_to_others();
+        }
         // Nobody waits any more when the server stops.
         let _ = answer.send(work());
     };
-    let started = std::thread::Builder::new().name("backup".into()).spawn(polite);
+    let started = std::thread::Builder::new().name("backup".into()).spawn(work);
     let done = match started {
         Ok(_) => result.await.map_err(io::Error::other),
         Err(error) => Err(error),

@@ -17,6 +17,7 @@ use crate::clock::DAY_MS;
 use crate::config::Backups;
 use crate::db::Tx;
 use crate::error::{Error, Result};
+use crate::upkeep::verify;
 
 /// The fact that says what came of the last backup and the last trial.
 const FACT: &str = "backup_state";
@@ -92,7 +93,7 @@ fn due(backups: &Backups, state: &State, newest_ms: Option<i64>, now_ms: i64) ->
 pub async fn run(app: App) {
     let Some(backups) = app.config.backups.clone() else { return };
     loop {
-        let rest_ms = match step(&app, &backups).await {
+        let rest_ms = match verify::unasked(step(&app, &backups)).await {
             Ok(rest_ms) => rest_ms,
             Err(error) => {
                 tracing::error!(%error, causes = error.cause_chain(), "nobody knows when the next backup is due; it is looked at again");

@@ -117,10 +117,12 @@ fn a_dry_run_changes_nothing_and_a_sweep_removes_what_is_over_and_nothing_that_a
         phone.send_bytes("POST", "/relay/have", &ids).body
     };
     assert_eq!((held(named), held(unnamed)), (vec![0, 0], vec![1]));
+    let inside = alice.folder.join("a folder/inside.jpg");
+    assert_eq!(fs::read(inside).expect("a file"), b"inside");
+    fs::remove_dir_all(alice.folder.join("a folder")).expect("removed");
     alice
         .at(&stand)
         .require_library(&[("mine.jpg", b"put there by hand"), ("stays.jpg", b"stays")]);
-    assert_eq!(fs::read(alice.folder.join("a folder/inside.jpg")).expect("a file"), b"inside");
 }
 
 #[test]
