@@ -1,6 +1,8 @@
 //! The command line: reads flags, environment and file once, then does one thing.
 
 mod arguments;
+mod doctor;
+mod import;
 mod log;
 mod pair;
 mod run;
@@ -76,6 +78,9 @@ fn act(parsed: Parsed, service: &Arc<Service>) -> Result<Exit, BootError> {
         say(&text);
         return Ok(Exit::Success);
     }
+    if let Action::Doctor(wanted) = &parsed.action {
+        return Ok(doctor::doctor(&parsed, wanted, service));
+    }
     let (resolved, data_dir) = resolve(&parsed, service)?;
     let config = Config::parse(&resolved, &data_dir)
         .map_err(|error| failed(Exit::Configuration, error.0))?;
@@ -92,6 +97,7 @@ fn act(parsed: Parsed, service: &Arc<Service>) -> Result<Exit, BootError> {
         match parsed.action {
             Action::Serve => run::serve(config, &resolved, service.clone()).await,
             Action::Rebuild { owner } => run::rebuild(config, owner).await,
+            Action::Import(wanted) => import::import(config, wanted).await,
             Action::ImportLegacy(import) => run::import(config, import).await,
             Action::Backup { folder, keep } => {
                 let folder = absolute(&folder)?;
@@ -117,7 +123,7 @@ fn act(parsed: Parsed, service: &Arc<Service>) -> Result<Exit, BootError> {
             Action::TrashRestore { email } => {
                 command(config, Command::TrashRestore { email }).await
             }
-            Action::Config { .. } | Action::Openapi => Ok(Exit::Success),
+            Action::Config { .. } | Action::Openapi | Action::Doctor(_) => Ok(Exit::Success),
         }
     });
     // A blocking task that hangs on a broken disk must not keep the process.
@@ -177,11 +183,8 @@ async fn command(config: Config, command: Command) -> Result<Exit, BootError> {
     let data_dir = config.data_dir.clone();
     // Looking at a folder that does not exist must not make one and call it healthy.
     let makes_data = matches!(command, Command::UserAdd { .. } | Command::UserInvite { .. });
-    if !makes_data && !config.database.exists() && !config.uploads.exists() {
-        return Err(failed(
-            Exit::Storage,
-            format!("there is no PhotoSync data in {}", data_dir.display()),
-        ));
+    if !makes_data {
+        require_data(&config)?;
     }
     let outcome = match boot(config, BootOptions::default()).await {
         Ok(app) => {
@@ -197,6 +200,14 @@ async fn command(config: Config, command: Command) -> Result<Exit, BootError> {
     }
     say(&outcome.text);
     Ok(if outcome.disagreements { Exit::Disagreements } else { Exit::Success })
+}
+
+fn require_data(config: &Config) -> Result<(), BootError> {
+    if config.database.exists() || config.uploads.exists() {
+        return Ok(());
+    }
+    let message = format!("there is no PhotoSync data in {}", config.data_dir.display());
+    Err(failed(Exit::Storage, message))
 }
 
 async fn ask_server(data_dir: PathBuf, command: Command) -> Result<Outcome, BootError> {

@@ -34,7 +34,7 @@ const TRIAL: &str = ".trial";
 const REMOVING: &str = ".removing";
 const LOCK: &str = ".lock";
 /// The fact that says of when the newest backup is whose restore was proved.
-const PROVED_FACT: &str = "backup_proved";
+pub const PROVED_FACT: &str = "backup_proved";
 /// Rows that one transaction looks at.
 const STEP_ROWS: i64 = 1000;
 /// Bytes compared at once.
