@@ -3,8 +3,12 @@
 mod architecture;
 mod backups;
 mod crash;
+#[cfg(unix)]
+mod doctor;
 mod faults;
 mod foreign;
+#[cfg(unix)]
+mod import;
 mod model;
 #[cfg(target_os = "linux")]
 mod service;

@@ -82,8 +82,12 @@ fn act(parsed: Parsed, service: &Arc<Service>) -> Result<Exit, BootError> {
         return Ok(doctor::doctor(&parsed, wanted, service));
     }
     let (resolved, data_dir) = resolve(&parsed, service)?;
-    let config = Config::parse(&resolved, &data_dir)
+    let mut config = Config::parse(&resolved, &data_dir)
         .map_err(|error| failed(Exit::Configuration, error.0))?;
+    if matches!(parsed.action, Action::Import(_)) {
+        // The client tells how far it is; that this process serves it is nobody's concern.
+        config.log_level = "warn".into();
+    }
     log::start(&config)?;
     for warning in &resolved.warnings {
         tracing::warn!("{warning}");

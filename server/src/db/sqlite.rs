@@ -43,7 +43,7 @@ pub(super) fn open_reader(path: &Path) -> DbResult<Connection> {
 }
 
 /// Runs a closure on the database at `path` as it is at one moment, without writing to it. One that was closed in order has
-/// no log beside it, and then no file is made beside it either; a log is read too, which needs what a reader keeps beside it.
+/// no log, and then no file is made beside it either; a log is read too, which needs what a reader keeps beside it.
 /// Blocks.
 pub fn look<T, E, F>(path: &Path, closure: F) -> Result<T, E>
 where
@@ -52,7 +52,7 @@ where
 {
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
-    let is_closed = !Path::new(&log).exists();
+    let is_closed = std::fs::metadata(&log).map_or(0, |log| log.len()) == 0;
     let connect = || -> rusqlite::Result<Connection> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = if is_closed {

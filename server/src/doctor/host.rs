@@ -25,7 +25,8 @@ pub(super) fn limits(config: &Config) -> Option<Finding> {
         let fix = "LimitNOFILE=65536 in its unit (`systemctl edit photosync`), or `ulimit -n 65536` before it is started";
         return Some(Finding::warning(CHECK, seen, fix));
     }
-    let seen = format!("{most} files and connections at once; {connections} connections are taken");
+    let seen =
+        format!("the server may have {most} files open, for at most {connections} connections");
     Some(Finding::fine(CHECK, seen))
 }
 

@@ -14,6 +14,8 @@ pub mod public;
 mod queries;
 pub mod reach;
 mod storage;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 

@@ -21,7 +21,15 @@ const SLOW_MS: u64 = 1_000;
 pub(super) fn look(config: &Config, index: Option<&Index>) -> Vec<Finding> {
     let roots = boot::roots(config);
     let (there, mut findings) = volumes(&roots, index);
-    findings.extend(there.iter().filter_map(|root| space(root, config.reserve_bytes)));
+    let mut disks_seen = Vec::new();
+    for root in &there {
+        let disk = disk_of(root);
+        // Folders of one disk share its room.
+        if disk.is_none() || !disks_seen.contains(&disk) {
+            disks_seen.push(disk);
+            findings.extend(space(root, config.reserve_bytes));
+        }
+    }
     findings.extend(disks(&there));
     findings
 }
@@ -76,6 +84,18 @@ fn volumes(roots: &BTreeMap<PathBuf, &str>, index: Option<&Index>) -> (Vec<PathB
         findings.push(Finding::fine(CHECK, seen));
     }
     (there, findings)
+}
+
+/// Which disk a folder lies on; `None` where the system does not tell.
+#[cfg(unix)]
+fn disk_of(folder: &Path) -> Option<u64> {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata(folder).ok().map(|metadata| metadata.dev())
+}
+
+#[cfg(not(unix))]
+fn disk_of(_folder: &Path) -> Option<u64> {
+    None
 }
 
 /// Room for what arrives. `None` where the system does not tell.
