@@ -74,13 +74,17 @@ fn used_data(data: &Path) {
     assert_eq!(made.code, 0, "{}", made.stderr);
 }
 
-/// Every file and folder, with length, permissions and time of change.
+/// Every file and folder but the log of the database, which a server writes to at any time, with length, permissions and time of
+/// change.
 fn tree(folder: &Path) -> BTreeMap<PathBuf, (u64, u32, i64)> {
     let mut found = BTreeMap::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(next) = folders.pop() {
         for entry in fs::read_dir(next).expect("a folder") {
             let path = entry.expect("an entry").path();
+            if path.to_string_lossy().contains("photosync.db-") {
+                continue;
+            }
             let metadata = fs::symlink_metadata(&path).expect("an entry");
             let length = if metadata.is_dir() { 0 } else { metadata.len() };
             let changed = if metadata.is_dir() { 0 } else { metadata.mtime_nsec() };
@@ -125,6 +129,7 @@ fn a_stopped_server_is_told_from_a_folder_that_was_never_used() {
     found.require("port", "fine", "any port of 127.0.0.1");
     found.require_only(&["server", "address", "service", "space"]);
     assert_eq!(tree(&data), before, "a look changes nothing");
+    assert!(!data.join("photosync.db-wal").exists(), "nor makes a log");
 
     let found = doctor(&unused, &[]);
     found.require("data", "warning", "there is nothing in");
@@ -219,14 +224,24 @@ fn a_disk_without_room_and_a_damaged_database_are_broken() {
     fs::write(&database, whole).expect("the database");
     doctor(&data, &[]).require("database", "fine", "");
     fs::remove_file(&database).expect("a lost database");
-    doctor(&data, &[]).require("database", "broken", "rebuild");
+    let found = doctor(&data, &[]);
+    let fix =
+        found.require("database", "broken", "is missing, but")["fix"].as_str().expect("a fix");
+    assert!(fix.contains("photosync-server rebuild"), "{fix}");
+    let uploads = data.join("uploads");
+    let folders =
+        fs::read_dir(&uploads).expect("the originals").map(|entry| entry.expect("one").path());
+    folders
+        .filter(|path| path.is_dir())
+        .for_each(|path| fs::remove_dir_all(path).expect("no originals"));
+    doctor(&data, &[]).require("database", "warning", "this folder was used before");
 }
 
 /// A certificate of 2020, with its key.
 fn old_certificate(folder: &Path) {
     let script = "openssl req -new -newkey ed25519 -nodes -subj /CN=photos.example.org -keyout key.pem -out csr.pem
         touch index.txt; echo 01 >serial
-        printf '[ca]\\ndefault_ca=d\\n[d]\\ndatabase=index.txt\\nnew_certs_dir=.\\nserial=serial\\ndefault_md=default\\npolicy=p\\n[p]\\ncommonName=supplied\\n' >ca.cnf
+        printf '[ca]\\ndefault_ca=d\\n[d]\\ndatabase=index.txt\\nnew_certs_dir=.\\nserial=serial\\ndefault_md=default\\npolicy=p\\nx509_extensions=e\\n[e]\\nsubjectAltName=DNS:photos.example.org\\n[p]\\ncommonName=supplied\\n' >ca.cnf
         openssl ca -batch -notext -selfsign -config ca.cnf -keyfile key.pem -in csr.pem -out cert.pem \\
           -startdate 20200101000000Z -enddate 20210101000000Z";
     let made = Command::new("sh").args(["-ec", script]).current_dir(folder).output();

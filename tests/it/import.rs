@@ -134,8 +134,10 @@ fn a_folder_comes_in_whole_with_what_is_known_of_it_and_a_second_run_does_nothin
     assert_eq!(first.code, 0, "{}{}", first.stdout, first.stderr);
     let done = last_event(&first);
     assert_eq!(done["event"], "backup_done");
-    assert_eq!((done["files"].as_u64(), done["sent_files"].as_u64()), (Some(8), Some(7)), "{done}");
-    assert_eq!((done["held_files"].as_u64(), done["complete"].as_bool()), (Some(1), Some(true)));
+    let count = |name: &str| done[name].as_u64().unwrap_or(u64::MAX);
+    // Two equal files may be on their way at once; one of them is stored.
+    assert_eq!((count("files"), count("sent_files") + count("held_files")), (8, 8), "{done}");
+    assert_eq!((count("failed_files"), done["complete"].as_bool()), (0, Some(true)), "{done}");
     let second = import(&stand, &source, &["--exclude", "*.tmp", "--json"]);
     let done = last_event(&second);
     assert_eq!(

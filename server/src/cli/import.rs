@@ -14,11 +14,12 @@ use std::sync::Arc;
 
 use photosync_protocol::process::Exit;
 use photosync_server::blobs::{create_private_dir, volume};
-use photosync_server::boot::{App, BootError, BootOptions, boot};
+use photosync_server::boot::{App, BootError, BootOptions, IdentityKey, boot};
 use photosync_server::config::Config;
 use photosync_server::control::import::Ticket;
 use photosync_server::control::{Command, Outcome, execute, remote};
 use photosync_server::http::router;
+use photosync_server::secrets::Secrets;
 use photosync_server::serve::{self, Listener, Speaks, Tls};
 use serde::Deserialize;
 use tokio::net::TcpListener;
@@ -61,7 +62,8 @@ pub async fn import(config: Config, wanted: Import) -> Result<Exit, BootError> {
         let holder = Holder::Server(data_dir.clone());
         return with_sign_in(&holder, &data_dir, &client, &dir, &wanted).await;
     }
-    let app = boot(config, BootOptions::default()).await?;
+    let options = BootOptions { identity: identity(&data_dir)?, ..BootOptions::default() };
+    let app = boot(config, options).await?;
     let result = serve_meanwhile(&app, async |holder: &Holder| {
         with_sign_in(holder, &data_dir, &client, &dir, &wanted).await
     })
@@ -69,6 +71,23 @@ pub async fn import(config: Config, wanted: Import) -> Result<Exit, BootError> {
     app.stop();
     app.db.close().await;
     result
+}
+
+/// As whom this process serves. Data without a key of its own gets none from a command (a service manager may hand one to
+/// the server); the client would take a key made each time for another server, and read everything again.
+fn identity(data_dir: &Path) -> Result<IdentityKey, BootError> {
+    if data_dir.join("secrets/identity").exists() || !is_ours(data_dir) {
+        return Ok(IdentityKey::Unneeded);
+    }
+    let made = Secrets::open(&data_dir.join("imports")).and_then(|own| own.get_or_make("identity"));
+    let made = made.map_err(|error| {
+        failed(Exit::Storage, format!("could not make a key in {}: {error}", data_dir.display()))
+    })?;
+    let mut seed = [0; 32];
+    hex::decode_to_slice(made, &mut seed).map_err(|error| {
+        failed(Exit::Storage, format!("the key imports/secrets/identity is damaged: {error}"))
+    })?;
+    Ok(IdentityKey::HandedOver(seed))
 }
 
 /// Photos are not taken out of the data into the data.

@@ -8,6 +8,7 @@ use photosync_protocol::findings::Finding;
 use super::data::quoted;
 use super::{Server, queries};
 use crate::accounts::queries::{find_fact, list};
+use crate::blobs::volume;
 use crate::boot;
 use crate::clock::{Clock, DAY_MS, iso_utc};
 use crate::config::{Config, RegistrationMode};
@@ -49,6 +50,11 @@ pub(super) fn look(config: &Config, server: Server) -> (Option<Index>, Finding) 
                 quoted(&config.data_dir)
             );
             return (None, Finding::broken(CHECK, seen, fix));
+        }
+        if volume::find_id(&config.data_dir).is_ok_and(|id| id.is_some()) {
+            let seen = format!("{shown} is missing, but this folder was used before");
+            let fix = "if there were accounts, put it back before the next start, which makes an empty one";
+            return (None, Finding::warning(CHECK, seen, fix));
         }
         return (None, Finding::skipped(CHECK, "there is none yet; the first start makes it"));
     }
