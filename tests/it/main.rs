@@ -5,6 +5,7 @@ mod backups;
 mod crash;
 #[cfg(unix)]
 mod doctor;
+mod documented;
 mod faults;
 mod foreign;
 #[cfg(unix)]
@@ -15,5 +16,6 @@ mod service;
 mod stand;
 mod sync;
 mod tokens;
+mod upgrade;
 mod weaknesses;
 mod wire;
