@@ -327,6 +327,53 @@ fn a_public_address_is_tried_and_what_a_proxy_refuses_is_named() {
 }
 
 #[test]
+fn the_certificate_of_a_public_address_is_judged_as_a_browser_would() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name).to_str().expect("a path").to_owned();
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"])
+        .args(["-nodes", "-days", "30", "-subj", "/CN=localhost"])
+        .args(["-addext", "subjectAltName=IP:127.0.0.1"])
+        .args(["-keyout", &at("key.pem"), "-out", &at("cert.pem")])
+        .output();
+    assert!(made.expect("openssl is needed: apt-get install openssl").status.success());
+    let nowhere = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let nowhere = nowhere.local_addr().expect("an address");
+    let proxy = FaultProxy::start(nowhere, |_| Plan::pass()).expect("a proxy");
+    let url = format!("https://{}", proxy.address());
+    let public = ("PHOTOSYNC_SERVER_PUBLIC_URL", url.as_str());
+
+    let data = folder.path().join("own-key");
+    let server = ServerProcess::start(&data, &[public]).expect("a ready server");
+    proxy.set_target(server.address());
+    let found = doctor(&data, &[]);
+    found.require("public", "fine", "with the server's own key");
+    found.require("proxy", "fine", "byte by byte");
+    assert_eq!(found.code, 0);
+
+    let data = folder.path().join("own-certificate");
+    let (cert, key) = (at("cert.pem"), at("key.pem"));
+    let tls = [public, ("TLS_CERT_PATH", &cert), ("TLS_KEY_PATH", &key)];
+    let server = ServerProcess::start(&data, &tls).expect("a ready server");
+    proxy.set_target(server.address());
+    let found = doctor(&data, &[]);
+    found.require("tls", "fine", "is valid until");
+    found.require("public", "broken", "with a certificate that is not trusted");
+}
+
+#[test]
+fn a_server_that_hangs_is_broken_and_does_not_hold_the_doctor_up() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data");
+    let mut server = ServerProcess::start(&data, &[]).expect("a ready server");
+    server.signal(rustix::process::Signal::STOP).expect("a stopped process");
+    let found = doctor(&data, &[]);
+    found.require("server", "broken", "has not answered for 5 s");
+    server.signal(rustix::process::Signal::CONT).expect("a process that goes on");
+    doctor(&data, &[]).require("server", "fine", "it runs");
+}
+
+#[test]
 fn a_person_gets_aligned_coloured_lines_of_80_columns_and_a_pipe_gets_neither() {
     let folder = tempfile::tempdir().expect("a folder");
     let data = folder.path().join("data");

@@ -16,8 +16,10 @@ use super::arguments::{Doctor, Parsed};
 use super::service::Service;
 use super::{resolve, say};
 
-/// A server that is asked to look at itself reads its database once; one that says nothing for 3 min hangs.
+/// A server that is asked to look at itself reads its database once, which may take minutes on a slow disk: 3.
 const PATIENCE: Duration = Duration::from_secs(180);
+/// A server that works answers within this, 5 s, also a busy one.
+const ANSWER: Duration = Duration::from_secs(5);
 /// Where the service of the installer keeps its data, if nobody chose another place.
 const SERVICE_DATA: &str = "/var/lib/photosync";
 
@@ -146,7 +148,9 @@ fn look_at_data(told: &mut Told, config: &Config) -> (Option<Shown>, Server) {
             return (None, Server::Stopped);
         }
     }
-    match remote::send_within(dir, &Command::Doctor, Some(PATIENCE)) {
+    let asked = remote::require_answer(dir, ANSWER)
+        .and_then(|()| remote::send_within(dir, &Command::Doctor, Some(PATIENCE)));
+    match asked {
         Ok(outcome) => {
             let Some(Examined { findings, shown }) = outcome.examined else {
                 let fix = "restart the server, so that both are of one version";

@@ -110,6 +110,29 @@ pub fn send_within(
     Err(serde_json::from_str::<ErrorBody>(body).map_or_else(|_| head.to_owned(), |body| body.error))
 }
 
+/// Whether the server that holds `data_dir` still answers at all, asked for nothing. Blocks for `patience` at most.
+///
+/// # Errors
+/// It does not: why, for people.
+pub fn require_answer(data_dir: &Path, patience: Duration) -> std::result::Result<(), String> {
+    let ask = || -> io::Result<()> {
+        let run: RunFile = serde_json::from_slice(&std::fs::read(data_dir.join(RUN_FILE))?)?;
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, run.port))?;
+        stream.set_read_timeout(Some(patience))?;
+        stream.write_all(b"GET /control/status HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
+        // Without a token it is refused, which is an answer.
+        stream.read_exact(&mut [0])
+    };
+    ask().map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+            format!("a server holds this data, and has not answered for {} s", patience.as_secs())
+        }
+        _ => format!(
+            "a server holds this data, but it cannot be reached: {error} (is it starting or stopping?)"
+        ),
+    })
+}
+
 /// One request over loopback. HTTP/1.0, so that the answer is plain bytes until the end.
 fn exchange(port: u16, token: &str, body: &[u8], patience: Option<Duration>) -> io::Result<String> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;

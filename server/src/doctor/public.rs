@@ -469,6 +469,7 @@ fn old_port(place: &Place, addresses: &[SocketAddr]) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use photosync_protocol::findings::Verdict;
 
     #[test]
     fn a_public_address_is_taken_apart_with_its_usual_port() {
@@ -480,6 +481,32 @@ mod tests {
         let place = place_of("http://[::1]:8080").unwrap();
         assert_eq!((place.host.as_str(), place.port, place.is_tls), ("::1", 8080, false));
         assert_eq!(place.authority, "[::1]:8080");
+    }
+
+    /// Answers 401 when `wanted` bytes after the head are there; then waits for the other side to go.
+    fn stingy(wanted: usize) -> Place {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let (mut got, mut piece) = (Vec::new(), [0; 65_536]);
+            while find_end(&got).is_none_or(|end| got.len() < end + wanted) {
+                let read = stream.read(&mut piece).unwrap();
+                got.extend_from_slice(&piece[..read]);
+            }
+            stream.write_all(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n").unwrap();
+            let _ = stream.read(&mut piece);
+        });
+        Place { host: "127.0.0.1".into(), authority: "127.0.0.1".into(), port, is_tls: false }
+    }
+
+    #[test]
+    fn a_proxy_that_keeps_a_request_until_it_is_whole_is_told_from_one_that_does_not() {
+        for (wanted, verdict) in [(0, Verdict::Fine), (200_000, Verdict::Warning)] {
+            let place = stingy(wanted);
+            let finding = bodies(&place, &resolve(&place).unwrap(), 200_000);
+            assert_eq!(finding.verdict, verdict, "{}", finding.seen);
+        }
     }
 
     #[test]
