@@ -204,18 +204,10 @@ pub async fn boot(config: Config, options: BootOptions) -> Result<App, BootError
         require_own_data(&config.data_dir)?;
     }
     let chunks_root = config.relay_chunks.clone().unwrap_or_else(|| config.relay.clone());
+    let roots = roots(&config);
     create_private_dir(&config.data_dir).map_err(storage("create", &config.data_dir))?;
     require_no_reference_data(&config)?;
 
-    let roots: BTreeMap<PathBuf, &str> = [
-        (config.data_dir.clone(), "data"),
-        (config.uploads.clone(), "uploads"),
-        (config.relay.clone(), "relay"),
-        (chunks_root.clone(), "relay_chunks"),
-    ]
-    .into_iter()
-    .rev()
-    .collect();
     let locks = roots.keys().map(|root| volume::lock(root)).collect::<Result<Vec<_>, _>>()?;
 
     if !options.allow_lost_database
@@ -354,6 +346,20 @@ fn require_own_data(_data_dir: &Path) -> Result<(), BootError> {
     Ok(())
 }
 
+/// Every storage root with what its id is called in the database.
+pub(crate) fn roots(config: &Config) -> BTreeMap<PathBuf, &'static str> {
+    let chunks_root = config.relay_chunks.as_ref().unwrap_or(&config.relay);
+    [
+        (config.data_dir.clone(), "data"),
+        (config.uploads.clone(), "uploads"),
+        (config.relay.clone(), "relay"),
+        (chunks_root.clone(), "relay_chunks"),
+    ]
+    .into_iter()
+    .rev()
+    .collect()
+}
+
 /// Compares every root's marker with the database, and notes the ids of new ones.
 async fn require_volumes(db: &Db, roots: &BTreeMap<PathBuf, &str>) -> Result<(), BootError> {
     for (root, role) in roots {
@@ -410,7 +416,7 @@ fn require_no_reference_data(config: &Config) -> Result<(), BootError> {
     Ok(())
 }
 
-fn has_account_folders(uploads: &Path) -> bool {
+pub(crate) fn has_account_folders(uploads: &Path) -> bool {
     let Ok(entries) = std::fs::read_dir(uploads) else { return false };
     entries.flatten().any(|entry| {
         entry.file_name().to_str().is_some_and(|name| uuid::Uuid::try_parse(name).is_ok())
@@ -419,7 +425,7 @@ fn has_account_folders(uploads: &Path) -> bool {
 
 /// SQLite's log needs locks and shared memory that network file systems only pretend to have.
 #[cfg(target_os = "linux")]
-fn require_local_disk(folder: &Path) -> Result<(), BootError> {
+pub(crate) fn require_local_disk(folder: &Path) -> Result<(), BootError> {
     const NFS: i64 = 0x6969;
     const SMB: i64 = 0x517B;
     const SMB2: i64 = 0xFE53_4D42;
@@ -445,6 +451,6 @@ fn require_local_disk(folder: &Path) -> Result<(), BootError> {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn require_local_disk(_folder: &Path) -> Result<(), BootError> {
+pub(crate) fn require_local_disk(_folder: &Path) -> Result<(), BootError> {
     Ok(())
 }

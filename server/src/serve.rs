@@ -4,7 +4,7 @@
 //! TLS and plain HTTP, and every stream passes one [`Connection`] wrapper.
 
 mod connection;
-mod tls;
+pub(crate) mod tls;
 
 pub use tls::Tls;
 

@@ -18,6 +18,8 @@ const TRIED: &[(&str, &str, &str)] = &[
     ("photosync verify", "client/tests/it/real.rs", "\"verify\""),
     ("photosync-server backup", "tests/it/backups.rs", "\"backup\""),
     ("photosync-server config example", "scripts/package", "config example"),
+    ("photosync-server doctor", "tests/it/doctor.rs", "\"doctor\""),
+    ("photosync-server import", "tests/it/import.rs", "\"import\""),
     ("photosync-server pair", "tests/it/sync/pairing.rs", "\"pair\""),
     ("photosync-server rebuild", "tests/it/wire/process.rs", "\"rebuild\""),
     ("photosync-server restore-backup", "tests/it/backups.rs", "\"restore-backup\""),

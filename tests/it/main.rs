@@ -3,9 +3,13 @@
 mod architecture;
 mod backups;
 mod crash;
+#[cfg(unix)]
+mod doctor;
 mod documented;
 mod faults;
 mod foreign;
+#[cfg(unix)]
+mod import;
 mod model;
 #[cfg(target_os = "linux")]
 mod service;

@@ -1,6 +1,8 @@
 //! The command line: reads flags, environment and file once, then does one thing.
 
 mod arguments;
+mod doctor;
+mod import;
 mod log;
 mod pair;
 mod run;
@@ -76,9 +78,16 @@ fn act(parsed: Parsed, service: &Arc<Service>) -> Result<Exit, BootError> {
         say(&text);
         return Ok(Exit::Success);
     }
+    if let Action::Doctor(wanted) = &parsed.action {
+        return Ok(doctor::doctor(&parsed, wanted, service));
+    }
     let (resolved, data_dir) = resolve(&parsed, service)?;
-    let config = Config::parse(&resolved, &data_dir)
+    let mut config = Config::parse(&resolved, &data_dir)
         .map_err(|error| failed(Exit::Configuration, error.0))?;
+    if matches!(parsed.action, Action::Import(_)) {
+        // The client tells how far it is; that this process serves it is nobody's concern.
+        config.log_level = "warn".into();
+    }
     log::start(&config)?;
     for warning in &resolved.warnings {
         tracing::warn!("{warning}");
@@ -92,6 +101,7 @@ fn act(parsed: Parsed, service: &Arc<Service>) -> Result<Exit, BootError> {
         match parsed.action {
             Action::Serve => run::serve(config, &resolved, service.clone()).await,
             Action::Rebuild { owner } => run::rebuild(config, owner).await,
+            Action::Import(wanted) => import::import(config, wanted).await,
             Action::ImportLegacy(import) => run::import(config, import).await,
             Action::Backup { folder, keep, verify } => {
                 let folder = absolute(&folder)?;
@@ -119,7 +129,7 @@ fn act(parsed: Parsed, service: &Arc<Service>) -> Result<Exit, BootError> {
             Action::TrashRestore { email } => {
                 command(config, Command::TrashRestore { email }).await
             }
-            Action::Config { .. } | Action::Openapi => Ok(Exit::Success),
+            Action::Config { .. } | Action::Openapi | Action::Doctor(_) => Ok(Exit::Success),
         }
     });
     // A blocking task that hangs on a broken disk must not keep the process.
@@ -179,11 +189,8 @@ async fn command(config: Config, command: Command) -> Result<Exit, BootError> {
     let data_dir = config.data_dir.clone();
     // Looking at a folder that does not exist must not make one and call it healthy.
     let makes_data = matches!(command, Command::UserAdd { .. } | Command::UserInvite { .. });
-    if !makes_data && !config.database.exists() && !config.uploads.exists() {
-        return Err(failed(
-            Exit::Storage,
-            format!("there is no PhotoSync data in {}", data_dir.display()),
-        ));
+    if !makes_data {
+        require_data(&config)?;
     }
     // A sweep says itself what it removes, and removes nothing when it is only asked.
     let keeps_staged = matches!(command, Command::Sweep { .. });
@@ -202,6 +209,14 @@ async fn command(config: Config, command: Command) -> Result<Exit, BootError> {
     }
     say(&outcome.text);
     Ok(if outcome.disagreements { Exit::Disagreements } else { Exit::Success })
+}
+
+fn require_data(config: &Config) -> Result<(), BootError> {
+    if config.database.exists() || config.uploads.exists() {
+        return Ok(());
+    }
+    let message = format!("there is no PhotoSync data in {}", config.data_dir.display());
+    Err(failed(Exit::Storage, message))
 }
 
 async fn ask_server(data_dir: PathBuf, command: Command) -> Result<Outcome, BootError> {

@@ -98,7 +98,7 @@ pub async fn serve(
     }
 }
 
-fn stop_signal() -> Result<impl Future<Output = ()> + Send + 'static, BootError> {
+pub(super) fn stop_signal() -> Result<impl Future<Output = ()> + Send + 'static, BootError> {
     let broken = |error: std::io::Error| {
         failed(Exit::Unexpected, format!("could not listen for signals: {error}"))
     };

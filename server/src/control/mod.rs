@@ -1,6 +1,7 @@
 //! What an operator asks of the data: one list of commands, carried out in this process or, while a server runs,
 //! by that server through its loopback listener. And what the tray asks there: the server's state, a stop, a page.
 
+pub mod import;
 mod pages;
 pub mod remote;
 mod status;
@@ -9,14 +10,17 @@ use std::path::PathBuf;
 
 use photosync_protocol::v2::session::PairingOffer;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::accounts::{self, queries::Account};
 use crate::boot::App;
 use crate::clock::{DAY_MS, iso_utc};
+use crate::doctor::{self, Examined, Shown};
 use crate::error::{Error, Result};
 use crate::library;
 use crate::pairing;
 use crate::upkeep::{backup, check, scrub, sweep, trash};
+use import::Ticket;
 
 /// A command. Passwords travel only over loopback, under the control token.
 #[derive(Serialize, Deserialize)]
@@ -39,10 +43,13 @@ pub enum Command {
     Backup { folder: PathBuf, keep: Option<usize>, verify: bool },
     VerifyBackup { folder: PathBuf },
     Sweep { dry_run: bool },
+    Doctor,
+    ImportBegin { email: String },
+    ImportEnd { account: Uuid, device_id: String },
 }
 
 /// What a command says when it is done.
-#[derive(Serialize, Deserialize)]
+#[derive(Default, Serialize, Deserialize)]
 pub struct Outcome {
     /// For people.
     pub text: String,
@@ -51,11 +58,17 @@ pub struct Outcome {
     /// The offer that `pair` made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offer: Option<PairingOffer>,
+    /// What `doctor` found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub examined: Option<Examined>,
+    /// With what an import may begin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub import: Option<Ticket>,
 }
 
 impl Outcome {
     fn said(text: impl Into<String>) -> Self {
-        Self { text: text.into(), disagreements: false, offer: None }
+        Self { text: text.into(), ..Self::default() }
     }
 }
 
@@ -169,6 +182,23 @@ pub async fn execute(app: &App, command: Command) -> Result<Outcome> {
                 outcome.disagreements |= tried.disagreements;
             }
             Ok(outcome)
+        }
+        Command::Doctor => {
+            let (config, clock) = (app.config.clone(), app.clock.clone());
+            let looking = move || doctor::examine(&config, &clock, doctor::Server::Runs);
+            let findings = tokio::task::spawn_blocking(looking)
+                .await
+                .map_err(|source| Error::internal("look at this server").caused_by(source))?;
+            let examined = Examined { findings, shown: Shown::of(app) };
+            Ok(Outcome { examined: Some(examined), ..Outcome::default() })
+        }
+        Command::ImportBegin { email } => {
+            let ticket = import::begin(app, &email).await?;
+            Ok(Outcome { import: Some(ticket), ..Outcome::default() })
+        }
+        Command::ImportEnd { account, device_id } => {
+            import::end(app, account, &device_id).await?;
+            Ok(Outcome::default())
         }
         Command::VerifyBackup { folder } => Ok(tried(&backup::prove(app, folder).await?)),
         Command::Sweep { dry_run: true } => Ok(swept(&sweep::survey(app).await?, "would be")),

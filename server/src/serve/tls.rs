@@ -91,7 +91,13 @@ impl Tls {
     }
 }
 
-fn is_valid_for(leaf: &CertificateDer<'_>, name: &ServerName<'_>) -> bool {
+/// Whether certificate and key can be used together; answers the certificate. What stands in it is not judged.
+pub(crate) fn read_certificate(files: &TlsConfig) -> Result<CertificateDer<'static>, BootError> {
+    load_files(files).map(|configured| configured.leaf)
+}
+
+/// Whether a certificate names a host.
+pub(crate) fn is_valid_for(leaf: &CertificateDer<'_>, name: &ServerName<'_>) -> bool {
     ParsedCertificate::try_from(leaf).is_ok_and(|leaf| verify_server_name(&leaf, name).is_ok())
 }
 

@@ -35,7 +35,7 @@ use copying::Copying;
 use whole::Wanted;
 
 /// The fact that says of when the newest backup is whose restore was proved.
-const PROVED_FACT: &str = "backup_proved";
+pub const PROVED_FACT: &str = "backup_proved";
 const DATABASE: &str = "photosync.db";
 const VOLUME: &str = "volume.json";
 
