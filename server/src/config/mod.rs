@@ -7,7 +7,7 @@ mod resolve;
 mod typed;
 
 pub use resolve::{ConfigError, Origin, Resolved, Sources, resolve};
-pub use typed::{Config, LogFormat, Plans, RegistrationMode, TlsConfig};
+pub use typed::{AcmeConfig, Challenge, Config, LogFormat, Plans, RegistrationMode, TlsConfig};
 
 use photosync_protocol::config_names::SETTINGS;
 
