@@ -1,11 +1,17 @@
 //! Black-box tests of the built binaries, and the guards of the source: one program.
 
+#[cfg(target_os = "linux")]
+mod acme;
 mod architecture;
 mod backups;
 mod crash;
 mod faults;
 mod foreign;
 mod model;
+#[cfg(target_os = "linux")]
+mod outside;
+#[cfg(target_os = "linux")]
+mod proxies;
 #[cfg(target_os = "linux")]
 mod service;
 mod stand;

@@ -14,19 +14,26 @@ use photosync_tests::server::{ServerError, ServerProcess};
 
 use crate::stand::{PASSWORD, Stand, account_uuid};
 
-/// A certificate for 127.0.0.1 that only these tests trust.
+/// A self-signed certificate that only these tests trust.
 pub(crate) struct Certificate {
     folder: tempfile::TempDir,
 }
 
 impl Certificate {
     pub(crate) fn new() -> Self {
+        Self::of("IP:127.0.0.1,DNS:localhost")
+    }
+
+    /// A certificate for these names, in the words of OpenSSL.
+    pub(crate) fn of(names: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let this = Certificate { folder };
         let made = Command::new("openssl")
             .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"])
             .args(["-nodes", "-days", "2", "-subj", "/CN=localhost"])
-            .args(["-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"])
+            .args(["-addext", &format!("subjectAltName={names}")])
+            // Its own root, and all the same one that may stand at the end of a chain.
+            .args(["-addext", "basicConstraints=critical,CA:FALSE"])
             .arg("-keyout")
             .arg(this.key())
             .arg("-out")
@@ -37,11 +44,11 @@ impl Certificate {
         this
     }
 
-    fn cert(&self) -> PathBuf {
+    pub(crate) fn cert(&self) -> PathBuf {
         self.folder.path().join("cert.pem")
     }
 
-    fn key(&self) -> PathBuf {
+    pub(crate) fn key(&self) -> PathBuf {
         self.folder.path().join("key.pem")
     }
 
@@ -150,27 +157,33 @@ fn https_without_a_usable_certificate_ends_the_start_with_78() {
     }
 }
 
-/// A plain port in front of the server's TLS: every connection goes through an OpenSSL client that trusts
-/// `certificate` only, so that the look-alikes of old clients, which speak plain HTTP, go over TLS as phones do.
-fn tls_door(certificate: &Certificate, server: SocketAddr) -> SocketAddr {
+/// A plain port in front of the server's TLS: every connection goes through an OpenSSL client that trusts the root in
+/// `roots` only, and asks for `name`, or for 127.0.0.1 by its address, so that the look-alikes of old clients, which speak
+/// plain HTTP, go over TLS as phones do.
+pub(crate) fn tls_door(roots: &Path, name: Option<&'static str>, server: SocketAddr) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let door = listener.local_addr().expect("its address");
-    let cert = certificate.cert();
+    let roots = roots.to_owned();
     // Ends with the test's process; each client ends with its connection.
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            let cert = cert.clone();
-            thread::spawn(move || forward(stream, &cert, server));
+            let roots = roots.clone();
+            thread::spawn(move || forward(stream, &roots, name, server));
         }
     });
     door
 }
 
-fn forward(mut plain: TcpStream, cert: &Path, server: SocketAddr) {
+fn forward(mut plain: TcpStream, roots: &Path, name: Option<&str>, server: SocketAddr) {
+    let asked: &[&str] = match name {
+        Some(name) => &["-servername", name, "-verify_hostname", name],
+        None => &["-noservername", "-verify_ip", "127.0.0.1"],
+    };
     let mut client = Command::new("openssl")
-        .args(["s_client", "-quiet", "-verify_return_error", "-verify_ip", "127.0.0.1"])
+        .args(["s_client", "-quiet", "-verify_return_error"])
+        .args(asked)
         .arg("-CAfile")
-        .arg(cert)
+        .arg(roots)
         .arg("-connect")
         .arg(server.to_string())
         .stdin(Stdio::piped())
@@ -206,7 +219,7 @@ fn pass_on(from: &mut dyn Read, to: &mut dyn Write) {
 fn phones_back_up_and_restore_over_tls_on_the_same_port() {
     let certificate = Certificate::new();
     let stand = certificate.stand(&[]);
-    let door = tls_door(&certificate, stand.address());
+    let door = tls_door(&certificate.cert(), None, stand.address());
     let folder = tempfile::tempdir().expect("a folder");
     let photos = [("My Photo.jpg", 3_000_000), ("Caf\u{e9} 1.HEIC", 70_000), ("b.mp4", 1)];
     let files: Vec<PathBuf> = photos.iter().map(|(name, _)| folder.path().join(name)).collect();
