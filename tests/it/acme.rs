@@ -253,7 +253,7 @@ fn a_certificate_is_renewed_while_an_upload_runs_and_the_upload_is_whole() {
     let device = format!("X-Device-UUID: {}", ann.device_uuid);
     let sent = format!("@{}", file.display());
     let address = format!("https://{NAME}:{}/api/upload/raw", place.https_port);
-    let upload = curl_command(
+    let mut upload = curl_command(
         place.https_port,
         &authority.roots,
         // 8 s at least: a certificate of 9 s is renewed after 6.
@@ -279,6 +279,7 @@ fn a_certificate_is_renewed_while_an_upload_runs_and_the_upload_is_whole() {
     .spawn()
     .expect("curl is needed");
     wait_until("there is a second certificate", || stand.log().matches(CAME).count() >= 2);
+    assert!(upload.try_wait().expect("its state").is_none(), "the upload had ended before");
     let answer = upload.wait_with_output().expect("its end");
     let answer = String::from_utf8_lossy(&answer.stdout).into_owned();
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}\n{}", stand.log());

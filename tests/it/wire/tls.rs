@@ -199,10 +199,31 @@ fn forward(mut plain: TcpStream, roots: &Path, name: Option<&str>, server: Socke
         // Fails when the phone has closed it already.
         let _ = answers.shutdown(Shutdown::Both);
     });
-    pass_on(&mut plain, &mut to_server);
+    match name {
+        Some(name) => pass_on_to(name, &mut plain, &mut to_server),
+        None => pass_on(&mut plain, &mut to_server),
+    }
     let _ = client.kill();
     let _ = client.wait();
     let _ = back.join();
+}
+
+/// As [`pass_on`], with `name` in the place of the door's own address: a client knows no door. Each head comes in one piece.
+fn pass_on_to(name: &str, from: &mut TcpStream, to: &mut dyn Write) {
+    let door = from.local_addr().expect("the door's address");
+    let typed = format!("\r\nHost: {door}\r\n").into_bytes();
+    let meant = format!("\r\nHost: {name}:{}\r\n", door.port()).into_bytes();
+    let mut piece = vec![0; 64 * 1024];
+    while let Ok(count @ 1..) = from.read(&mut piece) {
+        let piece = &piece[..count];
+        let sent = match piece.windows(typed.len()).position(|part| part == typed) {
+            Some(at) => to.write_all(&[&piece[..at], &meant, &piece[at + typed.len()..]].concat()),
+            None => to.write_all(piece),
+        };
+        if sent.is_err() {
+            return;
+        }
+    }
 }
 
 /// Until either end closes. Not `io::copy`: that splices into the pipe, which the client's `select` does not expect.
