@@ -210,8 +210,8 @@ fn bind_public(app: &App, tls: &Arc<Tls>) -> Result<Vec<Listener>, BootError> {
             Err(error) => return Err(not_bound(*host, port, &error)),
         }
         listeners.extend(https);
-        if let Some(port) = config.redirect_port {
-            match bind(*host, port) {
+        if let Some(redirect_port) = config.redirect_port {
+            match bind(*host, redirect_port) {
                 Ok(socket) => {
                     // The first port speaks TLS too.
                     let target = if wants_https { https_port } else { port };
@@ -221,7 +221,7 @@ fn bind_public(app: &App, tls: &Arc<Tls>) -> Result<Vec<Listener>, BootError> {
                 Err(error) if host.is_ipv6() && !config.hosts_are_explicit => {
                     tracing::warn!(%error, "IPv6 is not available here; listening on IPv4 only");
                 }
-                Err(error) => return Err(not_bound(*host, port, &error)),
+                Err(error) => return Err(not_bound(*host, redirect_port, &error)),
             }
         }
     }

@@ -118,6 +118,37 @@ fn a_forced_redirect_names_the_https_port_and_keeps_path_and_query() {
 }
 
 #[test]
+fn what_came_by_https_up_to_a_trusted_proxy_is_led_nowhere() {
+    let certificate = Certificate::new();
+    let forced = [("FORCE_HTTPS_REDIRECT", "true"), ("HTTPS_PORT", "0")];
+    for (trusted, status) in [("127.0.0.1", 200), ("10.0.0.0/8", 301)] {
+        let trusted = ("PHOTOSYNC_AUTH_TRUSTED_PROXIES", trusted);
+        let stand = certificate.stand(&[forced[0], forced[1], trusted]);
+        let came_by =
+            |word| stand.send(Request::new("GET", "/health").header("X-Forwarded-Proto", word));
+        let answer = came_by("https");
+        assert_eq!(answer.status(), status);
+        let strict = answer.header("strict-transport-security").is_some();
+        assert_eq!(strict, status == 200);
+        assert_eq!(came_by("http").status(), 301);
+    }
+}
+
+#[test]
+fn a_port_that_only_leads_to_https_can_stand_beside_the_others() {
+    let certificate = Certificate::new();
+    let stand = certificate.stand(&[("PHOTOSYNC_TLS_REDIRECT_PORT", "0")]);
+    let listen = stand.with_server(|server| server.ready().listen.clone());
+    let mut client = photosync_tests::http::Client::new(listen[1]);
+    let answer = client.send(Request::new("GET", "/a?b").header("Host", "photos.example.org"));
+    let answer = answer.expect("an answer");
+    // Without a port for TLS alone, the first one is it.
+    let target = format!("https://photos.example.org:{}/a?b", listen[0].port());
+    assert_eq!((answer.status(), answer.header("location")), (301, Some(target.as_str())));
+    assert_eq!(plain(&stand, "/health").status(), 200);
+}
+
+#[test]
 fn the_https_listener_speaks_tls_only() {
     let certificate = Certificate::new();
     let stand = certificate.stand(&[("ENABLE_HTTPS", "true"), ("HTTPS_PORT", "0")]);
