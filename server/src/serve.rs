@@ -161,7 +161,8 @@ impl Accepting {
                 let handshake = tls.accept(stream);
                 match tokio::time::timeout(self.app.config.header_wait, handshake).await {
                     Ok(Ok(Accepted::Stream(stream, encryption))) => {
-                        let (stream, policy) = (Connection::new(stream), Policy::Serve(encryption));
+                        let (stream, policy) =
+                            (Connection::new(*stream), Policy::Serve(encryption));
                         self.serve_http(stream, address, watcher, policy).await;
                     }
                     Ok(Ok(Accepted::Challenge)) => {

@@ -3,12 +3,13 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use photosync_tests::http::{Answer, Client, Request};
 use photosync_tests::phone::Phone;
 use photosync_tests::relay::opaque_bytes;
+use photosync_tests::server::find_binary;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
@@ -148,6 +149,31 @@ fn shown_without_a_name(port: u16) -> String {
     text[from..to].to_owned()
 }
 
+/// The product's client, with a profile in `folder`. It must succeed.
+fn client(folder: &Path, words: &[&str]) {
+    let server = find_binary().expect("the server");
+    let done = Command::new(server.with_file_name("photosync"))
+        .arg("--profile")
+        .arg(folder.join("profile"))
+        .args(words)
+        .env("PHOTOSYNC_CLIENT_KEYSTORE", "off")
+        .output()
+        .expect("the client");
+    assert!(done.status.success(), "{words:?}: {}", String::from_utf8_lossy(&done.stderr));
+}
+
+/// Pairs the client, which pins the server's key.
+fn pair(stand: &Stand, email: &str, port: u16, folder: &Path) {
+    let offer = stand.command(&["pair", email], "").stdout;
+    let after = |label: &str| {
+        let line = offer.lines().find_map(|line| line.split_once(label)).expect("an offer");
+        line.1.trim().to_owned()
+    };
+    let (code, key) = (after("type the code:"), after("Key of this server:"));
+    let address = format!("https://{}", here(port));
+    client(folder, &["pair", &address, &code, "--fingerprint", &key]);
+}
+
 fn metric(stand: &Stand) -> Option<i64> {
     let address = stand.with_server(|server| server.metrics_address()).expect("metrics");
     let answer = Client::new(address).send(Request::new("GET", "/metrics")).expect("metrics");
@@ -247,6 +273,10 @@ fn a_certificate_is_renewed_while_an_upload_runs_and_the_upload_is_whole() {
     wait_for_log(&stand, CAME);
     let ann = stand.person();
     let folder = tempfile::tempdir().expect("a folder");
+    pair(&stand, &ann.email, place.https_port, folder.path());
+    let photos = folder.path().join("photos");
+    fs::create_dir(&photos).expect("a folder");
+    fs::write(photos.join("pinned.jpg"), opaque_bytes(3, 100_000)).expect("a photo");
     let (file, bytes) = (folder.path().join("film.mp4"), opaque_bytes(2, 1_600_000));
     fs::write(&file, &bytes).expect("a film");
     let token = format!("Authorization: Bearer {}", ann.token);
@@ -283,7 +313,9 @@ fn a_certificate_is_renewed_while_an_upload_runs_and_the_upload_is_whole() {
     let answer = upload.wait_with_output().expect("its end");
     let answer = String::from_utf8_lossy(&answer.stdout).into_owned();
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}\n{}", stand.log());
-    ann.require_library(&[("film.mp4", &bytes)]);
+    // The client that pinned the key meets nothing new.
+    client(folder.path(), &["backup", &photos.to_string_lossy()]);
+    ann.require_library(&[("film.mp4", &bytes), ("pinned.jpg", &opaque_bytes(3, 100_000))]);
     assert_eq!(shown_without_a_name(place.https_port), before);
     assert!(metric(&stand).expect("the metric") >= 0, "{}", stand.log());
 }

@@ -55,7 +55,7 @@ struct Configured {
 /// What a handshake was for.
 pub enum Accepted {
     /// Requests.
-    Stream(TlsStream<TcpStream>, Encryption),
+    Stream(Box<TlsStream<TcpStream>>, Encryption),
     /// The look of a certificate authority at a proof; it is over.
     Challenge,
 }
@@ -183,7 +183,7 @@ impl Tls {
             Some(configured) => (configured.config.clone(), Encryption::Certificate),
             None => (self.identity.clone(), Encryption::Identity),
         };
-        Ok(Accepted::Stream(start.into_stream(config).await?, encryption))
+        Ok(Accepted::Stream(Box::new(start.into_stream(config).await?), encryption))
     }
 }
 
