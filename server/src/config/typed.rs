@@ -4,10 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustls::pki_types::ServerName;
-
 use photosync_protocol::config_names::{MIN_SECRET_BYTES, REFERENCE_JWT_SECRET};
 
+use super::acme::{AcmeConfig, acme};
 use super::resolve::{ConfigError, Resolved};
 
 /// Who may register an account.
@@ -41,49 +40,6 @@ pub struct TlsConfig {
     pub cert: PathBuf,
     /// PEM key.
     pub key: PathBuf,
-}
-
-/// How the certificate authority is shown that a name is ours (RFC 8555 §8.3, RFC 8737).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Challenge {
-    /// A certificate shown on port 443.
-    TlsAlpn01,
-    /// A text served on port 80.
-    Http01,
-}
-
-impl Challenge {
-    /// The public port on which the certificate authority looks.
-    pub fn port(self) -> u16 {
-        match self {
-            Self::TlsAlpn01 => 443,
-            Self::Http01 => 80,
-        }
-    }
-}
-
-impl std::fmt::Display for Challenge {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::TlsAlpn01 => "tls-alpn-01",
-            Self::Http01 => "http-01",
-        })
-    }
-}
-
-/// Certificates by ACME.
-#[derive(Debug, Clone)]
-pub struct AcmeConfig {
-    /// Names of the certificate, at least one.
-    pub domains: Vec<String>,
-    /// `mailto:` addresses.
-    pub contact: Vec<String>,
-    /// Address of the directory.
-    pub directory: String,
-    /// PEM file with the roots for the directory itself; `None`: the system's.
-    pub ca: Option<PathBuf>,
-    /// `None`: what fits the ports.
-    pub challenge: Option<Challenge>,
 }
 
 /// Plans that old clients pay for.
@@ -291,62 +247,6 @@ fn public_url(typed: &str) -> Result<String, ConfigError> {
     }
 }
 
-fn acme(r: &Reader<'_>) -> Result<Option<AcmeConfig>, ConfigError> {
-    const DIRECTORY: &str = "tls.acme_directory";
-    let domains = r.list("tls.acme_domains", domain, "names such as photos.example.org")?;
-    if domains.is_empty() {
-        return Ok(None);
-    }
-    if !r.switch("tls.acme_accept_terms")? {
-        return Err(ConfigError(
-            "tls.acme_domains is set, but the terms of the certificate authority are not accepted: read them (for \
-             Let's Encrypt at https://letsencrypt.org/repository/) and set tls.acme_accept_terms = true"
-                .into(),
-        ));
-    }
-    let directory = match r.switch("tls.acme_staging")? {
-        true if r.0.is_set(DIRECTORY) => {
-            return Err(ConfigError(
-                "tls.acme_staging and tls.acme_directory each name a directory: set one of them"
-                    .into(),
-            ));
-        }
-        true => rustls_acme::acme::LETS_ENCRYPT_STAGING_DIRECTORY,
-        false => r.0.value(DIRECTORY),
-    };
-    if !directory.starts_with("https://") {
-        return Err(wrong(DIRECTORY, directory, "an https:// address"));
-    }
-    Ok(Some(AcmeConfig {
-        domains,
-        contact: r.list("tls.acme_contact", contact, "e-mail addresses")?,
-        directory: directory.to_owned(),
-        ca: r.find("tls.acme_ca").map(PathBuf::from),
-        challenge: match r.0.value("tls.acme_challenge") {
-            "auto" => None,
-            "tls-alpn-01" => Some(Challenge::TlsAlpn01),
-            "http-01" => Some(Challenge::Http01),
-            other => {
-                return Err(wrong("tls.acme_challenge", other, "tls-alpn-01, http-01 or auto"));
-            }
-        },
-    }))
-}
-
-/// A name that a public authority could certify by these challenges: no address, no wildcard, no port.
-fn domain(typed: &str) -> Option<String> {
-    let name = typed.trim_end_matches('.').to_ascii_lowercase();
-    let is_name = matches!(ServerName::try_from(name.as_str()), Ok(ServerName::DnsName(_)))
-        && name.contains('.');
-    is_name.then_some(name)
-}
-
-fn contact(typed: &str) -> Option<String> {
-    let address = typed.strip_prefix("mailto:").unwrap_or(typed);
-    let (name, host) = address.split_once('@')?;
-    (!name.is_empty() && !host.is_empty()).then(|| format!("mailto:{address}"))
-}
-
 fn jwt_secret(resolved: &Resolved) -> Result<Option<String>, ConfigError> {
     let secret = resolved.value("auth.jwt_secret");
     if secret.is_empty() && !resolved.is_set("auth.jwt_secret") {
@@ -368,7 +268,7 @@ fn jwt_secret(resolved: &Resolved) -> Result<Option<String>, ConfigError> {
     Ok(Some(secret.to_owned()))
 }
 
-fn wrong(name: &str, value: &str, wanted: &str) -> ConfigError {
+pub(super) fn wrong(name: &str, value: &str, wanted: &str) -> ConfigError {
     ConfigError(format!("{name} is `{value}`, but must be {wanted}"))
 }
 
@@ -383,10 +283,10 @@ fn parse_network(text: &str) -> Option<(IpAddr, u8)> {
     (bits <= most).then_some((address, bits))
 }
 
-struct Reader<'a>(&'a Resolved);
+pub(super) struct Reader<'a>(pub(super) &'a Resolved);
 
 impl<'a> Reader<'a> {
-    fn find(&self, name: &str) -> Option<&'a str> {
+    pub(super) fn find(&self, name: &str) -> Option<&'a str> {
         Some(self.0.value(name)).filter(|value| !value.is_empty())
     }
 
@@ -395,7 +295,7 @@ impl<'a> Reader<'a> {
         value.trim().parse().map_err(|_| wrong(name, value, wanted))
     }
 
-    fn switch(&self, name: &str) -> Result<bool, ConfigError> {
+    pub(super) fn switch(&self, name: &str) -> Result<bool, ConfigError> {
         match self.0.value(name).to_ascii_lowercase().as_str() {
             "true" | "on" | "yes" | "1" => Ok(true),
             "false" | "off" | "no" | "0" | "" => Ok(false),
@@ -407,7 +307,7 @@ impl<'a> Reader<'a> {
         self.parse(name, "milliseconds").map(Duration::from_millis)
     }
 
-    fn list<T>(
+    pub(super) fn list<T>(
         &self,
         name: &str,
         parse: impl Fn(&str) -> Option<T>,
@@ -457,38 +357,6 @@ mod tests {
     fn asking_for_https_without_a_certificate_is_an_error_not_plain_http() {
         assert!(parse(&[("tls.https_listener", "true")]).is_err());
         assert!(parse(&[("tls.cert", "/c.pem")]).is_err());
-    }
-
-    #[test]
-    fn certificates_by_acme_want_names_and_accepted_terms() {
-        let of = |more: &[(&str, &str)]| {
-            let named = ("tls.acme_domains", "photos.example.org, Alt.Example.Org.");
-            let agreed = ("tls.acme_accept_terms", "true");
-            parse(&[&[named, agreed], more].concat()).map(|config| config.acme)
-        };
-        let acme = of(&[("tls.acme_contact", "ann@example.org")]).unwrap().unwrap();
-        assert_eq!(acme.domains, ["photos.example.org", "alt.example.org"]);
-        assert_eq!(acme.contact, ["mailto:ann@example.org"]);
-        assert_eq!(acme.directory, rustls_acme::acme::LETS_ENCRYPT_PRODUCTION_DIRECTORY);
-        let staging = of(&[("tls.acme_staging", "true")]).unwrap().unwrap();
-        assert_eq!(staging.directory, rustls_acme::acme::LETS_ENCRYPT_STAGING_DIRECTORY);
-        for wrong in [
-            ("tls.acme_accept_terms", "false"),
-            ("tls.acme_domains", "192.0.2.1"),
-            ("tls.acme_domains", "*.example.org"),
-            ("tls.acme_domains", "https://photos.example.org"),
-            ("tls.acme_domains", "localhost"),
-            ("tls.acme_directory", "http://photos.example.org/dir"),
-            ("tls.acme_challenge", "dns-01"),
-            ("tls.acme_contact", "ann"),
-        ] {
-            assert!(of(&[wrong]).is_err(), "{wrong:?}");
-        }
-        let both =
-            [("tls.acme_staging", "true"), ("tls.acme_directory", "https://ca.example.org/")];
-        assert!(of(&both).unwrap_err().0.contains("set one of them"));
-        assert!(parse(&[]).unwrap().acme.is_none());
-        assert!(parse(&[("tls.redirect_port", "80")]).is_err());
     }
 
     #[test]
