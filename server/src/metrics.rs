@@ -1,5 +1,8 @@
 //! What Prometheus sees. Names are part of OPERATIONS.md.
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -29,6 +32,13 @@ struct StoreLabels {
     store: &'static str,
 }
 
+/// Labels of a certificate.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CertificateLabels {
+    /// `files` or `acme`.
+    source: &'static str,
+}
+
 /// Counters and gauges of one server.
 pub struct Metrics {
     registry: Registry,
@@ -50,6 +60,16 @@ pub struct Metrics {
     drilled: Gauge,
     made: Gauge,
     failing: Gauge,
+    certificate_ends_at_ms: Mutex<BTreeMap<&'static str, i64>>,
+    certificates: Family<CertificateLabels, Gauge>,
+}
+
+impl Metrics {
+    /// Notes when the certificate from `source` (`files` or `acme`) ends.
+    pub fn note_certificate(&self, source: &'static str, ends_at_ms: i64) {
+        let mut known = self.certificate_ends_at_ms.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert(source, ends_at_ms);
+    }
 }
 
 impl Default for Metrics {
@@ -69,6 +89,8 @@ impl Default for Metrics {
             drilled: Gauge::default(),
             made: Gauge::default(),
             failing: Gauge::default(),
+            certificate_ends_at_ms: Mutex::default(),
+            certificates: Family::default(),
             registry: Registry::default(),
         };
         registry.register("http_requests", "Requests answered", metrics.requests.clone());
@@ -120,6 +142,11 @@ impl Default for Metrics {
             "1 while the last backup by the server itself failed or lacked something, or the last trial found something wrong",
             metrics.failing.clone(),
         );
+        registry.register(
+            "certificate_expires_seconds",
+            "Time until a certificate for the names of this server ends; negative: it has; absent: there is none",
+            metrics.certificates.clone(),
+        );
         Self { registry, ..metrics }
     }
 }
@@ -147,6 +174,12 @@ pub async fn text(app: &App) -> String {
             let labels = StoreLabels { store: store.name() };
             metrics.unverified.get_or_create(&labels).set(age_ms.max(0) / 1000);
         }
+    }
+    let ends =
+        metrics.certificate_ends_at_ms.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    for (source, ends_at_ms) in ends {
+        let left_s = (ends_at_ms - app.clock.now_ms()).div_euclid(1000);
+        metrics.certificates.get_or_create(&CertificateLabels { source }).set(left_s);
     }
     let mut text = String::new();
     // Writing to a string cannot fail.

@@ -7,8 +7,17 @@ use std::path::{Path, PathBuf};
 /// counts.
 const TRIED: &[(&str, &str, &str)] = &[
     ("curl -fsSL RELEASE/install.sh | sh -s --", "tests/service/booted.sh", "| sh -s -- --server"),
+    ("caddy validate", "tests/it/proxies.rs", "\"validate\""),
+    ("curl https://photos.example.org", "tests/it/acme.rs", "https://{NAME}:{port}/health"),
+    ("haproxy -c", "tests/it/proxies.rs", "\"haproxy\", vec![\"-c\""),
+    (
+        "install -D -m 644",
+        "tests/service/booted.sh",
+        "install -D -m 644 /usr/local/share/doc/photosync/low-ports.conf",
+    ),
     ("install -d -o photosync", "tests/service/booted.sh", "install -d -o photosync"),
     ("journalctl -u photosync", "tests/service/booted.sh", "journalctl -u photosync"),
+    ("nginx -t", "tests/it/proxies.rs", "\"nginx\", vec![\"-t\""),
     ("photosync backup", "client/tests/it/real.rs", "\"backup\""),
     ("photosync doctor", "client/tests/it/real.rs", "\"doctor\""),
     ("photosync pair", "tests/demo", "\"pair\""),

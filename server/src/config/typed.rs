@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use photosync_protocol::config_names::{MIN_SECRET_BYTES, REFERENCE_JWT_SECRET};
 
+use super::acme::{AcmeConfig, acme};
 use super::resolve::{ConfigError, Resolved};
 
 /// Who may register an account.
@@ -89,6 +90,8 @@ pub struct Config {
     pub https_listener: bool,
     pub https_port: u16,
     pub force_redirect: bool,
+    pub redirect_port: Option<u16>,
+    pub acme: Option<AcmeConfig>,
     pub database: PathBuf,
     pub uploads: PathBuf,
     pub relay: PathBuf,
@@ -137,9 +140,15 @@ impl Config {
         };
         let https_listener = r.switch("tls.https_listener")?;
         let force_redirect = r.switch("tls.force_redirect")?;
-        if tls.is_none() && (https_listener || force_redirect) {
+        let redirect_port = match r.find("tls.redirect_port") {
+            Some(_) => Some(r.parse("tls.redirect_port", "a port")?),
+            None => None,
+        };
+        let acme = acme(&r)?;
+        let wants_https = https_listener || force_redirect || redirect_port.is_some();
+        if tls.is_none() && acme.is_none() && wants_https {
             return Err(ConfigError(
-                "HTTPS was asked for without a certificate: set tls.cert and tls.key (a server that quietly \
+                "HTTPS was asked for without a certificate: set tls.cert and tls.key, or tls.acme_domains (a server that quietly \
                  answered plain HTTP instead would not be what you asked for)"
                     .into(),
             ));
@@ -174,6 +183,8 @@ impl Config {
             https_listener,
             https_port: r.parse("tls.https_port", "a port")?,
             force_redirect,
+            redirect_port,
+            acme,
             database: place("storage.database", "photosync.db"),
             uploads: place("storage.uploads", "uploads"),
             relay: place("storage.relay", "relay"),
@@ -272,7 +283,7 @@ fn jwt_secret(resolved: &Resolved) -> Result<Option<String>, ConfigError> {
     Ok(Some(secret.to_owned()))
 }
 
-fn wrong(name: &str, value: &str, wanted: &str) -> ConfigError {
+pub(super) fn wrong(name: &str, value: &str, wanted: &str) -> ConfigError {
     ConfigError(format!("{name} is `{value}`, but must be {wanted}"))
 }
 
@@ -287,10 +298,10 @@ fn parse_network(text: &str) -> Option<(IpAddr, u8)> {
     (bits <= most).then_some((address, bits))
 }
 
-struct Reader<'a>(&'a Resolved);
+pub(super) struct Reader<'a>(pub(super) &'a Resolved);
 
 impl<'a> Reader<'a> {
-    fn find(&self, name: &str) -> Option<&'a str> {
+    pub(super) fn find(&self, name: &str) -> Option<&'a str> {
         Some(self.0.value(name)).filter(|value| !value.is_empty())
     }
 
@@ -320,7 +331,7 @@ impl<'a> Reader<'a> {
         }))
     }
 
-    fn switch(&self, name: &str) -> Result<bool, ConfigError> {
+    pub(super) fn switch(&self, name: &str) -> Result<bool, ConfigError> {
         match self.0.value(name).to_ascii_lowercase().as_str() {
             "true" | "on" | "yes" | "1" => Ok(true),
             "false" | "off" | "no" | "0" | "" => Ok(false),
@@ -332,7 +343,7 @@ impl<'a> Reader<'a> {
         self.parse(name, "milliseconds").map(Duration::from_millis)
     }
 
-    fn list<T>(
+    pub(super) fn list<T>(
         &self,
         name: &str,
         parse: impl Fn(&str) -> Option<T>,
