@@ -91,6 +91,7 @@ fn act(parsed: Parsed, service: &Arc<Service>) -> Result<Exit, BootError> {
     let result = runtime.block_on(async {
         match parsed.action {
             Action::Serve => run::serve(config, &resolved, service.clone()).await,
+            Action::Health => health(config.data_dir).await,
             Action::Rebuild { owner } => run::rebuild(config, owner).await,
             Action::ImportLegacy(import) => run::import(config, import).await,
             Action::Backup { folder, keep } => {
@@ -197,6 +198,16 @@ async fn command(config: Config, command: Command) -> Result<Exit, BootError> {
     }
     say(&outcome.text);
     Ok(if outcome.disagreements { Exit::Disagreements } else { Exit::Success })
+}
+
+/// Asks the server on this data how it is. Opens nothing itself: a server that is stopped is not well.
+async fn health(data_dir: PathBuf) -> Result<Exit, BootError> {
+    if !remote::is_announced(&data_dir) {
+        let message = format!("no server runs on {}", data_dir.display());
+        return Err(failed(Exit::Unexpected, message));
+    }
+    say(&ask_server(data_dir, Command::Health).await?.text);
+    Ok(Exit::Success)
 }
 
 async fn ask_server(data_dir: PathBuf, command: Command) -> Result<Outcome, BootError> {

@@ -16,7 +16,7 @@ use crate::clock::{DAY_MS, iso_utc};
 use crate::error::{Error, Result};
 use crate::library;
 use crate::pairing;
-use crate::upkeep::{backup, check, scrub, trash};
+use crate::upkeep::{self, backup, check, scrub, trash};
 
 /// A command. Passwords travel only over loopback, under the control token.
 #[derive(Serialize, Deserialize)]
@@ -34,6 +34,7 @@ pub enum Command {
     Pair { email: String },
     Trash { email: String, names: Vec<String> },
     TrashRestore { email: String },
+    Health,
     Check { read_bytes: bool },
     Scrub,
     Backup { folder: PathBuf, keep: Option<usize> },
@@ -144,6 +145,10 @@ pub async fn execute(app: &App, command: Command) -> Result<Outcome> {
                 "{restored} files and sealed objects of {} are back",
                 account.email
             )))
+        }
+        Command::Health => {
+            upkeep::require_ready(app).await?;
+            Ok(Outcome::said("ready"))
         }
         Command::Check { read_bytes } => {
             let report = check::check(app, read_bytes).await?;
