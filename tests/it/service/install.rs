@@ -26,6 +26,11 @@ impl Key {
         assert!(made.status.success(), "{}", said(&made));
         Key { private }
     }
+
+    /// Its file.
+    pub(super) fn private(&self) -> &Path {
+        &self.private
+    }
 }
 
 /// Makes a release of the programs in `bin`.

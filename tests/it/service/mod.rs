@@ -5,6 +5,7 @@ mod cut_off;
 mod install;
 mod notify;
 mod owner;
+mod packages;
 mod sockets;
 mod unit;
 
