@@ -6,6 +6,7 @@ mod install;
 mod notify;
 mod owner;
 mod packages;
+mod recipes;
 mod sockets;
 mod unit;
 
