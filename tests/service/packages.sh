@@ -151,7 +151,7 @@ step 'the container runs without a privilege and keeps photos on its volume'
 # Options of this nested machine only: no cgroup of its own, no limits above those it has.
 podman() { command podman --root /tmp/storage --runroot /tmp/run-podman --storage-driver vfs --cgroup-manager cgroupfs --events-backend none --network-config-dir /tmp/net "$@"; }
 podman load -q -i /in/first/photosync-container-*.tar
-image=$(podman images --noheading --format '{{.Repository}}:{{.Tag}}')
+image=$(sed -n 's/^ *image: //p' /in/compose.yaml)
 run_container() {
   podman run -d --name photos --network host --cgroups=disabled --pids-limit=-1 --ulimit nofile=1024:4096 --ulimit nproc=1024:1024 \
     --read-only --read-only-tmpfs=false --cap-drop all --security-opt no-new-privileges -v photos:/data "$image" >/dev/null

@@ -230,8 +230,11 @@ fn under_systemd_packages_are_installed_used_upgraded_and_purged_and_every_photo
         said(&rpmlint)
     );
 
-    for (from, name) in [("tests/service/packages.sh", "packages.sh"), ("install.sh", "install.sh")]
-    {
+    for (from, name) in [
+        ("tests/service/packages.sh", "packages.sh"),
+        ("install.sh", "install.sh"),
+        ("installers/container/compose.yaml", "compose.yaml"),
+    ] {
         fs::copy(project().join(from), folder.path().join(name)).expect("a copy");
     }
     let outcome = Command::new(project().join("tests/service/system"))
