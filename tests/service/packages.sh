@@ -39,7 +39,8 @@ same_state() {
 }
 
 step 'a package for Debian is installed, and the server runs'
-dpkg -i /in/first/photosync-server_*.deb
+# Without lists of packages and without a network: what it depends on is here.
+apt-get install -y --no-install-recommends /in/first/photosync-server_*.deb
 systemctl is-enabled --quiet photosync || fail 'not enabled'
 is_active || fail 'not active'
 healthy || fail 'no answer'

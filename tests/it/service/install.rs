@@ -464,7 +464,7 @@ fn on_a_mac_the_server_becomes_a_launch_agent() {
     .expect("uname");
     fs::set_permissions(tools.join("uname"), fs::Permissions::from_mode(0o755)).expect("a mode");
     let outcome = Command::new(project().join("scripts/package"))
-        .args(["--target", "aarch64-apple-darwin", "--key"])
+        .args(["--only", "tar", "--target", "aarch64-apple-darwin", "--key"])
         .arg(&place.key.private)
         .arg("--bin")
         .arg(place.path("bin"))
