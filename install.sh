@@ -489,6 +489,9 @@ start_agent() {
 }
 
 install() {
+  if [ "$what" = server ] && [ -f "$root/usr/lib/photosync/installed-by" ]; then
+    die 78 "PhotoSync was installed here as a package ($(cat "$root/usr/lib/photosync/installed-by")): it is upgraded and removed the same way; nothing was changed"
+  fi
   if [ "$from_source" = yes ]; then build_release; else get_release; fi
   : >"$work/plan"
   plan_programs

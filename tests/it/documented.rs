@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 /// How a shown command begins · the file of the test that runs it · words of that file which do. The longest beginning
 /// counts.
 const TRIED: &[(&str, &str, &str)] = &[
+    ("apt install ./photosync-desktop", "tests/service/packages.sh", "/photosync-desktop_*.deb"),
+    ("apt install ./photosync-server", "tests/service/packages.sh", "apt-get install"),
     ("curl -fsSL RELEASE/install.sh | sh -s --", "tests/service/booted.sh", "| sh -s -- --server"),
     ("caddy validate", "tests/it/proxies.rs", "\"validate\""),
     ("curl https://photos.example.org", "tests/it/acme.rs", "https://{NAME}:{port}/health"),
@@ -26,6 +28,10 @@ const TRIED: &[(&str, &str, &str)] = &[
     ("photosync restore", "client/tests/it/real.rs", "\"restore\""),
     ("photosync verify", "client/tests/it/real.rs", "\"verify\""),
     ("photosync-server backup", "tests/it/backups.rs", "\"backup\""),
+    ("photosync-server health", "tests/it/service/packages.rs", "\"health\""),
+    ("podman exec", "tests/service/packages.sh", "podman exec"),
+    ("podman load", "tests/service/packages.sh", "podman load"),
+    ("podman run", "tests/service/packages.sh", "podman run"),
     ("photosync-server config example", "scripts/package", "config example"),
     ("photosync-server doctor", "tests/it/doctor.rs", "\"doctor\""),
     ("photosync-server import", "tests/it/import.rs", "\"import\""),

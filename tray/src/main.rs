@@ -73,7 +73,7 @@ fn run(arguments: Arguments) -> Result<(), (Exit, String)> {
         [("--server", arguments.server.as_deref()), ("--client", arguments.client.as_deref())];
     let again = arguments_of_later_starts(&data_dir, named);
     let binary = arguments.server.map_or_else(beside_this_program, Ok).map_err(unfound)?;
-    let own = std::env::current_exe().map_err(unfound)?;
+    let own = own_program(|name| std::env::var_os(name)).map_err(unfound)?;
     let login = Login::of_user(&own, |name| std::env::var_os(name))
         .map(|login| login.with_arguments(again.clone()));
     let launcher = Launcher::of_user(&own, &again, |name| std::env::var_os(name));
@@ -103,6 +103,16 @@ fn run(arguments: Arguments) -> Result<(), (Exit, String)> {
     let noted = log.clone();
     native::run(events, log, move |show| app::run(state, &received, edges, &noted, show));
     Ok(())
+}
+
+/// What later starts have to run. In an AppImage that is its file: the place where this program lies there goes with the
+/// process.
+fn own_program(variable: impl Fn(&str) -> Option<OsString>) -> std::io::Result<PathBuf> {
+    let own = std::env::current_exe()?;
+    // Both variables are inherited by whatever an AppImage starts, as a terminal may.
+    let is_inside = variable("APPDIR").is_some_and(|folder| own.starts_with(folder));
+    let file = variable("APPIMAGE").filter(|_| is_inside).map(PathBuf::from);
+    Ok(file.filter(|file| file.is_file()).unwrap_or(own))
 }
 
 /// What a start from the desktop has to say so that it finds the same photos and programs.

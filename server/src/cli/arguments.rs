@@ -33,6 +33,8 @@ Exit codes: 0 asked to stop or done, 1 unexpected, 3 check found disagreements o
 pub enum Action {
     /// Run the server until it is asked to stop (Ctrl-C or SIGTERM)
     Serve,
+    /// Ask the running server whether it is well: exit 0 if so, 1 if not or if none runs. For containers and monitors
+    Health,
     /// Compare the index with the disk and name every disagreement; changes nothing
     Check {
         /// Read every original and compare its hash too

@@ -100,6 +100,7 @@ fn act(parsed: Parsed, service: &Arc<Service>) -> Result<Exit, BootError> {
     let result = runtime.block_on(async {
         match parsed.action {
             Action::Serve => run::serve(config, &resolved, service.clone()).await,
+            Action::Health => health(config.data_dir).await,
             Action::Rebuild { owner } => run::rebuild(config, owner).await,
             Action::Import(wanted) => import::import(config, wanted).await,
             Action::ImportLegacy(import) => run::import(config, import).await,
@@ -217,6 +218,16 @@ fn require_data(config: &Config) -> Result<(), BootError> {
     }
     let message = format!("there is no PhotoSync data in {}", config.data_dir.display());
     Err(failed(Exit::Storage, message))
+}
+
+/// Asks the server on this data how it is. Opens nothing itself: a server that is stopped is not well.
+async fn health(data_dir: PathBuf) -> Result<Exit, BootError> {
+    if !remote::is_announced(&data_dir) {
+        let message = format!("no server runs on {}", data_dir.display());
+        return Err(failed(Exit::Unexpected, message));
+    }
+    say(&ask_server(data_dir, Command::Health).await?.text);
+    Ok(Exit::Success)
 }
 
 async fn ask_server(data_dir: PathBuf, command: Command) -> Result<Outcome, BootError> {

@@ -19,7 +19,7 @@ use crate::doctor::{self, Examined, Shown};
 use crate::error::{Error, Result};
 use crate::library;
 use crate::pairing;
-use crate::upkeep::{backup, check, scrub, sweep, trash};
+use crate::upkeep::{self, backup, check, scrub, sweep, trash};
 use import::Ticket;
 
 /// A command. Passwords travel only over loopback, under the control token.
@@ -38,6 +38,7 @@ pub enum Command {
     Pair { email: String },
     Trash { email: String, names: Vec<String> },
     TrashRestore { email: String },
+    Health,
     Check { read_bytes: bool },
     Scrub,
     Backup { folder: PathBuf, keep: Option<usize>, verify: bool },
@@ -158,6 +159,10 @@ pub async fn execute(app: &App, command: Command) -> Result<Outcome> {
                 "{restored} files and sealed objects of {} are back",
                 account.email
             )))
+        }
+        Command::Health => {
+            upkeep::require_ready(app).await?;
+            Ok(Outcome::said("ready"))
         }
         Command::Check { read_bytes } => {
             let report = check::check(app, read_bytes).await?;

@@ -78,6 +78,11 @@ pub fn withdraw(data_dir: &Path) {
     let _ = std::fs::remove_file(data_dir.join(RUN_FILE));
 }
 
+/// Whether a server noted that it runs on `data_dir`. One that was killed leaves its note.
+pub fn is_announced(data_dir: &Path) -> bool {
+    data_dir.join(RUN_FILE).exists()
+}
+
 /// Sends a command to the server that holds `data_dir`. Blocks until it is carried out: `check --read` over a large library
 /// takes as long as it takes.
 pub fn send(data_dir: &Path, command: &Command) -> std::result::Result<Outcome, String> {

@@ -10,10 +10,10 @@ use super::{project, run, said};
 
 /// Exit codes of `tests/service/system` where no machine could be made, or its systemd did not come up: nothing of ours
 /// has run by then, so that a machine without such rights fails nothing.
-const NOT_BEGUN: [i32; 2] = [70, 77];
+pub(super) const NOT_BEGUN: [i32; 2] = [70, 77];
 
 /// The programs of the build, without what only a debugger reads.
-fn strip_programs(to: &Path) {
+pub(super) fn strip_programs(to: &Path) {
     let server = photosync_tests::server::find_binary().expect("the server");
     let client = server.with_file_name("photosync");
     fs::create_dir_all(to).expect("a folder");

@@ -26,6 +26,11 @@ impl Key {
         assert!(made.status.success(), "{}", said(&made));
         Key { private }
     }
+
+    /// Its file.
+    pub(super) fn private(&self) -> &Path {
+        &self.private
+    }
 }
 
 /// Makes a release of the programs in `bin`.
@@ -33,6 +38,7 @@ pub(super) fn package(key: &Key, bin: &Path, out: &Path) {
     let outcome = Command::new(project().join("scripts/package"))
         .args(["--key".as_ref(), key.private.as_os_str(), "--bin".as_ref(), bin.as_os_str()])
         .args(["--out".as_ref(), out.as_os_str()])
+        .args(["--only", "tar"])
         .env("SOURCE_DATE_EPOCH", "1700000000")
         .output()
         .expect("scripts/package");
@@ -463,7 +469,7 @@ fn on_a_mac_the_server_becomes_a_launch_agent() {
     .expect("uname");
     fs::set_permissions(tools.join("uname"), fs::Permissions::from_mode(0o755)).expect("a mode");
     let outcome = Command::new(project().join("scripts/package"))
-        .args(["--target", "aarch64-apple-darwin", "--key"])
+        .args(["--only", "tar", "--target", "aarch64-apple-darwin", "--key"])
         .arg(&place.key.private)
         .arg("--bin")
         .arg(place.path("bin"))

@@ -5,6 +5,8 @@ mod cut_off;
 mod install;
 mod notify;
 mod owner;
+mod packages;
+mod recipes;
 mod sockets;
 mod unit;
 
