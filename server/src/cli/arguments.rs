@@ -92,6 +92,23 @@ pub enum Action {
         /// Whose
         email: String,
     },
+    /// Make a service of Windows that starts with the computer, or bring it up to date; as an administrator
+    #[cfg(windows)]
+    InstallService {
+        /// Leave the firewall as it is
+        #[arg(long)]
+        keep_firewall: bool,
+        /// Do not start it now
+        #[arg(long)]
+        no_start: bool,
+    },
+    /// Stop the service of Windows and take it away; photos and settings stay
+    #[cfg(windows)]
+    UninstallService,
+    /// What the service manager of Windows runs
+    #[cfg(windows)]
+    #[command(hide = true)]
+    RunService,
     /// Print the description of the native API (OpenAPI 3.1)
     Openapi,
     /// Show the settings in force, or an example file

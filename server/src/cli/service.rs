@@ -31,6 +31,31 @@ pub struct Service {
     notify: Option<Notifier>,
     watchdog: Option<Duration>,
     credentials: Option<PathBuf>,
+    #[cfg(windows)]
+    scm: Option<Arc<super::scm::Scm>>,
+    #[cfg(windows)]
+    log_file: Option<Arc<super::scm::LogFile>>,
+}
+
+#[cfg(windows)]
+impl Service {
+    /// Started by the service manager of Windows.
+    pub fn of_windows(
+        scm: Arc<super::scm::Scm>,
+        log_file: Option<Arc<super::scm::LogFile>>,
+    ) -> Self {
+        Self { scm: Some(scm), log_file, ..Self::default() }
+    }
+
+    /// Where the log goes, if nobody sees stderr.
+    pub fn log_file(&self) -> Option<Arc<super::scm::LogFile>> {
+        self.log_file.clone()
+    }
+
+    /// The service manager of Windows, if it started this process.
+    pub fn scm(&self) -> Option<Arc<super::scm::Scm>> {
+        self.scm.clone()
+    }
 }
 
 impl Service {
@@ -46,11 +71,19 @@ impl Service {
                 .filter(|usec| is_ours && *usec > 0)
                 .map(Duration::from_micros),
             credentials: get("CREDENTIALS_DIRECTORY").map(PathBuf::from),
+            #[cfg(windows)]
+            scm: None,
+            #[cfg(windows)]
+            log_file: None,
         }
     }
 
     /// Tells the service manager `state`, lines of `NAME=value`. That it cannot be told is no reason to stop.
     pub fn tell(&self, state: &str) {
+        #[cfg(windows)]
+        if let Some(scm) = &self.scm {
+            scm.tell(state);
+        }
         let Some(notify) = &self.notify else { return };
         if let Err(error) = notify.send(state) {
             tracing::warn!(%error, "could not tell the service manager {state:?}");
