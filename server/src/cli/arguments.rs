@@ -33,6 +33,8 @@ Exit codes: 0 asked to stop or done, 1 unexpected, 3 check found disagreements, 
 pub enum Action {
     /// Run the server until it is asked to stop (Ctrl-C or SIGTERM)
     Serve,
+    /// Ask the server that runs on this data to stop, and wait until it has
+    Stop,
     /// Compare the index with the disk and name every disagreement; changes nothing
     Check {
         /// Read every original and compare its hash too

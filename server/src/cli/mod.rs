@@ -87,6 +87,12 @@ fn act(parsed: Parsed, service: &Arc<Service>) -> Result<Exit, BootError> {
         say(&text);
         return Ok(Exit::Success);
     }
+    if let Action::Stop = &parsed.action {
+        let stopped = remote::stop(&data_dir_of(&parsed)?);
+        let stopped = stopped.map_err(|message| failed(Exit::Unexpected, message))?;
+        say(if stopped { "the server has stopped" } else { "no server runs on this data" });
+        return Ok(Exit::Success);
+    }
     #[cfg(windows)]
     match &parsed.action {
         Action::InstallService { keep_firewall, no_start } => {
@@ -140,7 +146,7 @@ fn act(parsed: Parsed, service: &Arc<Service>) -> Result<Exit, BootError> {
             Action::TrashRestore { email } => {
                 command(config, Command::TrashRestore { email }).await
             }
-            Action::Config { .. } | Action::Openapi => Ok(Exit::Success),
+            Action::Config { .. } | Action::Openapi | Action::Stop => Ok(Exit::Success),
             #[cfg(windows)]
             Action::InstallService { .. } | Action::UninstallService | Action::RunService => {
                 Ok(Exit::Success)

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use photosync_protocol::process::Exit;
 use photosync_server::boot::BootError;
@@ -26,10 +26,10 @@ const RESTARTS: [Duration; 3] =
 const FORGET_FAILURES: Duration = Duration::from_secs(24 * 3600);
 /// What Windows gives the service when the computer is shut down.
 const SHUTDOWN: Duration = Duration::from_secs(20);
-/// How long a start or a stop is waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// Between two looks.
+/// Between two looks whether it has started or stopped.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// 60 s of them.
+const LOOKS: u32 = 300;
 /// `ERROR_ACCESS_DENIED`, `ERROR_SERVICE_DOES_NOT_EXIST`, `ERROR_SERVICE_EXISTS`, `ERROR_SERVICE_NOT_ACTIVE`.
 const DENIED: i32 = 5;
 const NO_SUCH_SERVICE: i32 = 1060;
@@ -169,15 +169,15 @@ fn stop(service: &Service) -> Result<(), BootError> {
 
 /// Waits until the service has this state, or has ended, or patience has.
 fn wait_for(service: &Service, wanted: ServiceState) -> Result<ServiceStatus, BootError> {
-    let until = Instant::now() + PATIENCE;
-    loop {
-        let status = service.query_status().map_err(|error| refused("ask the service", &error))?;
-        let is_over = status.current_state == ServiceState::Stopped;
-        if status.current_state == wanted || is_over || Instant::now() >= until {
+    let look = || service.query_status().map_err(|error| refused("ask the service", &error));
+    for _ in 0..LOOKS {
+        let status = look()?;
+        if status.current_state == wanted || status.current_state == ServiceState::Stopped {
             return Ok(status);
         }
         std::thread::sleep(LOOK_EVERY);
     }
+    look()
 }
 
 /// Stops the service and takes it away, with its firewall rule. Photos and settings stay. Does nothing if there is none.
