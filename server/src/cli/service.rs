@@ -23,6 +23,7 @@ const FILE_SETTINGS: &[&str] = &["tls.cert", "tls.key"];
 /// The credential that replaces `<data>/secrets/identity`.
 const IDENTITY_CREDENTIAL: &str = "photosync.identity";
 /// Name of a handed-over socket that speaks TLS only.
+#[cfg(unix)]
 const HTTPS_SOCKET: &str = "https";
 
 /// The service manager that started this process, if one did.
@@ -167,6 +168,7 @@ impl Notifier {
 
     #[cfg(not(unix))]
     fn send(&self, _state: &str) -> std::io::Result<()> {
+        let _ = &self.0;
         Ok(())
     }
 }

@@ -30,8 +30,11 @@ const SHUTDOWN: Duration = Duration::from_secs(20);
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// 60 s of them.
 const LOOKS: u32 = 300;
-/// `ERROR_ACCESS_DENIED`, `ERROR_SERVICE_DOES_NOT_EXIST`, `ERROR_SERVICE_EXISTS`, `ERROR_SERVICE_NOT_ACTIVE`.
+/// `ERROR_ACCESS_DENIED`, `ERROR_INVALID_LEVEL`, `ERROR_SERVICE_DATABASE_LOCKED`, `ERROR_SERVICE_DOES_NOT_EXIST`, `ERROR_SERVICE_EXISTS`,
+/// `ERROR_SERVICE_NOT_ACTIVE`.
 const DENIED: i32 = 5;
+const INVALID_LEVEL: i32 = 124;
+const DATABASE_LOCKED: i32 = 1055;
 const NO_SUCH_SERVICE: i32 = 1060;
 const SERVICE_EXISTS: i32 = 1073;
 const NOT_ACTIVE: i32 = 1062;
@@ -81,7 +84,7 @@ pub fn install(wanted: &Wanted) -> Result<Exit, BootError> {
         }
         created => created.map_err(|error| refused("make the service", &error))?,
     };
-    describe(&service).map_err(|error| refused("set the service up", &error))?;
+    describe(&service)?;
     prepare(&data)?;
     if wanted.open_firewall {
         let _ = run("netsh.exe", &rules::close_firewall());
@@ -97,24 +100,35 @@ pub fn install(wanted: &Wanted) -> Result<Exit, BootError> {
     Ok(Exit::Success)
 }
 
-/// Restarts, a description, and time for an orderly end.
-fn describe(service: &Service) -> windows_service::Result<()> {
-    service.set_description(
-        "Keeps the photos of this household's phones and computers, bit for bit. Settings: photosync.toml beside the \
-         photos.",
-    )?;
-    // After the network and what a person waits for at the start.
-    service.set_delayed_auto_start(true)?;
-    service.set_preshutdown_timeout(SHUTDOWN)?;
+/// Restarts, a description, and time for an orderly end. A system that knows one of them not (wine) does without.
+fn describe(service: &Service) -> Result<(), BootError> {
     let restart = |delay| ServiceAction { action_type: ServiceActionType::Restart, delay };
-    service.update_failure_actions(ServiceFailureActions {
+    let restarts = ServiceFailureActions {
         reset_period: ServiceFailureResetPeriod::After(FORGET_FAILURES),
         reboot_msg: None,
         command: None,
         actions: Some(RESTARTS.map(restart).to_vec()),
-    })?;
-    // A service that says itself that it stopped has a reason that another start would not settle.
-    service.set_failure_actions_on_non_crash_failures(false)
+    };
+    let description = "Keeps the photos of this household's phones and computers, bit for bit. Settings: \
+                       photosync.toml beside the photos.";
+    let steps = [
+        ("describe the service", service.set_description(description)),
+        // After the network and what a person waits for at the start.
+        ("delay its start", service.set_delayed_auto_start(true)),
+        ("give it time for its end", service.set_preshutdown_timeout(SHUTDOWN)),
+        ("have it started again after failures", service.update_failure_actions(restarts)),
+        // A service that says itself that it stopped has a reason that another start would not settle.
+        ("tell failures apart", service.set_failure_actions_on_non_crash_failures(false)),
+    ];
+    for (what, done) in steps {
+        match done {
+            Err(error) if code_of(&error) == Some(INVALID_LEVEL) => {
+                complain(&format!("this system cannot {what}"));
+            }
+            done => done.map_err(|error| refused(what, &error))?,
+        }
+    }
+    Ok(())
 }
 
 /// The folder of the photos, for the service and administrators alone, and settings to look at.
@@ -140,7 +154,17 @@ fn start(service: &Service) -> Result<(), BootError> {
     if status.current_state != ServiceState::Stopped {
         stop(service)?;
     }
-    service.start::<&str>(&[]).map_err(|error| refused("start the service", &error))?;
+    let mut started = service.start::<&str>(&[]);
+    for _ in 0..LOOKS {
+        // Just after the computer has started, the service manager starts others first.
+        let Err(error) = &started else { break };
+        if code_of(error) != Some(DATABASE_LOCKED) {
+            break;
+        }
+        std::thread::sleep(LOOK_EVERY);
+        started = service.start::<&str>(&[]);
+    }
+    started.map_err(|error| refused("start the service", &error))?;
     let status = wait_for(service, ServiceState::Running)?;
     if status.current_state == ServiceState::Running {
         return Ok(());
