@@ -3,6 +3,7 @@
 mod architecture;
 mod backups;
 mod crash;
+mod documented;
 mod faults;
 mod foreign;
 mod model;
@@ -11,5 +12,6 @@ mod service;
 mod stand;
 mod sync;
 mod tokens;
+mod upgrade;
 mod weaknesses;
 mod wire;
