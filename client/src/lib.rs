@@ -14,6 +14,7 @@ mod delivery;
 pub mod discovery;
 pub mod doctor;
 pub mod duplicates;
+mod durable;
 pub mod elsewhere;
 pub mod endpoints;
 pub mod error;

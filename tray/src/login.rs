@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
+#[cfg(not(windows))]
 use crate::launcher;
 
 /// What is started at login, and where that is written down.

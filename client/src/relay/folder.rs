@@ -272,14 +272,8 @@ fn walk(folder: &Path, found: &mut dyn FnMut(Digest, PathBuf)) -> Result<()> {
     Ok(())
 }
 
-#[cfg(unix)]
 fn sync_folder(folder: &Path) -> Result<()> {
-    io("write", folder, File::open(folder).and_then(|folder| folder.sync_all()))
-}
-
-#[cfg(not(unix))]
-fn sync_folder(_: &Path) -> Result<()> {
-    Ok(())
+    io("write", folder, crate::durable::sync_folder(folder))
 }
 
 #[cfg(test)]

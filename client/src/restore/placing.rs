@@ -191,15 +191,9 @@ fn name(partial: &Path, target: &Path) -> Result<bool> {
 
 /// Makes the name of a file durable. Blocks.
 pub fn sync_folder(target: &Path) -> Result<()> {
-    #[cfg(unix)]
-    if let Some(folder) = target.parent() {
-        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-        let synced = File::open(folder).and_then(|folder| folder.sync_all());
-        synced.map_err(|cause| unwritable(target, &cause))?;
-    }
-    #[cfg(not(unix))]
-    let _ = target;
-    Ok(())
+    let Some(folder) = target.parent() else { return Ok(()) };
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    crate::durable::sync_folder(folder).map_err(|cause| unwritable(target, &cause))
 }
 
 fn unwritable(path: &Path, cause: &std::io::Error) -> Error {

@@ -9,6 +9,13 @@ use sodiumoxide::crypto::secretbox::xsalsa20poly1305 as secretbox;
 
 use super::{Cost, Forged, KEY_BYTES, NONCE_BYTES, NoMemory, Nonce, SALT_BYTES, TAG_BYTES};
 
+// Windows gives libsodium its random bytes from this library, and nobody else says so to the linker: the crate does not,
+// and the standard library needs it no longer.
+#[cfg(windows)]
+#[expect(unsafe_code, reason = "a block that declares nothing can do no harm")]
+#[link(name = "advapi32")]
+unsafe extern "system" {}
+
 /// Behind the tag: libsodium writes the tag where it is told to.
 pub const PLAIN_AT: usize = TAG_BYTES;
 

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, RwLock, Semaphore};
 use uuid::Uuid;
 
+use super::durable::{sync_dir, sync_file};
 use super::publish::{Mode, Move, Publisher, rename_new, rename_over};
 use super::resumable::RESUMABLE_PREFIX;
 use super::stage::{Stage, Staged};
@@ -233,7 +234,7 @@ impl LocalStore {
             if hash_file(&path).map_err(failed)?.0 != digest {
                 return Ok(false);
             }
-            File::open(&path).and_then(|file| file.sync_all()).map_err(failed)?;
+            sync_file(&path).map_err(failed)?;
             path.parent().map_or(Ok(()), sync_dir).map_err(failed)?;
             Ok(true)
         })
@@ -400,15 +401,6 @@ pub fn hash_file(path: &Path) -> io::Result<([u8; 32], u64)> {
         hasher.update(&buffer[..read]);
         size += read as u64;
     }
-}
-
-/// Makes the names in a folder durable.
-pub fn sync_dir(folder: &Path) -> io::Result<()> {
-    // Windows cannot open a folder this way and needs no such call: its renames are written through.
-    if cfg!(windows) {
-        return Ok(());
-    }
-    File::open(folder)?.sync_all()
 }
 
 /// Creates a folder only its owner can read. Does nothing if it is there.

@@ -3,6 +3,7 @@
 //! The only promise that matters is [`LocalStore::commit_new`]: when it returns, the bytes and their name survive
 //! a power cut, and nothing that was there before is gone.
 
+mod durable;
 mod local;
 mod probe;
 mod publish;
@@ -10,8 +11,9 @@ mod resumable;
 mod stage;
 pub mod volume;
 
+pub use durable::{sync_dir, sync_file};
 pub use local::{
-    CommitOutcome, LocalStore, append_durably, create_private_dir, free_bytes, hash_file, sync_dir,
+    CommitOutcome, LocalStore, append_durably, create_private_dir, free_bytes, hash_file,
     write_durably,
 };
 pub use probe::{Probe, probe};

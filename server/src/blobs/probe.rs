@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use super::local::sync_dir;
+use super::durable::sync_dir;
 use super::publish::rename_new;
 use crate::auth::random_id;
 use crate::clock::Stopwatch;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
-use super::local::sync_dir;
+use super::durable::{in_the_end, sync_dir};
 
 /// Orders of a group: several batches share the flushes of their folders.
 const MAX_ORDERS: usize = 64;
@@ -163,10 +163,12 @@ pub(super) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
-/// Renames without ever replacing. On the disk when it returns: folders cannot be synced here.
+/// Renames without ever replacing: `MoveFileExW` with `MOVEFILE_WRITE_THROUGH` alone. A name that is taken is not tried
+/// twice: that is no program in the way.
 #[cfg(windows)]
 pub(super) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
-    atomicwrites::move_atomic(&of_any_length(from)?, &of_any_length(to)?)
+    let (from, to) = (of_any_length(from)?, of_any_length(to)?);
+    in_the_end(|| atomicwrites::move_atomic(&from, &to))
 }
 
 /// Renames without ever replacing.
@@ -178,9 +180,13 @@ pub(super) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
 /// Renames over whatever is there. On the disk when it returns, or when the folder is synced.
 pub(super) fn rename_over(from: &Path, to: &Path) -> io::Result<()> {
     #[cfg(windows)]
-    return atomicwrites::replace_atomic(&of_any_length(from)?, &of_any_length(to)?);
-    #[cfg(not(windows))]
-    std::fs::rename(from, to)
+    let (from, to) = (&of_any_length(from)?, &of_any_length(to)?);
+    in_the_end(|| {
+        #[cfg(windows)]
+        return atomicwrites::replace_atomic(from, to);
+        #[cfg(not(windows))]
+        std::fs::rename(from, to)
+    })
 }
 
 /// The same path with the prefix `\\?\`: without it a path of more than 260 letters is not found.
@@ -222,5 +228,33 @@ mod tests {
             assert_eq!(std::fs::read_to_string(&b).unwrap(), "new");
             assert!(!a.exists());
         }
+    }
+
+    #[test]
+    fn a_path_longer_than_windows_likes_is_renamed_and_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("f".repeat(150)).join("g".repeat(150));
+        std::fs::create_dir_all(&folder).unwrap();
+        let (from, to) = (folder.join("a"), folder.join("b".repeat(200)));
+        for (bytes, road) in [("new", rename_new as fn(&Path, &Path) -> _), ("newer", rename_over)]
+        {
+            std::fs::write(&from, bytes).unwrap();
+            road(&from, &to).unwrap();
+            sync_dir(&folder).unwrap();
+            assert_eq!(std::fs::read_to_string(&to).unwrap(), bytes);
+            assert!(!from.exists());
+        }
+    }
+
+    #[test]
+    fn a_name_that_differs_in_case_only_is_taken_where_the_disk_says_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let (a, photo, same) =
+            (dir.path().join("a"), dir.path().join("Photo.jpg"), dir.path().join("photo.JPG"));
+        std::fs::write(&photo, "old").unwrap();
+        std::fs::write(&a, "new").unwrap();
+        let ignores_case = same.exists();
+        assert_eq!(rename_new(&a, &same).is_err(), ignores_case);
+        assert_eq!(std::fs::read_to_string(&photo).unwrap(), "old");
     }
 }

@@ -12,7 +12,8 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use super::local::{LocalStore, blocking, sync_dir};
+use super::durable::sync_dir;
+use super::local::{LocalStore, blocking};
 use super::stage::{Staged, create, refused};
 use super::{BlobError, STAGING};
 

@@ -35,6 +35,8 @@ pub enum Action {
     Serve,
     /// Ask the running server whether it is well: exit 0 if so, 1 if not or if none runs. For containers and monitors
     Health,
+    /// Ask the server that runs on this data to stop, and wait until it has
+    Stop,
     /// Compare the index with the disk and name every disagreement; changes nothing
     Check {
         /// Read every original and compare its hash too
@@ -110,6 +112,23 @@ pub enum Action {
         /// Whose
         email: String,
     },
+    /// Make a service of Windows that starts with the computer, or bring it up to date; as an administrator
+    #[cfg(windows)]
+    InstallService {
+        /// Leave the firewall as it is
+        #[arg(long)]
+        keep_firewall: bool,
+        /// Do not start it now
+        #[arg(long)]
+        no_start: bool,
+    },
+    /// Stop the service of Windows and take it away; photos and settings stay
+    #[cfg(windows)]
+    UninstallService,
+    /// What the service manager of Windows runs
+    #[cfg(windows)]
+    #[command(hide = true)]
+    RunService,
     /// Print the description of the native API (OpenAPI 3.1)
     Openapi,
     /// Show the settings in force, or an example file

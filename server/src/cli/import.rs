@@ -26,6 +26,7 @@ use tokio::net::TcpListener;
 
 use super::arguments::Import;
 use super::run::stop_signal;
+use super::service::Service;
 use super::{absolute, ask_server, failed, refusal, require_data};
 
 /// Who carries out commands: the server that runs, or this process.
@@ -140,7 +141,7 @@ async fn serve_meanwhile<T>(
     let (socket, control) = (bind().await.map_err(unusable)?, bind().await.map_err(unusable)?);
     let address: SocketAddr = socket.local_addr().map_err(unusable)?;
     app.presence.set_listening(vec![address]);
-    let speaks = Speaks::Tls(Arc::new(Tls::load(None, &app.identity)?));
+    let speaks = Speaks::Tls(Arc::new(Tls::of_identity(&app.identity)?));
     let control_port = control.local_addr().map_err(unusable)?.port();
     // Other commands, and the doctor, find who holds the data.
     let routes = remote::router(app).map_err(unusable)?;
@@ -295,7 +296,7 @@ async fn run_to_end(
     dir: &Path,
     wanted: &Import,
 ) -> Result<Exit, BootError> {
-    let stop = stop_signal()?;
+    let stop = stop_signal(&Service::default())?;
     let mut program = program(client, profile);
     if wanted.json {
         program.arg("--json");

@@ -15,12 +15,24 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
 use super::failed;
+use super::service::Service;
 
-/// Starts logging to stderr.
-pub fn start(config: &Config) -> Result<(), BootError> {
+/// Starts logging to stderr; a service of Windows has none, and a file instead.
+pub fn start(config: &Config, service: &Service) -> Result<(), BootError> {
     let filter = EnvFilter::try_new(&config.log_level).map_err(|error| {
         failed(Exit::Configuration, format!("log.level cannot be understood: {error}"))
     })?;
+    #[cfg(windows)]
+    if let Some(file) = service.log_file() {
+        let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(file);
+        match config.log_format {
+            LogFormat::Human => builder.with_ansi(false).with_target(false).init(),
+            _ => builder.json().flatten_event(true).with_target(false).init(),
+        }
+        return Ok(());
+    }
+    #[cfg(not(windows))]
+    let _ = service;
     let terminal = std::io::stderr().is_terminal();
     let journal = is_journal();
     let builder = tracing_subscriber::fmt()

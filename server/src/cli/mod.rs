@@ -6,6 +6,7 @@ mod import;
 mod log;
 mod pair;
 mod run;
+mod scm;
 mod service;
 
 use std::io::{BufRead, IsTerminal, Write};
@@ -31,14 +32,24 @@ pub fn run() -> Exit {
     };
     let service = match parsed.action {
         Action::Serve => Service::from_environment(),
+        #[cfg(windows)]
+        Action::RunService => return scm::dispatch(),
         // Commands that a service runs beside its server do not speak for that.
         _ => Service::default(),
     };
-    let service = Arc::new(service);
-    match act(parsed, &service) {
+    perform(parsed, &Arc::new(service))
+}
+
+/// Does it; says on stderr, and where a service says such things, why it could not.
+fn perform(parsed: Parsed, service: &Arc<Service>) -> Exit {
+    match act(parsed, service) {
         Ok(exit) => exit,
         Err(error) => {
             complain(&error.message);
+            #[cfg(windows)]
+            if let Some(log) = service.log_file() {
+                let _ = writeln!(&*log, "photosync-server: {}", error.message);
+            }
             service.tell_status(&error.message);
             error.exit
         }
@@ -81,6 +92,24 @@ fn act(parsed: Parsed, service: &Arc<Service>) -> Result<Exit, BootError> {
     if let Action::Doctor(wanted) = &parsed.action {
         return Ok(doctor::doctor(&parsed, wanted, service));
     }
+    if let Action::Stop = &parsed.action {
+        let stopped = remote::stop(&data_dir_of(&parsed)?);
+        let stopped = stopped.map_err(|message| failed(Exit::Unexpected, message))?;
+        say(if stopped { "the server has stopped" } else { "no server runs on this data" });
+        return Ok(Exit::Success);
+    }
+    #[cfg(windows)]
+    match &parsed.action {
+        Action::InstallService { keep_firewall, no_start } => {
+            return scm::install(&scm::Wanted {
+                data: parsed.data.as_deref().map(absolute).transpose()?,
+                open_firewall: !keep_firewall,
+                start: !no_start,
+            });
+        }
+        Action::UninstallService => return scm::uninstall(),
+        _ => {}
+    }
     let (resolved, data_dir) = resolve(&parsed, service)?;
     let mut config = Config::parse(&resolved, &data_dir)
         .map_err(|error| failed(Exit::Configuration, error.0))?;
@@ -88,7 +117,7 @@ fn act(parsed: Parsed, service: &Arc<Service>) -> Result<Exit, BootError> {
         // The client tells how far it is; that this process serves it is nobody's concern.
         config.log_level = "warn".into();
     }
-    log::start(&config)?;
+    log::start(&config, service)?;
     for warning in &resolved.warnings {
         tracing::warn!("{warning}");
     }
@@ -130,12 +159,35 @@ fn act(parsed: Parsed, service: &Arc<Service>) -> Result<Exit, BootError> {
             Action::TrashRestore { email } => {
                 command(config, Command::TrashRestore { email }).await
             }
-            Action::Config { .. } | Action::Openapi | Action::Doctor(_) => Ok(Exit::Success),
+            Action::Config { .. } | Action::Openapi | Action::Doctor(_) | Action::Stop => {
+                Ok(Exit::Success)
+            }
+            #[cfg(windows)]
+            Action::InstallService { .. } | Action::UninstallService | Action::RunService => {
+                Ok(Exit::Success)
+            }
         }
     });
     // A blocking task that hangs on a broken disk must not keep the process.
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     result
+}
+
+/// The data folder: of the flag, of the variable, or the person's own.
+fn data_dir_of(parsed: &Parsed) -> Result<PathBuf, BootError> {
+    let named = || std::env::var(DATA_DIR_VARIABLE).ok().map(PathBuf::from);
+    let data_dir = parsed
+        .data
+        .clone()
+        .or_else(named)
+        .or_else(|| usual_data_dir(|name| std::env::var_os(name)))
+        .ok_or_else(|| {
+            failed(
+                Exit::Configuration,
+                "where shall the data live? Say --data DIR or set PHOTOSYNC_DATA_DIR",
+            )
+        })?;
+    Ok(std::path::absolute(&data_dir).unwrap_or(data_dir))
 }
 
 /// The settings and the data folder.
@@ -146,18 +198,7 @@ fn resolve(parsed: &Parsed, service: &Service) -> Result<(Resolved, PathBuf), Bo
     let get = |name: &str| {
         environment.iter().find(|(key, _)| key == name).map(|(_, value)| PathBuf::from(value))
     };
-    let data_dir = parsed
-        .data
-        .clone()
-        .or_else(|| get(DATA_DIR_VARIABLE))
-        .or_else(|| usual_data_dir(|name| std::env::var_os(name)))
-        .ok_or_else(|| {
-            failed(
-                Exit::Configuration,
-                "where shall the data live? Say --data DIR or set PHOTOSYNC_DATA_DIR",
-            )
-        })?;
-    let data_dir = std::path::absolute(&data_dir).unwrap_or(data_dir);
+    let data_dir = data_dir_of(parsed)?;
     let chosen = parsed.config.clone().or_else(|| get(CONFIG_VARIABLE));
     let file = match chosen {
         Some(path) => Some(read_config(&path)?),

@@ -28,7 +28,7 @@ pub async fn serve(
     service: Arc<Service>,
 ) -> Result<Exit, BootError> {
     // Registered first: a signal during start must not kill the process half-way.
-    let stop = stop_signal()?;
+    let stop = stop_signal(&service)?;
     let reload = Reload::listen(&service)?;
     let passed = service::take_sockets()?;
     service.tell_status("Starting");
@@ -101,13 +101,16 @@ pub async fn serve(
     }
 }
 
-pub(super) fn stop_signal() -> Result<impl Future<Output = ()> + Send + 'static, BootError> {
+pub(super) fn stop_signal(
+    service: &Service,
+) -> Result<impl Future<Output = ()> + Send + use<>, BootError> {
     let broken = |error: std::io::Error| {
         failed(Exit::Unexpected, format!("could not listen for signals: {error}"))
     };
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
+        let _ = service;
         let mut terminate = signal(SignalKind::terminate()).map_err(broken)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(broken)?;
         Ok(async move {
@@ -126,7 +129,13 @@ pub(super) fn stop_signal() -> Result<impl Future<Output = ()> + Send + 'static,
         let mut close = ctrl_close().map_err(broken)?;
         let mut logoff = ctrl_logoff().map_err(broken)?;
         let mut shutdown = ctrl_shutdown().map_err(broken)?;
+        let scm = service.scm();
         Ok(async move {
+            // Every service hears when somebody signs out or closes a window: that is nothing to one. Only the service
+            // manager stops it.
+            if let Some(scm) = scm {
+                return scm.stop_asked().await;
+            }
             tokio::select! {
                 _ = interrupt.recv() => {}
                 _ = end.recv() => {}

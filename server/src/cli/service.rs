@@ -23,6 +23,7 @@ const FILE_SETTINGS: &[&str] = &["tls.cert", "tls.key"];
 /// The credential that replaces `<data>/secrets/identity`.
 const IDENTITY_CREDENTIAL: &str = "photosync.identity";
 /// Name of a handed-over socket that speaks TLS only.
+#[cfg(unix)]
 const HTTPS_SOCKET: &str = "https";
 /// Name of a handed-over socket that leads to HTTPS.
 const REDIRECT_SOCKET: &str = "redirect";
@@ -33,6 +34,31 @@ pub struct Service {
     notify: Option<Notifier>,
     watchdog: Option<Duration>,
     credentials: Option<PathBuf>,
+    #[cfg(windows)]
+    scm: Option<Arc<super::scm::Scm>>,
+    #[cfg(windows)]
+    log_file: Option<Arc<super::scm::LogFile>>,
+}
+
+#[cfg(windows)]
+impl Service {
+    /// Started by the service manager of Windows.
+    pub fn of_windows(
+        scm: Arc<super::scm::Scm>,
+        log_file: Option<Arc<super::scm::LogFile>>,
+    ) -> Self {
+        Self { scm: Some(scm), log_file, ..Self::default() }
+    }
+
+    /// Where the log goes, if nobody sees stderr.
+    pub fn log_file(&self) -> Option<Arc<super::scm::LogFile>> {
+        self.log_file.clone()
+    }
+
+    /// The service manager of Windows, if it started this process.
+    pub fn scm(&self) -> Option<Arc<super::scm::Scm>> {
+        self.scm.clone()
+    }
 }
 
 impl Service {
@@ -48,11 +74,19 @@ impl Service {
                 .filter(|usec| is_ours && *usec > 0)
                 .map(Duration::from_micros),
             credentials: get("CREDENTIALS_DIRECTORY").map(PathBuf::from),
+            #[cfg(windows)]
+            scm: None,
+            #[cfg(windows)]
+            log_file: None,
         }
     }
 
     /// Tells the service manager `state`, lines of `NAME=value`. That it cannot be told is no reason to stop.
     pub fn tell(&self, state: &str) {
+        #[cfg(windows)]
+        if let Some(scm) = &self.scm {
+            scm.tell(state);
+        }
         let Some(notify) = &self.notify else { return };
         if let Err(error) = notify.send(state) {
             tracing::warn!(%error, "could not tell the service manager {state:?}");
@@ -136,6 +170,7 @@ impl Notifier {
 
     #[cfg(not(unix))]
     fn send(&self, _state: &str) -> std::io::Result<()> {
+        let _ = &self.0;
         Ok(())
     }
 }

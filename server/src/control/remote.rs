@@ -21,12 +21,17 @@ use sha2::{Digest, Sha256};
 
 use super::pages::{self, Pages};
 use super::{Command, Outcome, execute, status};
+use crate::blobs::volume;
 use crate::boot::App;
 use crate::error::{Error, Result};
 use crate::secrets::Secrets;
 
 const SECRET: &str = "control";
 const RUN_FILE: &str = "run.json";
+/// Between two looks whether a server has stopped.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// 20 s of them.
+const LOOKS: u32 = 200;
 
 /// Routes of the control listener, under the token of `<data>/secrets/control`; pages have keys of their own.
 pub fn router(app: &App) -> io::Result<Router> {
@@ -95,18 +100,8 @@ pub fn send_within(
     command: &Command,
     patience: Option<Duration>,
 ) -> std::result::Result<Outcome, String> {
-    let unreachable = |error: io::Error| {
-        format!(
-            "a server holds this data, but it cannot be reached: {error} (is it starting or stopping?)"
-        )
-    };
-    let run = std::fs::read(data_dir.join(RUN_FILE)).map_err(unreachable)?;
-    let run: RunFile = serde_json::from_slice(&run).map_err(|error| unreachable(error.into()))?;
-    let token = Secrets::open(data_dir)
-        .and_then(|secrets| secrets.get_or_make(SECRET))
-        .map_err(unreachable)?;
     let body = serde_json::to_vec(command).map_err(|error| error.to_string())?;
-    let answer = exchange(run.port, &token, &body, patience).map_err(unreachable)?;
+    let answer = exchange(data_dir, "/control/command", &body, patience).map_err(unreachable)?;
     let (head, body) =
         answer.split_once("\r\n\r\n").ok_or("the server's answer could not be understood")?;
     if head.split(' ').nth(1) == Some("200") {
@@ -132,20 +127,53 @@ pub fn require_answer(data_dir: &Path, patience: Duration) -> std::result::Resul
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
             format!("a server holds this data, and has not answered for {} s", patience.as_secs())
         }
-        _ => format!(
-            "a server holds this data, but it cannot be reached: {error} (is it starting or stopping?)"
-        ),
+        _ => unreachable(error),
     })
 }
 
-/// One request over loopback. HTTP/1.0, so that the answer is plain bytes until the end.
-fn exchange(port: u16, token: &str, body: &[u8], patience: Option<Duration>) -> io::Result<String> {
-    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+/// Asks the server that holds `data_dir` to stop, and waits until it has; false if there is none. Blocks, at most twice
+/// as long as a server may take.
+pub fn stop(data_dir: &Path) -> std::result::Result<bool, String> {
+    let is_held = || volume::is_held(data_dir).map_err(|error| error.to_string());
+    if !is_held()? {
+        return Ok(false);
+    }
+    let answer = exchange(data_dir, STOP_PATH, b"", None).map_err(unreachable)?;
+    if answer.split(' ').nth(1) != Some("204") {
+        return Err("the server did not take the order to stop".to_owned());
+    }
+    for _ in 0..LOOKS {
+        if !is_held()? {
+            return Ok(true);
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+    Err("the server was asked to stop, and still runs".to_owned())
+}
+
+fn unreachable(error: io::Error) -> String {
+    format!(
+        "a server holds this data, but it cannot be reached: {error} (is it starting or stopping?)"
+    )
+}
+
+/// One request to the server that holds `data_dir`, over loopback. HTTP/1.0, so that the answer is plain bytes until the
+/// end.
+fn exchange(
+    data_dir: &Path,
+    path: &str,
+    body: &[u8],
+    patience: Option<Duration>,
+) -> io::Result<String> {
+    let run: RunFile = serde_json::from_slice(&std::fs::read(data_dir.join(RUN_FILE))?)?;
+    let token = Secrets::open(data_dir)?.get_or_make(SECRET)?;
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, run.port))?;
+    // Without patience: `check --read` over a large library takes as long as it takes.
     stream.set_read_timeout(patience)?;
     stream.set_write_timeout(Some(Duration::from_secs(10)))?;
     write!(
         stream,
-        "POST /control/command HTTP/1.0\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\
+        "POST {path} HTTP/1.0\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\
          Content-Type: application/json\r\nContent-Length: {}\r\n\r\n",
         body.len()
     )?;

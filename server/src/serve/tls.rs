@@ -63,27 +63,34 @@ pub enum Accepted {
 impl Tls {
     /// The identity's certificate, the configured one if there is one, and the one of ACME if there was one.
     pub fn load(app: &App) -> Result<Self, BootError> {
-        let (files, identity) = (app.config.tls.as_ref(), &app.identity);
+        let mut tls = Self::of_identity(&app.identity)?;
+        tls.files = app.config.tls.clone();
+        tls.wants_acme = app.config.acme.is_some();
+        let configured = tls.files.as_ref().map(load_files).transpose()?;
+        if let Some(configured) = &configured {
+            app.metrics.note_certificate(FILES, configured.ends_at_ms);
+        }
+        tls.configured = RwLock::new(configured.map(Arc::new));
+        acme::load_kept(app, &tls);
+        Ok(tls)
+    }
+
+    /// The identity's certificate alone, for clients that pin its key.
+    pub fn of_identity(identity: &Identity) -> Result<Self, BootError> {
         let broken = |error: &dyn std::fmt::Display| {
             let message = format!("the identity key cannot be used for TLS: {error}");
             BootError::new(Exit::Storage, message)
         };
         let (certificate, key) = own_certificate(identity).map_err(|error| broken(&error))?;
-        let configured = files.map(load_files).transpose()?.map(Arc::new);
-        if let Some(configured) = &configured {
-            app.metrics.note_certificate(FILES, configured.ends_at_ms);
-        }
-        let tls = Self {
+        Ok(Self {
             identity: config_of(vec![certificate], key).map_err(|error| broken(&error))?,
-            configured: RwLock::new(configured),
-            files: files.cloned(),
-            wants_acme: app.config.acme.is_some(),
+            configured: RwLock::default(),
+            files: None,
+            wants_acme: false,
             obtained: RwLock::default(),
             challenges: Challenges::default(),
             retry: Notify::new(),
-        };
-        acme::load_kept(app, &tls);
-        Ok(tls)
+        })
     }
 
     /// Reads the configured certificate again: connections from now on see the new one. After an error everything is

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::accounts::{self, owner_file, queries as account_queries};
 use crate::auth::random_id;
-use crate::blobs::{BlobError, Key, NAMES_FILE, OWNER_FILE, hash_file, sync_dir};
+use crate::blobs::{BlobError, Key, NAMES_FILE, OWNER_FILE, hash_file, sync_dir, sync_file};
 use crate::boot::App;
 use crate::db::DbResult;
 use crate::error::{Error, Result};
@@ -165,7 +165,7 @@ async fn adopt_file(
     // Nobody may have synced it yet: its row must not be more durable than its bytes.
     let path = file.path.clone();
     blocking(move || {
-        std::fs::File::open(&path)?.sync_all()?;
+        sync_file(&path)?;
         path.parent().map_or(Ok(()), sync_dir)
     })
     .await?;

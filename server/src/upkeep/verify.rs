@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::{Notify, Semaphore, oneshot};
 
 use super::scrub::{Looked, Passed, Place, Rounds};
-use crate::blobs::{BlobError, Key};
+use crate::blobs::{BlobError, Key, sync_file};
 use crate::boot::App;
 use crate::db::Tx;
 use crate::error::{Error, Result};
@@ -178,9 +178,9 @@ pub(super) fn yield_to_others() {
 
 /// Digest and length of a file as the disk has it, not as memory does.
 pub(super) fn hash_from_disk(path: &Path) -> io::Result<([u8; 32], u64)> {
-    let mut file = File::open(path)?;
     // Pages that are not on the disk yet cannot be dropped.
-    file.sync_all()?;
+    sync_file(path)?;
+    let mut file = File::open(path)?;
     forget_cached(&file);
     let (mut hasher, mut buffer, mut size_bytes) = (Sha256::new(), vec![0; READ_BYTES], 0);
     loop {
