@@ -241,7 +241,7 @@ build_release() {
     if [ -x "$built/$program" ]; then cp "$built/$program" "$work/release/bin/"; fi
   done
   cp -R "$from/systemd" "$work/release/systemd"
-  cp "$from/LICENSE" "$from/README.md" "$from/docs/OPERATIONS.md" "$work/release/doc/"
+  cp "$from/LICENSE" "$from/README.md" "$from/docs/OPERATIONS.md" "$from/systemd/low-ports.conf" "$from/installers/proxies/"* "$work/release/doc/"
   "$work/release/bin/photosync-server" config example >"$work/release/doc/photosync.toml"
 }
 

@@ -1,4 +1,4 @@
-//! Side-by-side measurements: `photosync-bench lan`, `sync`, `relay` and `tray`.
+//! Side-by-side measurements: `photosync-bench lan`, `sync`, `relay`, `tray` and `upkeep`.
 //!
 //! Started by `scripts/bench`. It prints figures and ratios taken in one run and never fails because
 //! of a figure: exit 0 when the measurement could be made, 1 when it could not, 64 for wrong usage.
@@ -17,6 +17,7 @@ mod photosync;
 mod process;
 mod relay;
 mod rivals;
+mod scrubbing;
 mod seed;
 mod spread;
 mod sync;
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         Bench::Sync(options) => sync::run(&options),
         Bench::Relay(options) => relay::run(&options),
         Bench::Tray(options) => tray::run(&options),
+        Bench::Upkeep(options) => scrubbing::run(&options),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

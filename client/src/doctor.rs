@@ -1,4 +1,7 @@
 //! Looks for what could be wrong between this computer and its server. Each finding that is not fine names a way out.
+//!
+//! It looks at: `cache`, `space`, `secrets`, `name`, `port`, `key`, `elsewhere`, `clock`, `bodies`, `network`, `session`,
+//! `upload`.
 
 mod here;
 mod network;
@@ -8,7 +11,6 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use reqwest::{Method, Url};
-use serde::Serialize;
 
 use crate::connection::{Connection, SMALL_REQUEST, now_ms, read_json};
 use crate::credentials::{Credentials, Trust};
@@ -17,6 +19,7 @@ use crate::endpoints::Known;
 use crate::error::{Error, Kind, Result, root_cause};
 use crate::profile::Profile;
 use crate::{address, signing_in};
+pub use photosync_protocol::findings::{Finding, Verdict};
 use photosync_protocol::v2::ServerAnswer;
 
 /// A clock that is off by more spoils tokens and dates: 5 minutes.
@@ -30,55 +33,9 @@ pub const ORDINARY_PROBE: u64 = 3 << 19;
 /// Size of the request of a thorough look: 101 MiB, above the 100 MB of proxies in the cloud.
 pub const THOROUGH_PROBE: u64 = 101 << 20;
 
-/// How a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Verdict {
-    /// As it should be.
-    Fine,
-    /// Works, and could be better.
-    Warning,
-    /// Does not work.
-    Broken,
-    /// Was not looked at.
-    Skipped,
-}
-
-/// One thing that was looked at.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Finding {
-    /// What: `cache`, `space`, `secrets`, `name`, `port`, `key`, `elsewhere`, `clock`, `bodies`, `network`, `session`, `upload`.
-    pub check: &'static str,
-    /// How it is.
-    pub verdict: Verdict,
-    /// What was seen.
-    pub seen: String,
-    /// What to do; empty if it is fine.
-    pub fix: String,
-}
-
-impl Finding {
-    fn fine(check: &'static str, seen: impl Into<String>) -> Self {
-        Self { check, verdict: Verdict::Fine, seen: seen.into(), fix: String::new() }
-    }
-
-    fn broken(check: &'static str, seen: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self { check, verdict: Verdict::Broken, seen: seen.into(), fix: fix.into() }
-    }
-
-    fn warning(check: &'static str, seen: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self { check, verdict: Verdict::Warning, seen: seen.into(), fix: fix.into() }
-    }
-
-    fn skipped(check: &'static str, seen: impl Into<String>) -> Self {
-        Self { check, verdict: Verdict::Skipped, seen: seen.into(), fix: String::new() }
-    }
-
-    fn of(check: &'static str, error: Error) -> Self {
-        let fix =
-            if error.hint.is_empty() { "look at the server's log".into() } else { error.hint };
-        Self::broken(check, error.message, fix)
-    }
+fn of(check: &'static str, error: Error) -> Finding {
+    let fix = if error.hint.is_empty() { "look at the server's log".into() } else { error.hint };
+    Finding::broken(check, error.message, fix)
 }
 
 /// What to look at.
@@ -279,13 +236,13 @@ async fn meet(
             let fix = "the port is open: is it that of a PhotoSync server, and does nothing stand between?";
             (None, Finding::broken("key", error.message, fix))
         }
-        Err(error) => (None, Finding::of("key", error)),
+        Err(error) => (None, of("key", error)),
         Ok((_, answer)) if pin.as_ref().is_some_and(|pin| *pin != answer.fingerprint) => {
             let error = crate::connection::wrong_server(
                 pin.as_deref().unwrap_or_default(),
                 &answer.fingerprint,
             );
-            (None, Finding::of("key", error))
+            (None, of("key", error))
         }
         Ok((trust, answer)) => {
             let name = format!("{} (PhotoSync {})", answer.name, answer.version);
@@ -347,6 +304,6 @@ async fn session(profile: &Profile, first: &signing_in::First) -> (Finding, Opti
         Ok((email, connection)) => {
             (Finding::fine("session", format!("signed in as {email}")), Some(connection))
         }
-        Err(error) => (Finding::of("session", error), None),
+        Err(error) => (of("session", error), None),
     }
 }

@@ -202,8 +202,11 @@ pub struct VerifySummary {
     pub files: u64,
     /// Re-read from the server's disk, with a receipt whose signature is right.
     pub verified: u64,
-    /// Of these, with a second copy on another machine.
+    /// Of these, also found right in a backup of the server on another disk.
     pub second_copy: u64,
+    /// Since when every one of them was last found there, Unix milliseconds; `None` if there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub second_copy_since_ms: Option<i64>,
     /// Whole when they arrived, not yet re-read.
     pub received: u64,
     /// Missing, damaged, or deleted by a person.

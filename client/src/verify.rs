@@ -19,6 +19,8 @@ use crate::error::Result;
 use crate::profile::Profile;
 use crate::report::{Event, VerifySummary};
 
+/// The fact that says how many files had a second copy at the last run, and since when (Unix milliseconds, or nothing).
+const SECOND_COPIES: &str = "second_copies";
 /// Receipts asked for at once: the answer is about 600 bytes each.
 const BATCH: usize = 5000;
 
@@ -52,8 +54,18 @@ pub async fn run(connection: Arc<Connection>, profile: &Profile) -> Result<Verif
     for part in digests.chunks(BATCH) {
         verify_part(&connection, &cache, part, &mut summary).await?;
     }
+    let since = summary.second_copy_since_ms.map(|at_ms| at_ms.to_string()).unwrap_or_default();
+    cache.put_fact(SECOND_COPIES, &format!("{} {since}", summary.second_copy))?;
     connection.report().event(&Event::VerifyDone(summary.clone()));
     Ok(summary)
+}
+
+/// How many files had a second copy when this was last asked, and when every one of them was last found there, Unix
+/// milliseconds; `None` if it was never asked.
+pub fn second_copies(cache: &Cache) -> Result<Option<(u64, Option<i64>)>> {
+    let text = cache.find_fact(SECOND_COPIES)?;
+    let parsed = text.as_deref().and_then(|text| text.split_once(' '));
+    Ok(parsed.and_then(|(count, since)| Some((count.parse().ok()?, since.parse().ok()))))
 }
 
 async fn verify_part(
@@ -91,7 +103,11 @@ async fn verify_part(
                 ) =>
             {
                 summary.verified += 1;
-                summary.second_copy += u64::from(answer.state == Safety::SecondCopy);
+                if answer.state == Safety::SecondCopy {
+                    summary.second_copy += 1;
+                    let oldest = [summary.second_copy_since_ms, answer.second_copy_at_ms];
+                    summary.second_copy_since_ms = oldest.into_iter().flatten().min();
+                }
                 if let Ok(text) = serde_json::to_string(receipt) {
                     kept.push((*digest, receipt.verified_at_ms, text));
                 }

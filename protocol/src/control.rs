@@ -63,6 +63,32 @@ pub struct Status {
     /// old.
     #[serde(default)]
     pub overdue: Vec<OverdueDevice>,
+    /// How the backups of the server itself are doing; an earlier server does not say.
+    #[serde(default)]
+    pub backup: BackupStatus,
+}
+
+/// How the backups of a server are doing. Times are Unix milliseconds.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupStatus {
+    /// The folder into which it backs itself up; `None` if it does not.
+    #[serde(default)]
+    pub target: Option<String>,
+    /// When it last made a backup, by itself or by hand; `None` if it never did.
+    #[serde(default)]
+    pub made_at_ms: Option<i64>,
+    /// Why the last backup that it wanted to make by itself came to nothing, or what it lacks.
+    #[serde(default)]
+    pub failure: Option<String>,
+    /// When a backup was last restored on trial and found whole; `None` if none ever was.
+    #[serde(default)]
+    pub proved_at_ms: Option<i64>,
+    /// When that backup was made.
+    #[serde(default)]
+    pub proved_made_at_ms: Option<i64>,
+    /// What was wrong at the last trial, if anything was.
+    #[serde(default)]
+    pub drill_failure: Option<String>,
 }
 
 /// Accounts named in a status at most: a menu with more cannot be used.
@@ -97,5 +123,6 @@ mod tests {
             status.people.is_empty() && status.overdue.is_empty(),
             "an earlier server says neither"
         );
+        assert_eq!(status.backup, BackupStatus::default());
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Read in this order: [`account`] (who owns which folder), [`names`] (what a file is called, listed and on
 //! disk), [`v1`] (the wire of the existing phone and desktop clients), [`error`] (the one error body),
-//! [`v2`] (the native wire: sessions, tus, claims, what is missing, receipts), [`process`] (the ready line and the exit codes), [`config_names`] (every setting), [`control`] (what a tray asks of the server beside it).
+//! [`v2`] (the native wire: sessions, tus, claims, what is missing, receipts), [`process`] (the ready line and the exit codes), [`config_names`] (every setting), [`control`] (what a tray asks of the server beside it), [`findings`] (what the doctors say).
 //!
 //! With the feature `sodium` or `pure-rust` also `format` (the encrypted formats of the relay) and `crypto` (the library behind them).
 
@@ -14,6 +14,7 @@ pub mod control;
 pub mod crypto;
 pub mod digest;
 pub mod error;
+pub mod findings;
 #[cfg(any(feature = "sodium", feature = "pure-rust"))]
 pub mod format;
 pub mod names;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use photosync_protocol::process::Exit;
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, RwLock, Semaphore, watch};
 
 use crate::accounts::queries::{find_fact, set_fact};
 use crate::auth::aliases::Aliases;
@@ -64,6 +64,8 @@ pub struct AppState {
     pub metrics: Metrics,
     /// Manifests are the only large bodies held in memory: two at once.
     pub manifest_bodies: Semaphore,
+    /// Held for reading by a backup, for writing by whatever removes files for good.
+    pub lease: RwLock<()>,
     upkeep: Notify,
     stop: watch::Sender<bool>,
     _locks: Vec<VolumeLock>,
@@ -109,6 +111,8 @@ pub struct BootOptions {
     /// Open data that belongs to another account although this is root: only for data that root has put there for itself, as
     /// a backup that is tried out.
     pub allow_foreign_owner: bool,
+    /// Leave what uploads of an earlier run left half-done.
+    pub keeps_staged: bool,
     /// Start although `uploads/` holds folders and the database does not exist: only `rebuild` and an import do.
     pub allow_lost_database: bool,
 }
@@ -120,6 +124,7 @@ impl Default for BootOptions {
             password_cost: PasswordCost::RECOMMENDED,
             identity: IdentityKey::Unneeded,
             allow_foreign_owner: false,
+            keeps_staged: false,
             allow_lost_database: false,
         }
     }
@@ -199,18 +204,10 @@ pub async fn boot(config: Config, options: BootOptions) -> Result<App, BootError
         require_own_data(&config.data_dir)?;
     }
     let chunks_root = config.relay_chunks.clone().unwrap_or_else(|| config.relay.clone());
+    let roots = roots(&config);
     create_private_dir(&config.data_dir).map_err(storage("create", &config.data_dir))?;
     require_no_reference_data(&config)?;
 
-    let roots: BTreeMap<PathBuf, &str> = [
-        (config.data_dir.clone(), "data"),
-        (config.uploads.clone(), "uploads"),
-        (config.relay.clone(), "relay"),
-        (chunks_root.clone(), "relay_chunks"),
-    ]
-    .into_iter()
-    .rev()
-    .collect();
     let locks = roots.keys().map(|root| volume::lock(root)).collect::<Result<Vec<_>, _>>()?;
 
     if !options.allow_lost_database
@@ -283,7 +280,8 @@ pub async fn boot(config: Config, options: BootOptions) -> Result<App, BootError
     let relay_chunks =
         if chunks_root == config.relay { relay.clone() } else { start_store(&chunks_root)? };
     let resumable = tus::recover(&db, &originals).await?;
-    for store in [&originals, &relay, &relay_chunks] {
+    let stores = [&originals, &relay, &relay_chunks].into_iter();
+    for store in stores.filter(|_| !options.keeps_staged) {
         let swept = store.sweep_staging(&resumable).map_err(storage("sweep", store.root()))?;
         if swept > 0 {
             tracing::info!(swept, "removed uploads that an earlier run left unfinished");
@@ -312,6 +310,7 @@ pub async fn boot(config: Config, options: BootOptions) -> Result<App, BootError
         verifier: Verifier::default(),
         metrics: Metrics::default(),
         manifest_bodies: Semaphore::new(2),
+        lease: RwLock::new(()),
         upkeep: Notify::new(),
         stop: watch::Sender::new(false),
         _locks: locks,
@@ -345,6 +344,20 @@ fn require_own_data(data_dir: &Path) -> Result<(), BootError> {
 #[cfg(not(unix))]
 fn require_own_data(_data_dir: &Path) -> Result<(), BootError> {
     Ok(())
+}
+
+/// Every storage root with what its id is called in the database.
+pub(crate) fn roots(config: &Config) -> BTreeMap<PathBuf, &'static str> {
+    let chunks_root = config.relay_chunks.as_ref().unwrap_or(&config.relay);
+    [
+        (config.data_dir.clone(), "data"),
+        (config.uploads.clone(), "uploads"),
+        (config.relay.clone(), "relay"),
+        (chunks_root.clone(), "relay_chunks"),
+    ]
+    .into_iter()
+    .rev()
+    .collect()
 }
 
 /// Compares every root's marker with the database, and notes the ids of new ones.
@@ -403,7 +416,7 @@ fn require_no_reference_data(config: &Config) -> Result<(), BootError> {
     Ok(())
 }
 
-fn has_account_folders(uploads: &Path) -> bool {
+pub(crate) fn has_account_folders(uploads: &Path) -> bool {
     let Ok(entries) = std::fs::read_dir(uploads) else { return false };
     entries.flatten().any(|entry| {
         entry.file_name().to_str().is_some_and(|name| uuid::Uuid::try_parse(name).is_ok())
@@ -412,7 +425,7 @@ fn has_account_folders(uploads: &Path) -> bool {
 
 /// SQLite's log needs locks and shared memory that network file systems only pretend to have.
 #[cfg(target_os = "linux")]
-fn require_local_disk(folder: &Path) -> Result<(), BootError> {
+pub(crate) fn require_local_disk(folder: &Path) -> Result<(), BootError> {
     const NFS: i64 = 0x6969;
     const SMB: i64 = 0x517B;
     const SMB2: i64 = 0xFE53_4D42;
@@ -438,6 +451,6 @@ fn require_local_disk(folder: &Path) -> Result<(), BootError> {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn require_local_disk(_folder: &Path) -> Result<(), BootError> {
+pub(crate) fn require_local_disk(_folder: &Path) -> Result<(), BootError> {
     Ok(())
 }

@@ -13,6 +13,7 @@ pub mod relay;
 pub mod uploads;
 
 pub mod control;
+pub mod doctor;
 pub mod legacy;
 pub mod upkeep;
 

@@ -1,5 +1,8 @@
 //! What Prometheus sees. Names are part of OPERATIONS.md.
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -29,6 +32,13 @@ struct StoreLabels {
     store: &'static str,
 }
 
+/// Labels of a certificate.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CertificateLabels {
+    /// `files` or `acme`.
+    source: &'static str,
+}
+
 /// Counters and gauges of one server.
 pub struct Metrics {
     registry: Registry,
@@ -47,6 +57,19 @@ pub struct Metrics {
     free_bytes: Gauge,
     unverified: Family<StoreLabels, Gauge>,
     proved: Gauge,
+    drilled: Gauge,
+    made: Gauge,
+    failing: Gauge,
+    certificate_ends_at_ms: Mutex<BTreeMap<&'static str, i64>>,
+    certificates: Family<CertificateLabels, Gauge>,
+}
+
+impl Metrics {
+    /// Notes when the certificate from `source` (`files` or `acme`) ends.
+    pub fn note_certificate(&self, source: &'static str, ends_at_ms: i64) {
+        let mut known = self.certificate_ends_at_ms.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert(source, ends_at_ms);
+    }
 }
 
 impl Default for Metrics {
@@ -63,6 +86,11 @@ impl Default for Metrics {
             free_bytes: Gauge::default(),
             unverified: Family::default(),
             proved: Gauge::default(),
+            drilled: Gauge::default(),
+            made: Gauge::default(),
+            failing: Gauge::default(),
+            certificate_ends_at_ms: Mutex::default(),
+            certificates: Family::default(),
             registry: Registry::default(),
         };
         registry.register("http_requests", "Requests answered", metrics.requests.clone());
@@ -99,6 +127,26 @@ impl Default for Metrics {
             "Age of the newest backup that was restored on trial and found whole; -1 if there is none",
             metrics.proved.clone(),
         );
+        registry.register(
+            "backup_drill_seconds",
+            "Time since a backup was last restored on trial and found whole; -1 if there is none",
+            metrics.drilled.clone(),
+        );
+        registry.register(
+            "backup_made_seconds",
+            "Age of the newest backup; -1 if there is none",
+            metrics.made.clone(),
+        );
+        registry.register(
+            "backup_failing",
+            "1 while the last backup by the server itself failed or lacked something, or the last trial found something wrong",
+            metrics.failing.clone(),
+        );
+        registry.register(
+            "certificate_expires_seconds",
+            "Time until a certificate for the names of this server ends; negative: it has; absent: there is none",
+            metrics.certificates.clone(),
+        );
         Self { registry, ..metrics }
     }
 }
@@ -111,9 +159,14 @@ pub async fn text(app: &App) -> String {
     if let Ok(free) = app.originals.free_bytes().await {
         metrics.free_bytes.set(i64::try_from(free).unwrap_or(i64::MAX));
     }
-    if let Ok(proved_at_ms) = backup::proved_made_at_ms(app).await {
-        let age_s = proved_at_ms.map_or(-1, |at_ms| (app.clock.now_ms() - at_ms).max(0) / 1000);
-        metrics.proved.set(age_s);
+    if let Ok(status) = backup::status(app).await {
+        let now_ms = app.clock.now_ms();
+        let age_s = |at_ms: Option<i64>| at_ms.map_or(-1, |at_ms| (now_ms - at_ms).max(0) / 1000);
+        metrics.proved.set(age_s(status.proved_made_at_ms));
+        metrics.drilled.set(age_s(status.proved_at_ms));
+        metrics.made.set(age_s(status.made_at_ms));
+        let is_failing = status.failure.is_some() || status.drill_failure.is_some();
+        metrics.failing.set(i64::from(is_failing));
     }
     for store in STORES {
         if let Ok(oldest_ms) = scrub::oldest_ms(app, store).await {
@@ -121,6 +174,12 @@ pub async fn text(app: &App) -> String {
             let labels = StoreLabels { store: store.name() };
             metrics.unverified.get_or_create(&labels).set(age_ms.max(0) / 1000);
         }
+    }
+    let ends =
+        metrics.certificate_ends_at_ms.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    for (source, ends_at_ms) in ends {
+        let left_s = (ends_at_ms - app.clock.now_ms()).div_euclid(1000);
+        metrics.certificates.get_or_create(&CertificateLabels { source }).set(left_s);
     }
     let mut text = String::new();
     // Writing to a string cannot fail.

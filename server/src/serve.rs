@@ -3,8 +3,9 @@
 //! It owns the accept loop: the number of connections is bounded before accepting, the first byte decides between
 //! TLS and plain HTTP, and every stream passes one [`Connection`] wrapper.
 
+pub mod acme;
 mod connection;
-mod tls;
+pub(crate) mod tls;
 
 pub use tls::Tls;
 
@@ -29,8 +30,9 @@ use tower::ServiceExt;
 use crate::accounts::rules::is_private;
 use crate::boot::App;
 use crate::error::Error;
-use crate::http::extract::{Encryption, Peer};
+use crate::http::extract::{Encryption, Peer, is_https_up_to_a_proxy};
 use connection::Connection;
+use tls::Accepted;
 
 /// Time that requests get to finish after the order to stop. Half-open uploads are cut then: nothing of them was
 /// acknowledged.
@@ -51,6 +53,15 @@ pub enum Speaks {
     Tls(Arc<Tls>),
     /// TLS, and plain HTTP that redirects to this HTTPS port.
     Redirect(u16, Arc<Tls>),
+}
+
+impl Speaks {
+    fn tls(&self) -> Option<&Arc<Tls>> {
+        match self {
+            Self::Plain => None,
+            Self::Both(tls) | Self::Tls(tls) | Self::Redirect(_, tls) => Some(tls),
+        }
+    }
 }
 
 /// A bound socket with what it speaks and the routes behind it.
@@ -148,20 +159,32 @@ impl Accepting {
             (Speaks::Tls(_), false) => return,
             (Speaks::Both(tls) | Speaks::Tls(tls) | Speaks::Redirect(_, tls), true) => {
                 let handshake = tls.accept(stream);
-                let Ok(Ok((stream, encryption))) =
-                    tokio::time::timeout(self.app.config.header_wait, handshake).await
-                else {
-                    tracing::debug!(%address, "a TLS handshake failed");
-                    return;
-                };
-                let policy = Policy::Serve(encryption);
-                return self.serve_http(Connection::new(stream), address, watcher, policy).await;
+                match tokio::time::timeout(self.app.config.header_wait, handshake).await {
+                    Ok(Ok(Accepted::Stream(stream, encryption))) => {
+                        let (stream, policy) =
+                            (Connection::new(*stream), Policy::Serve(encryption));
+                        self.serve_http(stream, address, watcher, policy).await;
+                    }
+                    Ok(Ok(Accepted::Challenge)) => {
+                        tracing::info!(%address, "a certificate authority has looked at a proof");
+                    }
+                    Ok(Err(error)) => tracing::debug!(%address, %error, "a TLS handshake failed"),
+                    Err(_) => tracing::debug!(%address, "a TLS handshake took too long"),
+                }
+                return;
             }
-            (Speaks::Both(tls), false) if tls.has_certificate() && !is_private(address) => {
+            (Speaks::Both(tls), false) if tls.wants_certificate() && !is_private(address) => {
                 Policy::RefusePlain
             }
-            (Speaks::Redirect(port, _), false) => Policy::Redirect(*port),
-            (Speaks::Plain, _) | (Speaks::Both(_), false) => Policy::Serve(Encryption::None),
+            // While there is no certificate yet, nobody of this network is sent where browsers turn back.
+            (Speaks::Redirect(port, tls), false)
+                if tls.has_certificate() || !is_private(address) =>
+            {
+                Policy::Redirect(*port)
+            }
+            (Speaks::Plain, _) | (Speaks::Both(_) | Speaks::Redirect(..), false) => {
+                Policy::Serve(Encryption::None)
+            }
         };
         self.serve_http(Connection::new(stream), address, watcher, policy).await;
     }
@@ -176,13 +199,20 @@ impl Accepting {
         S: connection::Stream,
     {
         let router = self.router.clone();
+        let (app, tls) = (self.app.clone(), self.speaks.tls().cloned());
         let asked = Arc::new(Notify::new());
         let first = asked.clone();
         let service = hyper::service::service_fn(move |request: Request<Incoming>| {
             asked.notify_one();
-            let router = router.clone();
+            let (app, tls, router) = (app.clone(), tls.clone(), router.clone());
             async move {
-                Ok::<_, std::convert::Infallible>(answer(router, request, address, policy).await)
+                if let Some(text) =
+                    tls.and_then(|tls| tls.find_challenge_text(request.uri().path()))
+                {
+                    return Ok(text.into_response());
+                }
+                let answer = answer(&app, router, request, address, policy).await;
+                Ok::<_, std::convert::Infallible>(answer)
             }
         });
         // Told, not guessed: guessing waits without a time-out for the first bytes.
@@ -215,13 +245,23 @@ enum Policy {
     Redirect(u16),
 }
 
+impl Policy {
+    fn is_plain(self) -> bool {
+        matches!(self, Self::Serve(Encryption::None) | Self::RefusePlain | Self::Redirect(_))
+    }
+}
+
 async fn answer(
+    app: &App,
     router: Router,
     request: Request<Incoming>,
     address: IpAddr,
     policy: Policy,
 ) -> Response<Body> {
+    let is_https = policy.is_plain()
+        && is_https_up_to_a_proxy(address, request.headers(), &app.config.trusted_proxies);
     let encryption = match policy {
+        _ if is_https => Encryption::Proxy,
         Policy::Serve(encryption) => encryption,
         Policy::RefusePlain => {
             let message = "this server answers HTTPS only outside its own network";

@@ -1,12 +1,22 @@
 //! Black-box tests of the built binaries, and the guards of the source: one program.
 
+#[cfg(target_os = "linux")]
+mod acme;
 mod architecture;
 mod backups;
 mod crash;
+#[cfg(unix)]
+mod doctor;
 mod documented;
 mod faults;
 mod foreign;
+#[cfg(unix)]
+mod import;
 mod model;
+#[cfg(target_os = "linux")]
+mod outside;
+#[cfg(target_os = "linux")]
+mod proxies;
 #[cfg(target_os = "linux")]
 mod service;
 mod stand;

@@ -157,6 +157,48 @@ sed -i 's/^prot = 3000$/# port = 3000/' /etc/photosync/photosync.toml
 echo '# a remark of the owner' >>/etc/photosync/photosync.toml
 systemctl start photosync
 
+step 'ports below 1024, and an authority that is out of reach'
+install -D -m 644 /usr/local/share/doc/photosync/low-ports.conf /etc/systemd/system/photosync.service.d/low-ports.conf
+systemctl daemon-reload
+cp -p /etc/photosync/photosync.toml /tmp/settings
+sed -i -e 's/^# acme_domains = .*/acme_domains = "photos.example.org"/' \
+  -e 's/^# acme_accept_terms = .*/acme_accept_terms = true/' \
+  -e 's/^# acme_directory = .*/acme_directory = "https:\/\/localhost:1\/directory"/' \
+  -e 's/^# https_listener = .*/https_listener = true/' \
+  -e 's/^# https_port = .*/https_port = 443/' \
+  -e 's/^# redirect_port = .*/redirect_port = 80/' /etc/photosync/photosync.toml
+systemctl restart photosync
+healthy || fail 'no answer'
+# Without a certificate the server shows its own key, and leads nobody of this network there.
+curl -fsS --max-time 5 --insecure https://127.0.0.1/health || fail 'no answer on 443'
+curl -fsS --max-time 5 http://127.0.0.1/health || fail 'no answer on 80'
+grep '^CapEff' "/proc/$(main_pid)/status" | grep -q '0000000000000400$' || fail 'other capabilities'
+told() { journalctl -u photosync -o cat --no-pager | grep 'no new certificate for photos.example.org: could not read the directory'; }
+wait_for 20 told
+before=$(main_pid)
+systemctl reload photosync
+[ "$(main_pid)" = "$before" ] || fail 'restarted'
+client backup /tmp/photos
+systemd-analyze security photosync --no-pager | tail -n 1
+rm /etc/systemd/system/photosync.service.d/low-ports.conf
+systemctl daemon-reload
+if systemctl restart photosync 2>/dev/null; then fail 'it may listen on 443'; fi
+systemctl show photosync -p StatusText --value | grep 'ports below 1024 need a permission' || fail 'no hint'
+systemctl stop photosync
+mkdir -p /etc/systemd/system/photosync.socket.d
+printf '[Socket]\nListenStream=0.0.0.0:443\nListenStream=[::]:443\n' >/etc/systemd/system/photosync.socket.d/https.conf
+systemctl daemon-reload
+systemctl disable --quiet --now photosync.service
+systemctl enable --quiet --now photosync.socket
+curl -fsS --max-time 20 --insecure https://127.0.0.1/health || fail 'no answer on 443'
+grep '^CapEff' "/proc/$(main_pid)/status" | grep -q '0000000000000000$' || fail 'capabilities'
+systemctl disable --quiet --now photosync.socket
+systemctl stop photosync.service
+rm -r /etc/systemd/system/photosync.socket.d
+cp -p /tmp/settings /etc/photosync/photosync.toml
+systemctl daemon-reload
+systemctl enable --quiet --now photosync.service
+
 step 'sockets of systemd'
 systemctl disable --quiet --now photosync.service
 systemctl enable --quiet --now photosync.socket

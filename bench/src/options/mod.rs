@@ -6,11 +6,13 @@ mod lan;
 mod relay;
 mod sync;
 mod tray;
+mod upkeep;
 
 pub use lan::{LanOptions, Part};
 pub use relay::{RelayOptions, RelayPart};
 pub use sync::{SyncOptions, SyncPart};
 pub use tray::TrayOptions;
+pub use upkeep::UpkeepOptions;
 
 /// One MiB in bytes.
 pub const MIB: u64 = 1024 * 1024;
@@ -26,6 +28,8 @@ pub enum Bench {
     Relay(RelayOptions),
     /// The icon of a desktop.
     Tray(TrayOptions),
+    /// Reading everything back, and backups of the server.
+    Upkeep(UpkeepOptions),
 }
 
 /// Why no bench was chosen.
@@ -39,7 +43,7 @@ pub enum UsageError {
 
 /// Text of `--help`.
 pub fn help() -> String {
-    [lan::HELP, sync::HELP, relay::HELP, tray::HELP].join("\n")
+    [lan::HELP, sync::HELP, relay::HELP, tray::HELP, upkeep::HELP].join("\n")
 }
 
 /// Parses arguments without the program name.
@@ -54,8 +58,9 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Bench, UsageErro
         Some("sync") => sync::parse(arguments.collect()).map(Bench::Sync),
         Some("relay") => relay::parse(arguments.collect()).map(Bench::Relay),
         Some("tray") => tray::parse(arguments.collect()).map(Bench::Tray),
+        Some("upkeep") => upkeep::parse(arguments.collect()).map(Bench::Upkeep),
         Some(other) => Err(UsageError::Wrong(format!("there is no bench named {other}"))),
-        None => Err(UsageError::Wrong("name a bench: lan, sync, relay or tray".into())),
+        None => Err(UsageError::Wrong("name a bench: lan, sync, relay, tray or upkeep".into())),
     }
 }
 
@@ -128,7 +133,7 @@ mod tests {
 
     #[test]
     fn help_names_every_bench_once() {
-        for name in ["lan", "sync", "relay", "tray"] {
+        for name in ["lan", "sync", "relay", "tray", "upkeep"] {
             let heading = format!("photosync-bench {name} [flags]\n");
             assert_eq!(help().matches(&heading).count(), 1, "{name}");
         }

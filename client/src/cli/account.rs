@@ -10,6 +10,7 @@ use photosync_client::error::{Error, Kind, Result};
 use photosync_client::report::Event;
 use photosync_client::signing_in::{self, First, Secret, Server, reach, read_pairing};
 use photosync_client::trust::{grouped, read_fingerprint};
+use photosync_client::verify;
 use photosync_protocol::process::Exit;
 use photosync_protocol::v2::session::Devices;
 use reqwest::Method;
@@ -157,6 +158,7 @@ pub async fn status(context: &Context) -> Result<Exit> {
     let cache = open_cache(&context.profile).await?;
     let counts = cache.counts()?;
     let receipts = cache.count_receipts(&credentials.account_uuid)?;
+    let copies = verify::second_copies(&cache)?;
     let last: Option<i64> = cache.find_fact(LAST_COMPLETE)?.and_then(|text| text.parse().ok());
     let paths: Vec<String> = cache
         .find_fact(LAST_PATHS)?
@@ -185,6 +187,8 @@ pub async fn status(context: &Context) -> Result<Exit> {
             "profile": context.profile.folder(),
             "counts": counts,
             "receipts": receipts,
+            "second_copies": copies.map(|(count, _)| count),
+            "second_copies_since_ms": copies.and_then(|(_, since_ms)| since_ms),
             "last_complete_ms": last,
             "paths": paths,
             "device": device,
@@ -211,6 +215,10 @@ pub async fn status(context: &Context) -> Result<Exit> {
             &format!("{} of {} different files", number(counts.settled), number(counts.digests)),
         );
         row("Receipts", &number(receipts));
+        if let Some((count, since_ms)) = copies {
+            let since = since_ms.map_or(String::new(), |at| format!(", found there {}", ago(at)));
+            row("Second copies", &format!("{}{since}", number(count)));
+        }
         row("Last complete", &last.map_or("never".to_owned(), ago));
         if device.is_some_and(|device| device.overdue) {
             row("Overdue", "the last complete backup is too long ago");
@@ -236,7 +244,8 @@ fn place(context: &Context, credentials: &Credentials) -> String {
     }
 }
 
-fn ago(then_ms: i64) -> String {
+/// `3 days ago`.
+pub(super) fn ago(then_ms: i64) -> String {
     let seconds = (now_ms().saturating_sub(then_ms) / 1000).max(0);
     let (count, unit) = match seconds {
         0..60 => return "just now".to_owned(),

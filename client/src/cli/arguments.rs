@@ -106,6 +106,12 @@ pub struct BackupTo {
     /// Folder with the sealed objects, such as a disk of yours [default: the server this computer is signed in on]
     #[arg(long, value_name = "DIR", requires = "relay")]
     pub dir: Option<PathBuf>,
+    /// Only look: say what there is to back up, and what of it cannot be read
+    #[arg(long, conflicts_with_all = ["watch", "relay"])]
+    pub dry_run: bool,
+    /// End as at Ctrl-C when standard input is closed: whoever runs this is gone then
+    #[arg(long, hide = true)]
+    pub until_stdin_closes: bool,
 }
 
 /// What `backup` and `relay backup` take.

@@ -7,11 +7,12 @@ use photosync_client::duplicates::{Group, clean, find, system_trash, verified};
 use photosync_client::error::{Error, Kind, Result};
 use photosync_client::report::Event;
 use photosync_client::signing_in::First;
+use photosync_protocol::findings::conclusion;
 use photosync_protocol::process::Exit;
 
 use super::arguments::{Doctor, Duplicates};
 use super::files::rules;
-use super::show::{bytes, files, line_to_stdout, number, wrapped};
+use super::show::{bytes, files, line_to_stdout, number, width};
 use super::{Context, ask_on_terminal};
 
 /// Looks for what could be wrong.
@@ -24,6 +25,9 @@ pub async fn doctor(context: &Context, doctor: Doctor) -> Result<Exit> {
     let options = Options { url: doctor.url, probe_bytes };
     let tell = |finding: &Finding| tell(context.is_json, finding);
     let findings = examine(&context.profile, &options, &first, &tell).await?;
+    if !context.is_json {
+        line_to_stdout(&conclusion(&findings));
+    }
     let is_broken = findings.iter().any(|finding| finding.verdict == Verdict::Broken);
     Ok(if is_broken { Exit::Disagreements } else { Exit::Success })
 }
@@ -34,16 +38,7 @@ fn tell(is_json: bool, finding: &Finding) {
         line_to_stdout(&line.to_string());
         return;
     }
-    let mark = match finding.verdict {
-        Verdict::Fine => "ok",
-        Verdict::Warning => "warning",
-        Verdict::Broken => "BROKEN",
-        Verdict::Skipped => "-",
-    };
-    line_to_stdout(&wrapped(&format!("{mark:<8} {:<9} ", finding.check), &finding.seen));
-    if !finding.fix.is_empty() {
-        line_to_stdout(&wrapped("                   → ", &finding.fix));
-    }
+    line_to_stdout(&finding.lines(width(), console::colors_enabled()));
 }
 
 /// Finds equal files, and moves all but the oldest to the trash if asked to.

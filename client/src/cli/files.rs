@@ -16,10 +16,11 @@ use photosync_client::{
 };
 use photosync_protocol::names::stored_name;
 use photosync_protocol::process::Exit;
+use tokio_util::sync::CancellationToken;
 
 use super::Context;
 use super::arguments::{BackupTo, Get, Restore, Rules, Verify};
-use super::show::{bytes, files, line_to_stdout};
+use super::show::{bytes, files, line_to_stdout, number};
 
 impl Context {
     pub(super) fn connect(&self) -> Result<Arc<Connection>> {
@@ -38,13 +39,19 @@ pub(super) fn rules(rules: &Rules) -> Result<scan::Rules> {
 
 /// Backs up once, or until it is stopped.
 pub async fn backup(context: &Context, to: BackupTo) -> Result<Exit> {
-    let BackupTo { backup, watch, relay, dir } = to;
+    let BackupTo { backup, watch, relay, dir, dry_run, until_stdin_closes } = to;
     let options = backing_up::Options {
         rules: rules(&backup.rules)?,
         paths: backup.paths,
         parallel: backup.transfer.parallel.into(),
         limit: backup.transfer.limit_rate,
     };
+    if until_stdin_closes {
+        stop_without_stdin(context.stop.clone());
+    }
+    if dry_run {
+        return only_look(context, options).await;
+    }
     if relay {
         return backup_to_both(context, &options, dir.as_deref()).await;
     }
@@ -55,6 +62,54 @@ pub async fn backup(context: &Context, to: BackupTo) -> Result<Exit> {
     }
     let summary = backing_up::run(connection, &context.profile, &options).await?;
     Ok(if summary.complete { Exit::Success } else { Exit::Incomplete })
+}
+
+/// Ends the run when standard input does: a pipe is closed with the program that held its other end, however that ended.
+fn stop_without_stdin(stop: CancellationToken) {
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        stop.cancel();
+    });
+}
+
+/// Looks through the folders and tries to open each file. Reads, signs in and keeps nothing.
+async fn only_look(context: &Context, options: backing_up::Options) -> Result<Exit> {
+    let (report, stop) = (context.report.clone(), context.stop.clone());
+    let looking = move || -> Result<(u64, u64, u64)> {
+        let looked = scan::look(&options.paths, &options.rules, report.as_ref(), &stop)?;
+        let mut unreadable = looked.unreadable;
+        for file in looked.roots.iter().flat_map(|(_, files)| files) {
+            if stop.is_cancelled() {
+                return Err(Error::interrupted());
+            }
+            if let Err(cause) = std::fs::File::open(&file.path) {
+                unreadable.push((file.path.clone(), Error::file("read", &file.path, &cause)));
+            }
+        }
+        for (path, error) in &unreadable {
+            let (path, reason) = (path.to_string_lossy().into_owned(), error.message.clone());
+            report.event(&Event::FileFailed { path, code: error.code, reason });
+        }
+        Ok((looked.files, looked.bytes, unreadable.len() as u64))
+    };
+    let (count, length, unreadable) = tokio::task::spawn_blocking(looking)
+        .await
+        .map_err(|cause| Error::unexpected(format!("a task ended unexpectedly: {cause}")))??;
+    if context.is_json {
+        let line = serde_json::json!({
+            "event": "dry_run", "files": count, "bytes": length, "unreadable_files": unreadable,
+        });
+        line_to_stdout(&line.to_string());
+    } else {
+        let mut line = format!("{}, {}", files(count), bytes(length));
+        if unreadable > 0 {
+            line = format!("{line}: {} cannot be read", number(unreadable));
+        }
+        line_to_stdout(&format!(
+            "{line}\nNothing was read or sent. What the server holds already would not be sent again."
+        ));
+    }
+    Ok(if unreadable == 0 { Exit::Success } else { Exit::Incomplete })
 }
 
 /// Backs up to the server and into the relay.

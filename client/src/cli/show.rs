@@ -12,8 +12,10 @@ use indicatif::{HumanBytes, ProgressBar};
 use photosync_client::report::{
     BackupSummary, Destination, Event, Progress, Report, RestoreSummary, VerifySummary,
 };
+use photosync_protocol::findings;
 use serde::Serialize;
 
+use super::account::ago;
 use super::bar;
 
 /// Files that failed and are shown one by one; the rest is counted.
@@ -304,6 +306,13 @@ fn verify_lines(summary: &VerifySummary) -> String {
         number(summary.verified),
         files(summary.files)
     )];
+    if summary.second_copy > 0 {
+        let since = summary.second_copy_since_ms.map_or(String::new(), ago);
+        lines.push(format!(
+            "{} with a second copy: found right in a backup of the server on another disk ({since} or later)",
+            number(summary.second_copy)
+        ));
+    }
     if summary.received > 0 {
         lines.push(format!(
             "{} received whole and not re-read yet; ask again later, or with --wait",
@@ -326,31 +335,18 @@ pub fn wrapped(begin: &str, text: &str) -> String {
     fitting(&Term::stdout(), begin, text)
 }
 
-fn fitting(screen: &Term, begin: &str, text: &str) -> String {
-    match screen.size_checked().filter(|_| screen.is_term()) {
-        Some((_, width)) => wrap(begin, text, width.into()),
-        None => format!("{begin}{text}"),
-    }
+/// Columns of standard output, if it is a terminal.
+pub fn width() -> Option<usize> {
+    let screen = Term::stdout();
+    let (_, width) = screen.size_checked().filter(|_| screen.is_term())?;
+    Some(width.into())
 }
 
-fn wrap(begin: &str, text: &str, width: usize) -> String {
-    let indent = begin.chars().count();
-    let room = width.saturating_sub(indent).max(20);
-    let (mut lines, mut used) = (begin.to_owned(), 0);
-    for word in text.split(' ') {
-        let length = word.chars().count();
-        if used > 0 && used + 1 + length > room {
-            lines.push('\n');
-            lines.push_str(&" ".repeat(indent));
-            used = 0;
-        } else if used > 0 {
-            lines.push(' ');
-            used += 1;
-        }
-        lines.push_str(word);
-        used += length;
+fn fitting(screen: &Term, begin: &str, text: &str) -> String {
+    match screen.size_checked().filter(|_| screen.is_term()) {
+        Some((_, width)) => findings::wrap(begin, text, width.into()),
+        None => format!("{begin}{text}"),
     }
-    lines
 }
 
 /// `1 file`, `2,345 files`.
@@ -378,14 +374,6 @@ fn time(ms: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_long_text_is_broken_between_words_and_a_long_word_stays_whole() {
-        let text = "is the server running? https://a.very.long.name.example.org:3000";
-        let lines =
-            "ok  is the server\n    running?\n    https://a.very.long.name.example.org:3000";
-        assert_eq!(wrap("ok  ", text, 24), lines);
-    }
 
     #[test]
     fn a_summary_never_calls_an_unfinished_backup_complete() {

@@ -1,9 +1,10 @@
 //! What is on this computer: the cache, and room for it.
 
-use super::Finding;
+use super::{Finding, of};
 use crate::backup;
 use crate::credentials::Credentials;
 use crate::profile::Profile;
+use photosync_protocol::findings::size_for_people as for_people;
 
 /// With less free space the cache and restored files may not fit: 200 MiB.
 const LITTLE_BYTES: u64 = 200 << 20;
@@ -43,7 +44,7 @@ pub(super) async fn credentials(profile: &Profile, public: &Credentials) -> Find
         let profile = profile.clone();
         return match backup::blocking(move || Credentials::get(&profile)).await {
             Ok(_) => Finding::fine("secrets", "credentials: key store of the system"),
-            Err(error) => Finding::of("secrets", error),
+            Err(error) => of("secrets", error),
         };
     }
     let file = profile.credentials_file();
@@ -66,34 +67,4 @@ fn is_readable_by_others(file: &std::path::Path) -> bool {
 #[cfg(not(unix))]
 fn is_readable_by_others(_: &std::path::Path) -> bool {
     false
-}
-
-/// `1.5 MiB`, `900 KiB`: one decimal at most, in units of 1,024.
-pub(super) fn for_people(bytes: u64) -> String {
-    let (mut shown, mut unit) = (bytes.saturating_mul(10), 0);
-    let units = ["B", "KiB", "MiB", "GiB", "TiB"];
-    while shown >= 10_240 && unit + 1 < units.len() {
-        shown /= 1024;
-        unit += 1;
-    }
-    let unit = units.get(unit).copied().unwrap_or_default();
-    match shown % 10 {
-        0 => format!("{} {unit}", shown / 10),
-        tenths => format!("{}.{tenths} {unit}", shown / 10),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lengths_are_told_as_people_say_them() {
-        let cases =
-            [(0, "0 B"), (900 << 10, "900 KiB"), (3 << 19, "1.5 MiB"), (101 << 20, "101 MiB")];
-        for (bytes, text) in cases {
-            assert_eq!(for_people(bytes), text);
-        }
-        assert_eq!(for_people(u64::MAX), for_people(u64::MAX / 10 * 10));
-    }
 }

@@ -13,10 +13,10 @@ use photosync_protocol::v2::{NAME_HEADER, REPR_DIGEST_HEADER};
 use reqwest::header::CONTENT_LENGTH;
 use reqwest::{Body, Method, StatusCode};
 
-use super::Finding;
-use super::here::for_people;
+use super::{Finding, of};
 use crate::connection::{Connection, Failure, SMALL_REQUEST};
 use crate::error::{Error, Kind};
+use photosync_protocol::findings::size_for_people as for_people;
 
 const CHECK: &str = "upload";
 /// Sizes that are tried when a larger one does not come through: those of pieces, and what anything takes.
@@ -40,7 +40,7 @@ pub(super) async fn largest_body(connection: &Connection, most: u64) -> Finding 
             Tried::TooLarge(why) | Tried::HungUp(why) => {
                 too_large.get_or_insert(format!("one of {} does not: {why}", for_people(bytes)));
             }
-            Tried::Failed(error) => return Finding::of(CHECK, error),
+            Tried::Failed(error) => return of(CHECK, error),
         }
     }
     Finding::broken(

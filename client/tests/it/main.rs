@@ -6,6 +6,7 @@ mod backup;
 mod both;
 mod care;
 mod computers;
+mod copies;
 mod fake;
 mod places;
 mod program;

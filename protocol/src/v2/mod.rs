@@ -76,7 +76,7 @@ pub enum Safety {
     Received,
     /// Since then re-read from the disk and hashed.
     Verified,
-    /// A verified second copy exists on another machine.
+    /// And a backup on another disk was restored on trial, and the same bytes were found right there.
     SecondCopy,
 }
 

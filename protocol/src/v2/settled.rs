@@ -148,6 +148,10 @@ pub struct FileSafety {
     /// For [`Safety::Verified`] and better: a statement to keep.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receipt: Option<Receipt>,
+    /// When the server last restored a backup on another disk on trial and found these bytes right there, Unix milliseconds;
+    /// `None` if it never did, or found them missing or wrong. A statement about the past, which no signature covers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub second_copy_at_ms: Option<i64>,
 }
 
 /// A signed statement about the past: at `verified_at_ms` the server read these bytes back from its disk and their

@@ -355,7 +355,14 @@ impl LocalStore {
     /// Removes what uploads of an earlier run left half-done. Whole files are never touched, nor are resumable ones
     /// with these ids.
     pub fn sweep_staging(&self, resumable: &HashSet<String>) -> io::Result<u64> {
-        let mut swept = 0;
+        let staged = self.find_staged(resumable)?;
+        staged.iter().try_for_each(std::fs::remove_file)?;
+        Ok(staged.len() as u64)
+    }
+
+    /// The staged files of all accounts, but for resumable ones with these ids.
+    pub fn find_staged(&self, resumable: &HashSet<String>) -> io::Result<Vec<PathBuf>> {
+        let mut found = Vec::new();
         for account in std::fs::read_dir(&*self.root)? {
             let staging = account?.path().join(STAGING);
             let Ok(entries) = std::fs::read_dir(&staging) else { continue };
@@ -366,11 +373,10 @@ impl LocalStore {
                 if id.is_some_and(|id| resumable.contains(id)) {
                     continue;
                 }
-                std::fs::remove_file(entry.path())?;
-                swept += 1;
+                found.push(entry.path());
             }
         }
-        Ok(swept)
+        Ok(found)
     }
 }
 

@@ -4,6 +4,7 @@
 //! a power cut, and nothing that was there before is gone.
 
 mod local;
+mod probe;
 mod publish;
 mod resumable;
 mod stage;
@@ -13,6 +14,7 @@ pub use local::{
     CommitOutcome, LocalStore, append_durably, create_private_dir, free_bytes, hash_file, sync_dir,
     write_durably,
 };
+pub use probe::{Probe, probe};
 pub use resumable::{Mark, RESUMABLE_PREFIX, Resumable, ResumableHandle};
 pub use stage::{Stage, Staged};
 

@@ -136,6 +136,18 @@ impl LocalStore {
         self.account_folder(account).join(STAGING).join(format!("{RESUMABLE_PREFIX}{id}"))
     }
 
+    /// Bytes of a resumable file; 0 if there is none.
+    pub async fn resumable_bytes(&self, account: Uuid, id: &str) -> Result<i64, BlobError> {
+        let path = self.resumable_path(account, id);
+        blocking(move || match path.symlink_metadata() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+            other => other
+                .map(|metadata| i64::try_from(metadata.len()).unwrap_or(i64::MAX))
+                .map_err(|source| BlobError::new("look at", "an upload", source)),
+        })
+        .await
+    }
+
     /// Begins a resumable file of `declared_bytes` (0 if unknown). Refused at once when the disk has no room for it.
     pub async fn create_resumable(
         &self,

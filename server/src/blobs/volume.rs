@@ -113,13 +113,17 @@ pub fn require(root: &Path, known: Option<&str>) -> Result<String, VolumeError> 
         (Some(found), _) => Ok(found),
         (None, Some(_)) => Err(VolumeError::Missing(root.to_owned())),
         (None, None) => {
-            let marker = Marker { format: "photosync-volume-1".into(), id: random_id() };
-            let failed = |error: io::Error| VolumeError::Io(root.to_owned(), error);
-            let bytes = serde_json::to_vec_pretty(&marker).map_err(|error| failed(error.into()))?;
-            write_durably(&root.join(MARKER), &bytes).map_err(failed)?;
-            Ok(marker.id)
+            let id = random_id();
+            mark(root, id.clone()).map_err(|error| VolumeError::Io(root.to_owned(), error))?;
+            Ok(id)
         }
     }
+}
+
+/// Gives a root an id: a new one, or the one that a restored database knows it by.
+pub fn mark(root: &Path, id: String) -> io::Result<()> {
+    let marker = Marker { format: "photosync-volume-1".into(), id };
+    write_durably(&root.join(MARKER), &serde_json::to_vec_pretty(&marker)?)
 }
 
 #[cfg(test)]

@@ -25,8 +25,8 @@ struct Cli {
 const AFTER_HELP: &str = "\
 Every setting is a flag too; `photosync-server serve --help` lists them, `config example` explains them.
 
-Exit codes: 0 asked to stop or done, 1 unexpected, 3 check found disagreements, 64 usage, 69 port taken,
-73 another server holds the data, 74 storage or volume, 75 restart me, 78 configuration.";
+Exit codes: 0 asked to stop or done, 1 unexpected, 3 check found disagreements or doctor something broken,
+4 some files could not be imported, 64 usage, 69 port taken, 73 another server holds the data, 74 storage or volume, 75 restart me, 78 configuration.";
 
 /// What to do.
 #[derive(Subcommand)]
@@ -44,6 +44,13 @@ pub enum Action {
     /// Read everything back now and compare it with its hash; what is missing or damaged is asked for again from the
     /// devices that have it. The server does this by itself, slowly, every 30 days
     Scrub,
+    /// Remove what nobody needs any more: unfinished uploads, what was in the trash for long enough, sealed objects that no
+    /// backup names. The server does this by itself, every hour
+    Sweep {
+        /// Say what would be removed, and remove nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Copy everything to another disk, also while the server runs: each time a whole data folder of its own, in which
     /// unchanged files take no room
     Backup {
@@ -52,13 +59,17 @@ pub enum Action {
         /// Remove the oldest beyond so many
         #[arg(long, value_name = "N")]
         keep: Option<std::num::NonZeroUsize>,
+        /// Prove afterwards that it can be restored, as verify-backup does
+        #[arg(long)]
+        verify: bool,
     },
     /// Prove that the newest backup in a folder can be restored: restores it beside itself and compares every hash
     VerifyBackup {
         /// The folder of the backups, or one of them
         folder: PathBuf,
     },
-    /// Restore the newest backup in a folder into an empty data folder, and compare every hash
+    /// Restore the newest backup in a folder into an empty data folder (and the storage roots that the settings name), and
+    /// compare every hash
     RestoreBackup {
         /// The folder of the backups, or one of them
         folder: PathBuf,
@@ -69,6 +80,11 @@ pub enum Action {
         #[arg(long, value_name = "UUID=EMAIL")]
         owner: Vec<String>,
     },
+    /// Look for what could be wrong with this server, each finding with a way out; changes nothing
+    Doctor(Doctor),
+    /// Take the photos of a folder, or of an unpacked Takeout or iCloud export, into an account; the folder stays as it is,
+    /// and a second run does only what is new
+    Import(Import),
     /// Take over the data of an old (Node) server; copies, never moves
     ImportLegacy(ImportArgs),
     /// Add, list and look after accounts
@@ -101,6 +117,39 @@ pub enum Action {
         #[command(subcommand)]
         action: ConfigAction,
     },
+}
+
+/// `doctor`
+#[derive(Args)]
+pub struct Doctor {
+    /// Print one JSON object a line
+    #[arg(long)]
+    pub json: bool,
+    /// Send 101 MiB through the proxy in front, not only 1.5 MiB; nothing of it is kept
+    #[arg(long)]
+    pub thorough: bool,
+}
+
+/// `import`
+#[derive(Args)]
+pub struct Import {
+    /// The folder; nothing in it is changed
+    pub dir: PathBuf,
+    /// Whose the photos are
+    #[arg(long, value_name = "E-MAIL")]
+    pub account: String,
+    /// Only look: say what there is to import, and what of it cannot be read
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Leave out names (*.tmp) at any depth, or paths (old/**) below DIR; may be repeated
+    #[arg(long, value_name = "PATTERN")]
+    pub exclude: Vec<String>,
+    /// Look into hidden files and folders too
+    #[arg(long)]
+    pub hidden: bool,
+    /// Print one JSON object a line, as `photosync --json backup` does
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Where an old server's data lies.

@@ -1,6 +1,8 @@
 //! The command line: reads flags, environment and file once, then does one thing.
 
 mod arguments;
+mod doctor;
+mod import;
 mod log;
 mod pair;
 mod run;
@@ -76,9 +78,16 @@ fn act(parsed: Parsed, service: &Arc<Service>) -> Result<Exit, BootError> {
         say(&text);
         return Ok(Exit::Success);
     }
+    if let Action::Doctor(wanted) = &parsed.action {
+        return Ok(doctor::doctor(&parsed, wanted, service));
+    }
     let (resolved, data_dir) = resolve(&parsed, service)?;
-    let config = Config::parse(&resolved, &data_dir)
+    let mut config = Config::parse(&resolved, &data_dir)
         .map_err(|error| failed(Exit::Configuration, error.0))?;
+    if matches!(parsed.action, Action::Import(_)) {
+        // The client tells how far it is; that this process serves it is nobody's concern.
+        config.log_level = "warn".into();
+    }
     log::start(&config)?;
     for warning in &resolved.warnings {
         tracing::warn!("{warning}");
@@ -93,10 +102,12 @@ fn act(parsed: Parsed, service: &Arc<Service>) -> Result<Exit, BootError> {
             Action::Serve => run::serve(config, &resolved, service.clone()).await,
             Action::Health => health(config.data_dir).await,
             Action::Rebuild { owner } => run::rebuild(config, owner).await,
+            Action::Import(wanted) => import::import(config, wanted).await,
             Action::ImportLegacy(import) => run::import(config, import).await,
-            Action::Backup { folder, keep } => {
+            Action::Backup { folder, keep, verify } => {
                 let folder = absolute(&folder)?;
-                command(config, Command::Backup { folder, keep: keep.map(Into::into) }).await
+                let keep = keep.map(Into::into);
+                command(config, Command::Backup { folder, keep, verify }).await
             }
             Action::VerifyBackup { folder } => {
                 let folder = absolute(&folder)?;
@@ -108,6 +119,7 @@ fn act(parsed: Parsed, service: &Arc<Service>) -> Result<Exit, BootError> {
                 say(&outcome.text);
                 Ok(if outcome.disagreements { Exit::Disagreements } else { Exit::Success })
             }
+            Action::Sweep { dry_run } => command(config, Command::Sweep { dry_run }).await,
             Action::Scrub => command(config, Command::Scrub).await,
             Action::Check { read } => command(config, Command::Check { read_bytes: read }).await,
             Action::User { action } => command(config, user_command(action)?).await,
@@ -118,7 +130,7 @@ fn act(parsed: Parsed, service: &Arc<Service>) -> Result<Exit, BootError> {
             Action::TrashRestore { email } => {
                 command(config, Command::TrashRestore { email }).await
             }
-            Action::Config { .. } | Action::Openapi => Ok(Exit::Success),
+            Action::Config { .. } | Action::Openapi | Action::Doctor(_) => Ok(Exit::Success),
         }
     });
     // A blocking task that hangs on a broken disk must not keep the process.
@@ -178,13 +190,13 @@ async fn command(config: Config, command: Command) -> Result<Exit, BootError> {
     let data_dir = config.data_dir.clone();
     // Looking at a folder that does not exist must not make one and call it healthy.
     let makes_data = matches!(command, Command::UserAdd { .. } | Command::UserInvite { .. });
-    if !makes_data && !config.database.exists() && !config.uploads.exists() {
-        return Err(failed(
-            Exit::Storage,
-            format!("there is no PhotoSync data in {}", data_dir.display()),
-        ));
+    if !makes_data {
+        require_data(&config)?;
     }
-    let outcome = match boot(config, BootOptions::default()).await {
+    // A sweep says itself what it removes, and removes nothing when it is only asked.
+    let keeps_staged = matches!(command, Command::Sweep { .. });
+    let options = BootOptions { keeps_staged, ..BootOptions::default() };
+    let outcome = match boot(config, options).await {
         Ok(app) => {
             let outcome = control::execute(&app, command).await;
             app.db.close().await;
@@ -198,6 +210,14 @@ async fn command(config: Config, command: Command) -> Result<Exit, BootError> {
     }
     say(&outcome.text);
     Ok(if outcome.disagreements { Exit::Disagreements } else { Exit::Success })
+}
+
+fn require_data(config: &Config) -> Result<(), BootError> {
+    if config.database.exists() || config.uploads.exists() {
+        return Ok(());
+    }
+    let message = format!("there is no PhotoSync data in {}", config.data_dir.display());
+    Err(failed(Exit::Storage, message))
 }
 
 /// Asks the server on this data how it is. Opens nothing itself: a server that is stopped is not well.

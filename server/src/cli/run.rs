@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use uuid::Uuid;
 
 use super::arguments::ImportArgs;
-use super::service::{self, Passed, Reload, Service};
+use super::service::{self, Passed, Purpose, Reload, Service};
 use super::{failed, refusal, say};
 
 /// Runs the server until SIGTERM or Ctrl-C.
@@ -35,7 +35,7 @@ pub async fn serve(
     let identity = service.read_identity()?.map_or(IdentityKey::Kept, IdentityKey::HandedOver);
     let options = BootOptions { identity, ..BootOptions::default() };
     let app = boot(config, options).await?;
-    let tls = Arc::new(Tls::load(app.config.tls.as_ref(), &app.identity)?);
+    let tls = Arc::new(Tls::load(&app)?);
     let public = match passed.is_empty() {
         true => bind_public(&app, &tls)?,
         false => adopt_public(&app, &tls, passed)?,
@@ -61,7 +61,7 @@ pub async fn serve(
     remote::announce(&app.config.data_dir, control_port, started_by).map_err(unusable)?;
 
     app.presence.set_listening(listen.clone());
-    let urls = rules::typed_urls(&app.presence.reachable(), app.config.tls.is_some());
+    let urls = rules::typed_urls(&app.presence.reachable(), tls.wants_certificate());
     let ready = Ready {
         version: env!("CARGO_PKG_VERSION").into(),
         pid: std::process::id(),
@@ -71,6 +71,8 @@ pub async fn serve(
     };
     let upkeep = tokio::spawn(upkeep::run(app.clone()));
     tokio::spawn(serve::serve_to_the_end(app.clone(), control));
+    let ports = listen.iter().map(SocketAddr::port).collect();
+    let certificates = tokio::spawn(serve::acme::keep(app.clone(), tls.clone(), ports));
     let running = tokio::spawn(serve::serve(app.clone(), listeners, stop));
     let announcement = discovery::announce(&app);
     greet(&app, &urls, resolved);
@@ -85,6 +87,7 @@ pub async fn serve(
     app.stop();
     let _ = accompanying.await;
     upkeep.abort();
+    certificates.abort();
     if let Some(announcement) = announcement {
         let _ = tokio::task::spawn_blocking(|| announcement.withdraw()).await;
     }
@@ -98,7 +101,7 @@ pub async fn serve(
     }
 }
 
-fn stop_signal() -> Result<impl Future<Output = ()> + Send + 'static, BootError> {
+pub(super) fn stop_signal() -> Result<impl Future<Output = ()> + Send + 'static, BootError> {
     let broken = |error: std::io::Error| {
         failed(Exit::Unexpected, format!("could not listen for signals: {error}"))
     };
@@ -144,14 +147,22 @@ fn adopt_public(
     let unusable = |error: std::io::Error| {
         failed(Exit::Unexpected, format!("a socket of the service manager cannot be used: {error}"))
     };
-    let https = passed.iter().find(|passed| passed.is_https);
+    let https = passed.iter().find(|passed| passed.purpose == Purpose::Https);
     let https_port = https.and_then(|passed| passed.socket.local_addr().ok()).map(|at| at.port());
+    // Without one for HTTPS alone, a redirect leads to one that speaks both.
+    let any = passed.iter().find(|passed| passed.purpose == Purpose::Any);
+    let first_port = any.and_then(|passed| passed.socket.local_addr().ok()).map(|at| at.port());
     let mut listeners = Vec::new();
-    for Passed { socket, is_https } in passed {
-        let speaks = match (is_https, https_port) {
-            (true, _) => Speaks::Tls(tls.clone()),
-            (false, Some(port)) if app.config.force_redirect => Speaks::Redirect(port, tls.clone()),
-            (false, _) => Speaks::Both(tls.clone()),
+    for Passed { socket, purpose } in passed {
+        let speaks = match (purpose, https_port) {
+            (Purpose::Https, _) => Speaks::Tls(tls.clone()),
+            (Purpose::Redirect, port) => {
+                Speaks::Redirect(port.or(first_port).unwrap_or(app.config.port), tls.clone())
+            }
+            (Purpose::Any, Some(port)) if app.config.force_redirect => {
+                Speaks::Redirect(port, tls.clone())
+            }
+            (Purpose::Any, _) => Speaks::Both(tls.clone()),
         };
         let socket = TcpListener::from_std(socket).map_err(unusable)?;
         listeners.push(Listener { socket, speaks, router: router(app) });
@@ -163,9 +174,10 @@ fn bind_public(app: &App, tls: &Arc<Tls>) -> Result<Vec<Listener>, BootError> {
     let config = &app.config;
     let mut listeners = Vec::new();
     let (mut port, mut https_port) = (config.port, config.https_port);
+    let wants_https = config.https_listener || config.force_redirect;
     for host in &config.hosts {
         let mut https = None;
-        if config.https_listener || config.force_redirect {
+        if wants_https {
             let bound = bind(*host, https_port);
             match bound {
                 Ok(socket) => {
@@ -198,6 +210,20 @@ fn bind_public(app: &App, tls: &Arc<Tls>) -> Result<Vec<Listener>, BootError> {
             Err(error) => return Err(not_bound(*host, port, &error)),
         }
         listeners.extend(https);
+        if let Some(redirect_port) = config.redirect_port {
+            match bind(*host, redirect_port) {
+                Ok(socket) => {
+                    // The first port speaks TLS too.
+                    let target = if wants_https { https_port } else { port };
+                    let speaks = Speaks::Redirect(target, tls.clone());
+                    listeners.push(Listener { socket, speaks, router: router(app) });
+                }
+                Err(error) if host.is_ipv6() && !config.hosts_are_explicit => {
+                    tracing::warn!(%error, "IPv6 is not available here; listening on IPv4 only");
+                }
+                Err(error) => return Err(not_bound(*host, redirect_port, &error)),
+            }
+        }
     }
     if listeners.is_empty() {
         return Err(failed(Exit::Configuration, "listen.host names no address that could be used"));
@@ -213,7 +239,13 @@ fn not_bound(host: IpAddr, port: u16, error: &std::io::Error) -> BootError {
         );
         return failed(Exit::PortTaken, message);
     }
-    failed(Exit::PortTaken, format!("could not listen on {address}: {error}"))
+    let hint = match error.kind() {
+        std::io::ErrorKind::PermissionDenied if address.port() < 1024 => {
+            "; ports below 1024 need a permission of their own (OPERATIONS.md, *HTTPS*)"
+        }
+        _ => "",
+    };
+    failed(Exit::PortTaken, format!("could not listen on {address}: {error}{hint}"))
 }
 
 /// Binds one address; `[::]` takes IPv6 only, because `0.0.0.0` has a socket of its own.

@@ -24,6 +24,8 @@ const FILE_SETTINGS: &[&str] = &["tls.cert", "tls.key"];
 const IDENTITY_CREDENTIAL: &str = "photosync.identity";
 /// Name of a handed-over socket that speaks TLS only.
 const HTTPS_SOCKET: &str = "https";
+/// Name of a handed-over socket that leads to HTTPS.
+const REDIRECT_SOCKET: &str = "redirect";
 
 /// The service manager that started this process, if one did.
 #[derive(Debug, Default)]
@@ -142,8 +144,19 @@ impl Notifier {
 pub struct Passed {
     /// The socket, not blocking.
     pub socket: TcpListener,
-    /// Whether its name asks for TLS only.
-    pub is_https: bool,
+    /// What its name asks for.
+    pub purpose: Purpose,
+}
+
+/// What a handed-over socket is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// TLS and plain HTTP, as `listen.port`.
+    Any,
+    /// TLS only, as `tls.https_port`.
+    Https,
+    /// To lead to HTTPS, as `tls.redirect_port`.
+    Redirect,
 }
 
 /// The sockets of socket activation, in their order. They replace `listen.host` and `listen.port`.
@@ -160,10 +173,14 @@ pub fn take_sockets() -> Result<Vec<Passed>, BootError> {
     let mut names = names.split(':');
     let mut sockets = Vec::new();
     for index in 0..handed.len() {
-        let is_https = names.next() == Some(HTTPS_SOCKET);
+        let purpose = match names.next() {
+            Some(HTTPS_SOCKET) => Purpose::Https,
+            Some(REDIRECT_SOCKET) => Purpose::Redirect,
+            _ => Purpose::Any,
+        };
         let Some(socket) = handed.take_tcp_listener(index).map_err(unusable)? else { continue };
         socket.set_nonblocking(true).map_err(unusable)?;
-        sockets.push(Passed { socket, is_https });
+        sockets.push(Passed { socket, purpose });
     }
     Ok(sockets)
 }
@@ -238,7 +255,7 @@ pub async fn accompany(
             }
             () = reload.wanted() => {
                 service.tell(&format!("RELOADING=1\nMONOTONIC_USEC={}", monotonic_us()));
-                match tls.reload() {
+                match tls.reload(&app) {
                     Ok(()) => {
                         tracing::info!("read the certificates again");
                         service.tell(&format!("READY=1\nSTATUS={status}"));

@@ -3,11 +3,13 @@
 //! Everything comes from the one table in `protocol::config_names`, so that flag, variable, file key, example and
 //! documentation cannot differ.
 
+mod acme;
 mod resolve;
 mod typed;
 
+pub use acme::{AcmeConfig, Challenge};
 pub use resolve::{ConfigError, Origin, Resolved, Sources, resolve};
-pub use typed::{Config, LogFormat, Plans, RegistrationMode, TlsConfig};
+pub use typed::{Backups, Config, LogFormat, Plans, RegistrationMode, TlsConfig};
 
 use photosync_protocol::config_names::SETTINGS;
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use photosync_protocol::config_names::{MIN_SECRET_BYTES, REFERENCE_JWT_SECRET};
 
+use super::acme::{AcmeConfig, acme};
 use super::resolve::{ConfigError, Resolved};
 
 /// Who may register an account.
@@ -39,6 +40,19 @@ pub struct TlsConfig {
     pub cert: PathBuf,
     /// PEM key.
     pub key: PathBuf,
+}
+
+/// Backups that the server makes by itself.
+#[derive(Debug, Clone)]
+pub struct Backups {
+    /// Folder on another disk.
+    pub target: PathBuf,
+    /// Hours between two.
+    pub every_hours: i64,
+    /// How many are kept; `None`: all.
+    pub keep: Option<usize>,
+    /// Days between two restores on trial; 0: none.
+    pub drill_days: i64,
 }
 
 /// Plans that old clients pay for.
@@ -76,6 +90,8 @@ pub struct Config {
     pub https_listener: bool,
     pub https_port: u16,
     pub force_redirect: bool,
+    pub redirect_port: Option<u16>,
+    pub acme: Option<AcmeConfig>,
     pub database: PathBuf,
     pub uploads: PathBuf,
     pub relay: PathBuf,
@@ -85,6 +101,7 @@ pub struct Config {
     pub trash_days: i64,
     pub relay_grace_days: i64,
     pub scrub_days: i64,
+    pub backups: Option<Backups>,
     pub jwt_secret: Option<String>,
     pub throttle_window_ms: i64,
     pub throttle_max: u32,
@@ -123,9 +140,15 @@ impl Config {
         };
         let https_listener = r.switch("tls.https_listener")?;
         let force_redirect = r.switch("tls.force_redirect")?;
-        if tls.is_none() && (https_listener || force_redirect) {
+        let redirect_port = match r.find("tls.redirect_port") {
+            Some(_) => Some(r.parse("tls.redirect_port", "a port")?),
+            None => None,
+        };
+        let acme = acme(&r)?;
+        let wants_https = https_listener || force_redirect || redirect_port.is_some();
+        if tls.is_none() && acme.is_none() && wants_https {
             return Err(ConfigError(
-                "HTTPS was asked for without a certificate: set tls.cert and tls.key (a server that quietly \
+                "HTTPS was asked for without a certificate: set tls.cert and tls.key, or tls.acme_domains (a server that quietly \
                  answered plain HTTP instead would not be what you asked for)"
                     .into(),
             ));
@@ -160,6 +183,8 @@ impl Config {
             https_listener,
             https_port: r.parse("tls.https_port", "a port")?,
             force_redirect,
+            redirect_port,
+            acme,
             database: place("storage.database", "photosync.db"),
             uploads: place("storage.uploads", "uploads"),
             relay: place("storage.relay", "relay"),
@@ -169,6 +194,7 @@ impl Config {
             trash_days: r.parse("storage.trash_days", "a number of days")?,
             relay_grace_days: r.parse("storage.relay_grace_days", "a number of days")?,
             scrub_days: r.parse("storage.scrub_days", "a number of days")?,
+            backups: r.backups()?,
             jwt_secret: jwt_secret(resolved)?,
             throttle_window_ms: r.parse("auth.throttle_window_ms", "milliseconds")?,
             throttle_max: r.parse("auth.throttle_max", "a number")?,
@@ -257,7 +283,7 @@ fn jwt_secret(resolved: &Resolved) -> Result<Option<String>, ConfigError> {
     Ok(Some(secret.to_owned()))
 }
 
-fn wrong(name: &str, value: &str, wanted: &str) -> ConfigError {
+pub(super) fn wrong(name: &str, value: &str, wanted: &str) -> ConfigError {
     ConfigError(format!("{name} is `{value}`, but must be {wanted}"))
 }
 
@@ -272,10 +298,10 @@ fn parse_network(text: &str) -> Option<(IpAddr, u8)> {
     (bits <= most).then_some((address, bits))
 }
 
-struct Reader<'a>(&'a Resolved);
+pub(super) struct Reader<'a>(pub(super) &'a Resolved);
 
 impl<'a> Reader<'a> {
-    fn find(&self, name: &str) -> Option<&'a str> {
+    pub(super) fn find(&self, name: &str) -> Option<&'a str> {
         Some(self.0.value(name)).filter(|value| !value.is_empty())
     }
 
@@ -284,7 +310,28 @@ impl<'a> Reader<'a> {
         value.trim().parse().map_err(|_| wrong(name, value, wanted))
     }
 
-    fn switch(&self, name: &str) -> Result<bool, ConfigError> {
+    fn backups(&self) -> Result<Option<Backups>, ConfigError> {
+        let every_hours = self.parse("backup.every_hours", "a number of hours, at least 1")?;
+        if every_hours < 1 {
+            let value = self.0.value("backup.every_hours");
+            return Err(wrong("backup.every_hours", value, "a number of hours, at least 1"));
+        }
+        let keep: usize = self.parse("backup.keep", "a number of backups, or 0 for all")?;
+        let drill_days = self.parse("backup.drill_days", "a number of days")?;
+        let Some(target) = self.find("backup.target").map(PathBuf::from) else { return Ok(None) };
+        if !target.is_absolute() {
+            let wanted = "the whole path of a folder, as /mnt/backups";
+            return Err(wrong("backup.target", self.0.value("backup.target"), wanted));
+        }
+        Ok(Some(Backups {
+            target,
+            every_hours,
+            keep: Some(keep).filter(|keep| *keep > 0),
+            drill_days,
+        }))
+    }
+
+    pub(super) fn switch(&self, name: &str) -> Result<bool, ConfigError> {
         match self.0.value(name).to_ascii_lowercase().as_str() {
             "true" | "on" | "yes" | "1" => Ok(true),
             "false" | "off" | "no" | "0" | "" => Ok(false),
@@ -296,7 +343,7 @@ impl<'a> Reader<'a> {
         self.parse(name, "milliseconds").map(Duration::from_millis)
     }
 
-    fn list<T>(
+    pub(super) fn list<T>(
         &self,
         name: &str,
         parse: impl Fn(&str) -> Option<T>,
@@ -376,6 +423,20 @@ mod tests {
             "https://",
         ] {
             assert!(of(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn backups_go_to_a_whole_path_and_not_every_moment() {
+        let of = |pairs: &[(&str, &str)]| parse(pairs).map(|config| config.backups);
+        assert!(of(&[]).unwrap().is_none());
+        let backups = of(&[("backup.target", "/mnt/backups"), ("backup.keep", "0")]);
+        let backups = backups.unwrap().unwrap();
+        assert_eq!((backups.every_hours, backups.keep, backups.drill_days), (24, None, 30));
+        for wrong in
+            [("backup.target", "backups"), ("backup.every_hours", "0"), ("backup.keep", "-1")]
+        {
+            assert!(of(&[wrong]).is_err(), "{wrong:?}");
         }
     }
 

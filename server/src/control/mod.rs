@@ -1,6 +1,7 @@
 //! What an operator asks of the data: one list of commands, carried out in this process or, while a server runs,
 //! by that server through its loopback listener. And what the tray asks there: the server's state, a stop, a page.
 
+pub mod import;
 mod pages;
 pub mod remote;
 mod status;
@@ -9,14 +10,17 @@ use std::path::PathBuf;
 
 use photosync_protocol::v2::session::PairingOffer;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::accounts::{self, queries::Account};
 use crate::boot::App;
 use crate::clock::{DAY_MS, iso_utc};
+use crate::doctor::{self, Examined, Shown};
 use crate::error::{Error, Result};
 use crate::library;
 use crate::pairing;
-use crate::upkeep::{self, backup, check, scrub, trash};
+use crate::upkeep::{self, backup, check, scrub, sweep, trash};
+use import::Ticket;
 
 /// A command. Passwords travel only over loopback, under the control token.
 #[derive(Serialize, Deserialize)]
@@ -37,12 +41,16 @@ pub enum Command {
     Health,
     Check { read_bytes: bool },
     Scrub,
-    Backup { folder: PathBuf, keep: Option<usize> },
+    Backup { folder: PathBuf, keep: Option<usize>, verify: bool },
     VerifyBackup { folder: PathBuf },
+    Sweep { dry_run: bool },
+    Doctor,
+    ImportBegin { email: String },
+    ImportEnd { account: Uuid, device_id: String },
 }
 
 /// What a command says when it is done.
-#[derive(Serialize, Deserialize)]
+#[derive(Default, Serialize, Deserialize)]
 pub struct Outcome {
     /// For people.
     pub text: String,
@@ -51,11 +59,17 @@ pub struct Outcome {
     /// The offer that `pair` made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offer: Option<PairingOffer>,
+    /// What `doctor` found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub examined: Option<Examined>,
+    /// With what an import may begin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub import: Option<Ticket>,
 }
 
 impl Outcome {
     fn said(text: impl Into<String>) -> Self {
-        Self { text: text.into(), disagreements: false, offer: None }
+        Self { text: text.into(), ..Self::default() }
     }
 }
 
@@ -164,29 +178,36 @@ pub async fn execute(app: &App, command: Command) -> Result<Outcome> {
             );
             Ok(Outcome { disagreements: found > 0, ..Outcome::said(text) })
         }
-        Command::Backup { folder, keep } => {
-            let made = backup::make(app, folder, keep).await?;
-            let mut text: String = made
-                .missing
-                .iter()
-                .map(|name| format!("missing on the server: {name}\n"))
-                .collect();
-            text += &format!(
-                "{}: {} files, {} MB, of which {} MB are new",
-                made.folder.display(),
-                made.generation.files,
-                made.generation.bytes / 1_000_000,
-                made.copied_bytes / 1_000_000
-            );
-            if made.removed > 0 {
-                text += &format!("\n{} older backups were removed", made.removed);
+        Command::Backup { folder, keep, verify } => {
+            let made = backup::make(app, folder.clone(), keep).await?;
+            let mut outcome = self::made(&made);
+            if verify {
+                let tried = tried(&backup::prove(app, folder).await?);
+                outcome.text += &format!("\n{}", tried.text);
+                outcome.disagreements |= tried.disagreements;
             }
-            if made.is_same_disk {
-                text += "\nNote: it is on the disk of the photos, and would be lost with them.";
-            }
-            Ok(Outcome { disagreements: !made.missing.is_empty(), ..Outcome::said(text) })
+            Ok(outcome)
+        }
+        Command::Doctor => {
+            let (config, clock) = (app.config.clone(), app.clock.clone());
+            let looking = move || doctor::examine(&config, &clock, doctor::Server::Runs);
+            let findings = tokio::task::spawn_blocking(looking)
+                .await
+                .map_err(|source| Error::internal("look at this server").caused_by(source))?;
+            let examined = Examined { findings, shown: Shown::of(app) };
+            Ok(Outcome { examined: Some(examined), ..Outcome::default() })
+        }
+        Command::ImportBegin { email } => {
+            let ticket = import::begin(app, &email).await?;
+            Ok(Outcome { import: Some(ticket), ..Outcome::default() })
+        }
+        Command::ImportEnd { account, device_id } => {
+            import::end(app, account, &device_id).await?;
+            Ok(Outcome::default())
         }
         Command::VerifyBackup { folder } => Ok(tried(&backup::prove(app, folder).await?)),
+        Command::Sweep { dry_run: true } => Ok(swept(&sweep::survey(app).await?, "would be")),
+        Command::Sweep { dry_run: false } => Ok(swept(&sweep::sweep(app).await?, "were")),
         Command::Scrub => {
             let totals = scrub::read_all(app).await?;
             let mut text = format!(
@@ -207,6 +228,43 @@ pub async fn execute(app: &App, command: Command) -> Result<Outcome> {
     }
 }
 
+/// What is said of a backup.
+fn made(made: &backup::Made) -> Outcome {
+    let missing = made.missing.iter().map(|name| format!("missing on the server: {name}\n"));
+    let mut text: String = missing.collect();
+    text += &format!(
+        "{}: {} files, {} MB, of which {} MB are new",
+        made.folder.display(),
+        made.generation.files,
+        made.generation.bytes / 1_000_000,
+        made.copied_bytes / 1_000_000
+    );
+    if made.removed > 0 {
+        text += &format!("\n{} older backups were removed", made.removed);
+    }
+    if made.is_same_disk {
+        text += "\nNote: it is on the disk of the photos, and would be lost with them.";
+    }
+    Outcome { disagreements: !made.missing.is_empty(), ..Outcome::said(text) }
+}
+
+/// What is said of a sweep: every kind, also those of which there is nothing.
+fn swept(swept: &sweep::Swept, verb: &str) -> Outcome {
+    let mut text = String::new();
+    for (kind, amount) in swept.kinds() {
+        text += &format!("{:>8} {:>14} bytes  {kind}\n", amount.count, amount.bytes);
+    }
+    if swept.adopted > 0 {
+        text += &format!("{:>8} visible files without an entry were taken in\n", swept.adopted);
+    }
+    for left in &swept.left {
+        text += &format!("{left}\n");
+    }
+    let total = swept.total();
+    text += &format!("{} things with {} bytes {verb} removed", total.count, total.bytes);
+    Outcome::said(text)
+}
+
 /// What is said of a restore.
 pub fn tried(tried: &backup::Tried) -> Outcome {
     let report = &tried.report;
@@ -219,6 +277,9 @@ pub fn tried(tried: &backup::Tried) -> Outcome {
         report.files,
         report.disagreements.len()
     );
+    if tried.is_same_disk {
+        text += "\nNote: it is on the disk of the photos, and would be lost with them: nothing there counts as a second copy.";
+    }
     Outcome { disagreements: !report.disagreements.is_empty(), ..Outcome::said(text) }
 }
 

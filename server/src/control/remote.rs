@@ -83,8 +83,18 @@ pub fn is_announced(data_dir: &Path) -> bool {
     data_dir.join(RUN_FILE).exists()
 }
 
-/// Sends a command to the server that holds `data_dir`. Blocks.
+/// Sends a command to the server that holds `data_dir`. Blocks until it is carried out: `check --read` over a large library
+/// takes as long as it takes.
 pub fn send(data_dir: &Path, command: &Command) -> std::result::Result<Outcome, String> {
+    send_within(data_dir, command, None)
+}
+
+/// The same; a server that says nothing for longer than `patience` counts as one that cannot be reached.
+pub fn send_within(
+    data_dir: &Path,
+    command: &Command,
+    patience: Option<Duration>,
+) -> std::result::Result<Outcome, String> {
     let unreachable = |error: io::Error| {
         format!(
             "a server holds this data, but it cannot be reached: {error} (is it starting or stopping?)"
@@ -96,7 +106,7 @@ pub fn send(data_dir: &Path, command: &Command) -> std::result::Result<Outcome, 
         .and_then(|secrets| secrets.get_or_make(SECRET))
         .map_err(unreachable)?;
     let body = serde_json::to_vec(command).map_err(|error| error.to_string())?;
-    let answer = exchange(run.port, &token, &body).map_err(unreachable)?;
+    let answer = exchange(run.port, &token, &body, patience).map_err(unreachable)?;
     let (head, body) =
         answer.split_once("\r\n\r\n").ok_or("the server's answer could not be understood")?;
     if head.split(' ').nth(1) == Some("200") {
@@ -105,10 +115,33 @@ pub fn send(data_dir: &Path, command: &Command) -> std::result::Result<Outcome, 
     Err(serde_json::from_str::<ErrorBody>(body).map_or_else(|_| head.to_owned(), |body| body.error))
 }
 
+/// Whether the server that holds `data_dir` still answers at all, asked for nothing. Blocks for `patience` at most.
+///
+/// # Errors
+/// It does not: why, for people.
+pub fn require_answer(data_dir: &Path, patience: Duration) -> std::result::Result<(), String> {
+    let ask = || -> io::Result<()> {
+        let run: RunFile = serde_json::from_slice(&std::fs::read(data_dir.join(RUN_FILE))?)?;
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, run.port))?;
+        stream.set_read_timeout(Some(patience))?;
+        stream.write_all(b"GET /control/status HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
+        // Without a token it is refused, which is an answer.
+        stream.read_exact(&mut [0])
+    };
+    ask().map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+            format!("a server holds this data, and has not answered for {} s", patience.as_secs())
+        }
+        _ => format!(
+            "a server holds this data, but it cannot be reached: {error} (is it starting or stopping?)"
+        ),
+    })
+}
+
 /// One request over loopback. HTTP/1.0, so that the answer is plain bytes until the end.
-fn exchange(port: u16, token: &str, body: &[u8]) -> io::Result<String> {
+fn exchange(port: u16, token: &str, body: &[u8], patience: Option<Duration>) -> io::Result<String> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
-    // `check --read` over a large library takes as long as it takes.
+    stream.set_read_timeout(patience)?;
     stream.set_write_timeout(Some(Duration::from_secs(10)))?;
     write!(
         stream,

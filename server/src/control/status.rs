@@ -12,6 +12,7 @@ use photosync_protocol::control::{MAX_PEOPLE, OverdueDevice, STATUS_EVERY_MS, St
 use crate::accounts::{devices, queries};
 use crate::boot::App;
 use crate::error::{Error, Result};
+use crate::upkeep::backup;
 
 /// Overdue devices are looked for this often: a minute is little of the days that they count.
 const OVERDUE_EVERY_MS: i64 = 60_000;
@@ -55,6 +56,7 @@ async fn status(app: &App, overdue: &mut Overdue) -> Result<Status> {
         free_bytes: app.originals.free_bytes().await.ok(),
         people,
         overdue: overdue.look(app).await?,
+        backup: backup::status(app).await?,
     })
 }
 

@@ -23,6 +23,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { number: 1, sql: include_str!("migrations/0001_backup.sql") },
     Migration { number: 2, sql: include_str!("migrations/0002_sync.sql") },
     Migration { number: 3, sql: include_str!("migrations/0003_relay.sql") },
+    Migration { number: 4, sql: include_str!("migrations/0004_second_copies.sql") },
 ];
 
 /// Number of the last migration this program knows.

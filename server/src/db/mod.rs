@@ -11,7 +11,7 @@ mod sqlite;
 
 pub use engine::{Db, DbSettings};
 pub use migrations::{APPLICATION_ID, MigrateError, SCHEMA_VERSION, is_ours, migrate};
-pub use sqlite::snapshot;
+pub use sqlite::{look, snapshot};
 
 use crate::error::{Context, Error};
 use photosync_protocol::error::ErrorCode;

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
 
@@ -39,6 +40,34 @@ pub(super) fn open_reader(path: &Path) -> DbResult<Connection> {
         .pragma_update(None, "query_only", "ON")
         .map_err(|source| statement_error("open the database", &source))?;
     Ok(connection)
+}
+
+/// Runs a closure on the database at `path` as it is at one moment, without writing to it. One that was closed in order has
+/// no log, and then no file is made beside it either; a log is read too, which needs what a reader keeps beside it.
+/// Blocks.
+pub fn look<T, E, F>(path: &Path, closure: F) -> Result<T, E>
+where
+    F: FnOnce(&mut dyn Tx) -> Result<T, E>,
+    E: From<DbError>,
+{
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    let is_closed = std::fs::metadata(&log).map_or(0, |log| log.len()) == 0;
+    let connect = || -> rusqlite::Result<Connection> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = if is_closed {
+            let name = percent_encode(path.as_os_str().as_encoded_bytes(), NON_ALPHANUMERIC);
+            let uri = format!("file:{}?immutable=1", name.to_string().replace("%2F", "/"));
+            Connection::open_with_flags(uri, flags | OpenFlags::SQLITE_OPEN_URI)?
+        } else {
+            Connection::open_with_flags(path, flags)?
+        };
+        connection.busy_timeout(Duration::from_secs(5))?;
+        connection.pragma_update(None, "trusted_schema", "OFF")?;
+        Ok(connection)
+    };
+    let connection = connect().map_err(|source| statement_error("open the database", &source))?;
+    read_transaction(&connection, closure)
 }
 
 /// Writes a database as it is at one moment into a new file, while others go on with it. The file is not durable yet.

@@ -29,8 +29,10 @@ pub enum Encryption {
     None,
     /// TLS with the self-signed certificate of the identity key, which browsers do not trust.
     Identity,
-    /// TLS with the configured certificate.
+    /// TLS with a certificate for the name that was asked for.
     Certificate,
+    /// HTTPS up to a trusted proxy, which says so.
+    Proxy,
 }
 
 /// Signs that somebody else is behind the address: a proxy's headers, and the origin of a web page, which may be
@@ -61,7 +63,7 @@ impl FromRequestParts<App> for Caller {
 /// The client behind trusted proxies: the last address of `X-Forwarded-For` that is not such a proxy itself.
 fn caller_of(peer: IpAddr, headers: &HeaderMap, trusted: &[(IpAddr, u8)]) -> Caller {
     let forwarded = FORWARDING.iter().any(|name| headers.contains_key(*name));
-    let is_trusted = |address: IpAddr| trusted.iter().any(|network| contains(*network, address));
+    let is_trusted = |address: IpAddr| is_in(trusted, address);
     let mut address = peer.to_canonical();
     if is_trusted(address) {
         let lines =
@@ -76,6 +78,19 @@ fn caller_of(peer: IpAddr, headers: &HeaderMap, trusted: &[(IpAddr, u8)]) -> Cal
         }
     }
     Caller { address, forwarded }
+}
+
+/// Whether the request left its client over HTTPS: said by a proxy that is believed. The last word is the nearest proxy's.
+pub fn is_https_up_to_a_proxy(peer: IpAddr, headers: &HeaderMap, trusted: &[(IpAddr, u8)]) -> bool {
+    let lines = headers.get_all("x-forwarded-proto").iter();
+    let last = lines.filter_map(|value| value.to_str().ok()).next_back();
+    let last = last.and_then(|line| line.rsplit(',').next()).map(str::trim);
+    is_in(trusted, peer.to_canonical())
+        && last.is_some_and(|word| word.eq_ignore_ascii_case("https"))
+}
+
+fn is_in(networks: &[(IpAddr, u8)], address: IpAddr) -> bool {
+    networks.iter().any(|network| contains(*network, address))
 }
 
 fn contains((network, bits): (IpAddr, u8), address: IpAddr) -> bool {
@@ -182,6 +197,19 @@ mod tests {
         let network = [("10.0.0.0".parse().unwrap(), 8)];
         // The client can write whatever it likes to the left of what the first proxy saw.
         assert_eq!(of(&network).address, "1.2.3.4".parse::<IpAddr>().unwrap());
+    }
+
+    #[test]
+    fn only_a_trusted_proxy_says_that_a_request_came_by_https() {
+        let of = |peer: &str, said: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("x-forwarded-proto", said.parse().unwrap());
+            let trusted = [("10.0.0.0".parse().unwrap(), 8)];
+            is_https_up_to_a_proxy(peer.parse().unwrap(), &headers, &trusted)
+        };
+        assert!(of("10.0.0.1", "https") && of("::ffff:10.0.0.1", "http, HTTPS"));
+        assert!(!of("10.0.0.1", "http") && !of("10.0.0.1", "https, http"));
+        assert!(!of("192.168.0.1", "https"));
     }
 
     #[test]

@@ -142,7 +142,7 @@ async fn edge(State(app): State<App>, request: Request, next: Next) -> Response 
     let strict = request
         .extensions()
         .get::<Peer>()
-        .is_some_and(|peer| peer.encryption == Encryption::Certificate);
+        .is_some_and(|peer| matches!(peer.encryption, Encryption::Certificate | Encryption::Proxy));
     let open_to_pages = is_version_1(request.uri().path());
     let preflight = method == Method::OPTIONS && open_to_pages;
     let wanted_headers = request.headers().get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();

@@ -28,6 +28,7 @@ pub struct Asset {
     pub listed: bool,
     pub verified_at_ms: Option<i64>,
     pub changed_version: i64,
+    pub copied_at_ms: Option<i64>,
 }
 
 /// A query whose rows [`asset`] reads: the columns stand here once.
@@ -35,7 +36,8 @@ macro_rules! asset_query {
     ($rest:literal) => {
         concat!(
             "SELECT asset_id, account_uuid, seq, digest, size_bytes, name, stored_name, media_type, arrived_at_ms,
-                    trashed_at_ms, quarantined_at_ms, listed, verified_at_ms, changed_version
+                    trashed_at_ms, quarantined_at_ms, listed, verified_at_ms, changed_version,
+                    copied_at_ms
              FROM assets
              ",
             $rest
@@ -61,6 +63,7 @@ fn asset(row: &Row) -> DbResult<Asset> {
         listed: row.boolean(11)?,
         verified_at_ms: row.find_integer(12)?,
         changed_version: row.integer(13)?,
+        copied_at_ms: row.find_integer(14)?,
     })
 }
 

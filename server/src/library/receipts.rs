@@ -79,16 +79,18 @@ pub async fn list(app: &App, account: Uuid, digests: Vec<Digest>) -> Result<Vec<
 }
 
 fn tell(app: &App, digest: Digest, asset: Option<Asset>, issued_at_ms: i64) -> FileSafety {
-    let (state, receipt) = match asset {
-        None => (Safety::Known, None),
-        Some(asset) => match asset.verified_at_ms {
-            None => (Safety::Received, None),
-            Some(read_at_ms) => {
-                (Safety::Verified, Some(sign(app, &asset, read_at_ms, issued_at_ms)))
-            }
-        },
+    let mut told =
+        FileSafety { digest, state: Safety::Known, receipt: None, second_copy_at_ms: None };
+    let Some(asset) = asset else { return told };
+    told.second_copy_at_ms = asset.copied_at_ms;
+    told.state = match (asset.verified_at_ms, asset.copied_at_ms) {
+        (None, _) => Safety::Received,
+        (Some(_), None) => Safety::Verified,
+        (Some(_), Some(_)) => Safety::SecondCopy,
     };
-    FileSafety { digest, state, receipt }
+    told.receipt =
+        asset.verified_at_ms.map(|read_at_ms| sign(app, &asset, read_at_ms, issued_at_ms));
+    told
 }
 
 fn sign(app: &App, asset: &Asset, verified_at_ms: i64, issued_at_ms: i64) -> Receipt {

@@ -59,6 +59,25 @@ pub fn list_manifests(
     rows.iter().map(|row| row.text(0)).collect()
 }
 
+/// The next manifests of the whole server after (`account`, `after`), in order, with their lengths; not those in the trash,
+/// nor those of accounts that are gone for good.
+pub fn list_next_manifests(
+    tx: &mut dyn Tx,
+    account: &str,
+    after: &str,
+    limit: i64,
+) -> DbResult<Vec<(Uuid, String, i64)>> {
+    let rows = tx.query(
+        "SELECT account_uuid, manifest_id, size_bytes FROM relay_manifests
+         WHERE (account_uuid, manifest_id) > (?1, ?2) AND trashed_at_ms IS NULL
+           AND account_uuid NOT IN (SELECT account_uuid FROM accounts WHERE erased_at_ms IS NOT NULL)
+         ORDER BY account_uuid, manifest_id
+         LIMIT ?3",
+        params![account, after, limit],
+    )?;
+    rows.iter().map(|row| Ok((row.uuid(0)?, row.text(1)?, row.integer(2)?))).collect()
+}
+
 /// The manifest id before row `offset` (from 1) in order of ids.
 pub fn find_manifest_at(tx: &mut dyn Tx, account: Uuid, offset: i64) -> DbResult<Option<String>> {
     let row = find(
@@ -126,12 +145,15 @@ pub fn restore_trashed(tx: &mut dyn Tx, account: Uuid, since_ms: i64) -> DbResul
 }
 
 /// Manifests whose trash period is over.
-pub fn list_expired_manifests(tx: &mut dyn Tx, before_ms: i64) -> DbResult<Vec<(Uuid, String)>> {
+pub fn list_expired_manifests(
+    tx: &mut dyn Tx,
+    before_ms: i64,
+) -> DbResult<Vec<(Uuid, String, i64)>> {
     let rows = tx.query(
-        "SELECT account_uuid, manifest_id FROM relay_manifests WHERE trashed_at_ms < ?1 LIMIT 1000",
+        "SELECT account_uuid, manifest_id, size_bytes FROM relay_manifests WHERE trashed_at_ms < ?1 LIMIT 1000",
         params![before_ms],
     )?;
-    rows.iter().map(|row| Ok((row.uuid(0)?, row.text(1)?))).collect()
+    rows.iter().map(|row| Ok((row.uuid(0)?, row.text(1)?, row.integer(2)?))).collect()
 }
 
 /// Forgets a manifest in the trash; false if it was brought back meanwhile.

@@ -19,7 +19,7 @@ use crate::boot::{BootOptions, boot};
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::upkeep::scrub::{self, Store};
-use crate::upkeep::{check, sealed, trash};
+use crate::upkeep::{check, sweep, trash};
 
 struct Stand {
     app: App,
@@ -101,7 +101,7 @@ impl Stand {
     /// Days pass, and upkeep looks around.
     async fn pass(&self, days: u64) {
         self.app.clock.advance(Duration::from_hours(24 * days));
-        sealed::collect(&self.app).await.unwrap();
+        sweep::sweep(&self.app).await.unwrap();
         trash::tidy(&self.app).await.unwrap();
     }
 

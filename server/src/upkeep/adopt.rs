@@ -28,19 +28,26 @@ pub struct Adopted {
 
 /// Adopts in every live account's folder; returns how many files. What cannot be read is logged and left.
 pub async fn adopt_all(app: &App) -> Result<u64> {
+    Ok(adopt_settled(app, i64::MIN).await?.files)
+}
+
+/// As [`adopt_all`], but only files that were last changed at least so many milliseconds ago.
+pub async fn adopt_settled(app: &App, least_age_ms: i64) -> Result<Adopted> {
     crate::library::require_storage(app).await?;
     let accounts = accounts::list(app).await?;
-    let mut adopted = 0;
+    let before_ms = app.clock.now_ms().saturating_sub(least_age_ms);
+    let mut adopted = Adopted::default();
     for account in accounts.into_iter().filter(|account| account.deleted_at_ms.is_none()) {
         // A crash during registration leaves a row without its folder or the folder without its owner.
         let owner = app.originals.account_folder(account.account_uuid).join(OWNER_FILE);
         if !blocking(move || owner.try_exists()).await? {
             owner_file::ensure_folder(app, &account).await?;
         }
-        let done = adopt_folder(app, account.account_uuid).await?;
-        adopted += done.files;
+        let done = adopt_in(app, account.account_uuid, before_ms).await?;
+        adopted.files += done.files;
         for left in done.left {
             tracing::warn!(left, "a file without an entry in the index was left alone");
+            adopted.left.push(left);
         }
     }
     Ok(adopted)
@@ -48,11 +55,16 @@ pub async fn adopt_all(app: &App) -> Result<u64> {
 
 /// Adopts in one account's folder, oldest file first. A file that cannot be read stops nobody else's.
 pub async fn adopt_folder(app: &App, account: Uuid) -> Result<Adopted> {
+    adopt_in(app, account, i64::MAX).await
+}
+
+/// Files that were changed after `before_ms` are left for later.
+async fn adopt_in(app: &App, account: Uuid, before_ms: i64) -> Result<Adopted> {
     let folder = app.originals.account_folder(account);
     let (files, names) = blocking(move || Ok((list_files(&folder)?, lost_names(&folder)))).await?;
     let on_disk: HashSet<String> = files.iter().map(|file| file.name.clone()).collect();
     let mut done = Adopted::default();
-    for file in files {
+    for file in files.into_iter().filter(|file| file.modified_ms <= before_ms) {
         let shown = format!("{account}/{}", file.name);
         match adopt_file(app, account, file, &names, &on_disk).await {
             Ok(true) => done.files += 1,

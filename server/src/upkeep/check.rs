@@ -7,14 +7,18 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use photosync_protocol::names::fold_key;
+use tokio::sync::mpsc::Sender;
 use uuid::Uuid;
 
-use super::verify::hash_from_disk;
+use super::verify::{hash_from_disk, is_unasked, read_back};
 use crate::accounts;
 use crate::blobs::{Key, LocalStore, OWNER_FILE, hash_file};
 use crate::boot::App;
 use crate::error::{Error, Result};
 use crate::library::queries::{self, Asset};
+
+/// Rows that one transaction looks at.
+const STEP_ROWS: i64 = 1000;
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -32,20 +36,54 @@ pub struct Report {
     pub spares: Vec<String>,
 }
 
+/// Visible files without an entry, one sentence each; and folders that belong to nobody.
+pub async fn list_without_entry(app: &App) -> Result<Vec<String>> {
+    let mut report = Report::default();
+    check_folders(app, &mut report).await?;
+    report.disagreements.append(&mut report.spares);
+    Ok(report.disagreements)
+}
+
+/// What comparing the hash of an asset came to.
+#[derive(Debug, Clone)]
+pub struct Compared {
+    /// Which asset.
+    pub asset_id: String,
+    /// Its SHA-256, as the index says.
+    pub digest: [u8; 32],
+    /// Whether its file has it.
+    pub is_right: bool,
+}
+
 /// Compares every row with its file (length always, bytes if `read_bytes`) and every file with its row.
 pub async fn check(app: &App, read_bytes: bool) -> Result<Report> {
+    check_telling(app, read_bytes, None).await
+}
+
+/// As [`check`]; if bytes are read, it is also told of every asset what that came to, at most [`STEP_ROWS`] at once. Goes on
+/// if nobody listens.
+pub async fn check_telling(
+    app: &App,
+    read_bytes: bool,
+    told: Option<Sender<Vec<Compared>>>,
+) -> Result<Report> {
     let mut report = Report::default();
-    check_rows(app, read_bytes, &mut report).await?;
+    check_rows(app, read_bytes, told, &mut report).await?;
     check_folders(app, &mut report).await?;
     super::sealed::check(app, read_bytes, &mut report).await?;
     Ok(report)
 }
 
-async fn check_rows(app: &App, read_bytes: bool, report: &mut Report) -> Result<()> {
+async fn check_rows(
+    app: &App,
+    read_bytes: bool,
+    told: Option<Sender<Vec<Compared>>>,
+    report: &mut Report,
+) -> Result<()> {
     let mut after = String::new();
     loop {
         let start = after.clone();
-        let page = app.db.read(move |tx| queries::list_all(tx, &start, 1000)).await?;
+        let page = app.db.read(move |tx| queries::list_all(tx, &start, STEP_ROWS)).await?;
         let Some(last) = page.last() else { return Ok(()) };
         after.clone_from(&last.asset_id);
         let store = app.originals.clone();
@@ -53,38 +91,58 @@ async fn check_rows(app: &App, read_bytes: bool, report: &mut Report) -> Result<
             let look = |asset| (find_file(&store, &asset), asset);
             Ok(page.into_iter().map(look).collect::<Vec<_>>())
         });
+        let mut compared = Vec::new();
         for (found, asset) in looked_at.await.map_err(unreadable)? {
             report.assets += 1;
-            let Some((key, size_bytes)) = found else {
-                report.disagreements.push(format!(
-                    "missing: {}/{} ({} bytes) is in the index, but not on disk",
-                    asset.account_uuid, asset.name, asset.size_bytes
-                ));
-                continue;
-            };
-            if i64::try_from(size_bytes) != Ok(asset.size_bytes) {
-                report.disagreements.push(format!(
-                    "damaged: {key} has {size_bytes} bytes, the index says {}",
-                    asset.size_bytes
-                ));
-                continue;
-            }
-            if asset.quarantined_at_ms.is_some() {
+            let whole =
+                found.as_ref().filter(|(_, size)| i64::try_from(*size) == Ok(asset.size_bytes));
+            if let Some((key, _)) = whole.filter(|_| asset.quarantined_at_ms.is_some()) {
                 report
                     .disagreements
                     .push(format!("wanted: {key} was found damaged and waits to be sent again"));
             }
-            if read_bytes {
-                let path = app.originals.path(&key);
-                match blocking(move || hash_from_disk(&path)).await {
-                    Ok((digest, _)) if digest == asset.digest => {}
-                    Ok(_) => report
-                        .disagreements
-                        .push(format!("damaged: the bytes of {key} have changed")),
-                    Err(error) => report.disagreements.push(format!("unreadable: {key}: {error}")),
-                }
-            }
+            let wrong = find_wrong(app, found, &asset, read_bytes).await;
+            let (asset_id, digest) = (asset.asset_id, asset.digest);
+            compared.push(Compared { asset_id, digest, is_right: wrong.is_none() });
+            report.disagreements.extend(wrong);
         }
+        if let Some(told) = told.as_ref().filter(|_| read_bytes) {
+            let _ = told.send(compared).await;
+        }
+    }
+}
+
+/// What is wrong with the file of an asset, in a sentence.
+async fn find_wrong(
+    app: &App,
+    found: Option<(Key, u64)>,
+    asset: &Asset,
+    read_bytes: bool,
+) -> Option<String> {
+    let Some((key, size_bytes)) = found else {
+        return Some(format!(
+            "missing: {}/{} ({} bytes) is in the index, but not on disk",
+            asset.account_uuid, asset.name, asset.size_bytes
+        ));
+    };
+    if i64::try_from(size_bytes) != Ok(asset.size_bytes) {
+        return Some(format!(
+            "damaged: {key} has {size_bytes} bytes, the index says {}",
+            asset.size_bytes
+        ));
+    }
+    if !read_bytes {
+        return None;
+    }
+    let path = app.originals.path(&key);
+    let read = match is_unasked() {
+        true => read_back(path).await,
+        false => blocking(move || hash_from_disk(&path)).await,
+    };
+    match read {
+        Ok((digest, _)) if digest == asset.digest => None,
+        Ok(_) => Some(format!("damaged: the bytes of {key} have changed")),
+        Err(error) => Some(format!("unreadable: {key}: {error}")),
     }
 }
 
@@ -102,6 +160,15 @@ pub(super) fn places_of(asset: &Asset) -> Vec<Key> {
     let original = Key::original(asset.account_uuid, &asset.stored_name);
     let trashed = Key::trashed(asset.account_uuid, &asset.asset_id);
     asset.trashed_at_ms.is_some().then_some(trashed).into_iter().chain([original]).collect()
+}
+
+/// As [`places_of`], also where the file was before, or comes when it is moved.
+pub(super) fn all_places_of(asset: &Asset) -> Vec<Key> {
+    let both = [
+        Key::original(asset.account_uuid, &asset.stored_name),
+        Key::trashed(asset.account_uuid, &asset.asset_id),
+    ];
+    if asset.trashed_at_ms.is_some() { both.into_iter().rev().collect() } else { both.into() }
 }
 
 /// Does work with files where it holds up nobody.
@@ -148,7 +215,8 @@ fn list_folders(root: &Path) -> io::Result<Vec<Folder>> {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
         let path = entry.path();
-        if path.is_dir() && !name.starts_with('.') {
+        // A disk of its own has a folder of the file system.
+        if path.is_dir() && !name.starts_with('.') && name != "lost+found" {
             let is_marked = path.join(OWNER_FILE).exists();
             folders.push(Folder { name, path, is_marked });
         }

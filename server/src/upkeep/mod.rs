@@ -4,9 +4,11 @@
 pub mod adopt;
 pub mod backup;
 pub mod check;
+mod queries;
 pub mod rebuild;
 pub mod scrub;
 pub mod sealed;
+pub mod sweep;
 pub mod trash;
 pub mod verify;
 
@@ -34,9 +36,14 @@ pub async fn require_ready(app: &App) -> Result<()> {
 }
 
 /// Runs until it is dropped: adopts what an earlier run left, then keeps the trash. Beside it, files are read back: when
-/// somebody asks for receipts, and everything in turn.
+/// somebody asks for receipts, and everything in turn; and the server is backed up, if it was told where to.
 pub async fn run(app: App) {
-    tokio::join!(verify::run(app.clone()), scrub::run(app.clone()), keep(app));
+    tokio::join!(
+        verify::run(app.clone()),
+        scrub::run(app.clone()),
+        backup::schedule::run(app.clone()),
+        keep(app)
+    );
 }
 
 async fn keep(app: App) {
@@ -54,25 +61,10 @@ async fn keep(app: App) {
         if let Err(error) = trash::tidy(&app).await {
             tracing::error!(%error, causes = error.cause_chain(), "looking after the trash failed; it is tried again");
         }
-        match crate::uploads::tus::sweep_expired(&app).await {
-            Ok(0) => {}
-            Ok(swept) => tracing::info!(swept, "uploads that nobody came back for are over"),
-            Err(error) => {
-                tracing::error!(%error, causes = error.cause_chain(), "sweeping uploads failed; it is tried again");
-            }
-        }
         if let Err(error) = crate::library::settled::sweep(&app).await {
             tracing::error!(%error, causes = error.cause_chain(), "sweeping emptied sets failed; it is tried again");
         }
-        match sealed::collect(&app).await {
-            Ok(0) => {}
-            Ok(collected) => {
-                tracing::info!(collected, "sealed objects that no backup uses went to the trash")
-            }
-            Err(error) => {
-                tracing::error!(%error, causes = error.cause_chain(), "collecting sealed objects failed; it is tried again");
-            }
-        }
+        sweep::sweep_by_itself(&app).await;
         let _ = tokio::time::timeout(EVERY, app.upkeep_wanted()).await;
     }
 }

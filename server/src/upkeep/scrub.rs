@@ -12,6 +12,7 @@ use crate::accounts;
 use crate::accounts::queries::{Account, find_fact, set_fact};
 use crate::boot::App;
 use crate::clock::DAY_MS;
+use crate::db::{DbResult, Tx};
 use crate::error::{Error, Result};
 
 /// Pause after a failure of the disk or the database, and of a store with nothing to read.
@@ -242,11 +243,16 @@ pub async fn read_all(app: &App) -> Result<Totals> {
 /// Every byte of a store was read back, or came, at this time or later. While nothing was read through yet: when the
 /// first account was made. `None` if there is nothing to read.
 pub async fn oldest_ms(app: &App, store: Store) -> Result<Option<i64>> {
-    let accounts = accounts::list(app).await?;
+    Ok(app.db.read(move |tx| oldest_in(tx, store)).await?)
+}
+
+/// The same, for who has the database open.
+pub fn oldest_in(tx: &mut dyn Tx, store: Store) -> DbResult<Option<i64>> {
+    let accounts = accounts::queries::list(tx)?;
     if accounts.iter().all(|account| store.weight(account) == 0) {
         return Ok(None);
     }
-    let known = find(app, store).await?.and_then(|round| round.oldest_ms());
+    let known = find_in(tx, store)?.and_then(|round| round.oldest_ms());
     Ok(known.or_else(|| accounts.iter().map(|account| account.created_at_ms).min()))
 }
 
@@ -286,7 +292,11 @@ fn period_ms(app: &App) -> i64 {
 }
 
 async fn find(app: &App, store: Store) -> Result<Option<Round>> {
-    let text: Option<String> = app.db.read(move |tx| find_fact(tx, &store.fact())).await?;
+    Ok(app.db.read(move |tx| find_in(tx, store)).await?)
+}
+
+fn find_in(tx: &mut dyn Tx, store: Store) -> DbResult<Option<Round>> {
+    let text = find_fact(tx, &store.fact())?;
     // What cannot be read was written by nobody: the reading begins anew.
     Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
 }

@@ -7,27 +7,27 @@ use uuid::Uuid;
 
 use super::check::Report;
 use super::scrub::{Looked, Passed, Place};
+use super::sweep::Amount;
 use super::verify::{hash_from_disk, read_back};
 use crate::accounts;
 use crate::blobs::{Key, LocalStore};
 use crate::boot::App;
-use crate::clock::DAY_MS;
 use crate::db::DbResult;
 use crate::error::{Error, Result};
 use crate::relay::queries::chains::{self, Link};
+use crate::relay::queries::list_next_manifests;
 use crate::relay::queries::objects::{self, Object};
 use crate::relay::{damage, journal, parse_chunk_id};
 
 /// Rows that one transaction looks at.
 const STEP_ROWS: i64 = 1000;
 
-/// Puts in the trash what came by version 2 longer ago than the grace time and is named by no segment. Returns how
-/// many objects. Files stay where they are until the trash period is over; one that is just being sent again comes
+/// Puts in the trash what came by version 2 before `before_ms` and is named by no segment. Returns how many objects, and
+/// their bytes. Files stay where they are until the trash period is over; one that is just being sent again comes
 /// back with its row.
-pub async fn collect(app: &App) -> Result<usize> {
+pub async fn collect(app: &App, before_ms: i64) -> Result<Amount> {
     let now_ms = app.clock.now_ms();
-    let before_ms = now_ms - app.config.relay_grace_days * DAY_MS;
-    let mut collected = 0;
+    let mut collected = Amount::default();
     loop {
         // Looked for by reading: a transaction that writes nothing would still wake the disk.
         if !app.db.read(move |tx| objects::has_collectable(tx, before_ms)).await? {
@@ -35,7 +35,7 @@ pub async fn collect(app: &App) -> Result<usize> {
         }
         let step =
             app.db.write(move |tx| objects::collect(tx, before_ms, now_ms, STEP_ROWS)).await?;
-        collected += step;
+        step.into_iter().for_each(|bytes| collected.add(bytes));
     }
 }
 
@@ -69,7 +69,7 @@ pub(super) async fn read_next(app: &App, place: &Place) -> Result<Option<Passed>
 }
 
 /// Compares every sealed object outside the trash with its file (length always, bytes if `read_bytes`), every file with
-/// its row, and every place in a chain with its object. Version-1 manifests are not looked at.
+/// its row, every place in a chain with its object, and every manifest of version 1 with its length.
 pub async fn check(app: &App, read_bytes: bool, report: &mut Report) -> Result<()> {
     let (mut account, mut after) = (String::new(), String::new());
     loop {
@@ -103,7 +103,36 @@ pub async fn check(app: &App, read_bytes: bool, report: &mut Report) -> Result<(
         let what = if link.writer.is_empty() { "keyring" } else { "segment" };
         format!("missing: {what} {} {} of {account} is not held", link.sequence, link.writer)
     }));
+    check_manifests(app, report).await?;
     check_files(app, report).await
+}
+
+/// Compares every manifest of version 1 outside the trash with the length of its file: no row knows its hash.
+async fn check_manifests(app: &App, report: &mut Report) -> Result<()> {
+    let (mut account, mut after) = (String::new(), String::new());
+    loop {
+        let (from, start) = (account.clone(), after.clone());
+        let page = app.db.read(move |tx| list_next_manifests(tx, &from, &start, STEP_ROWS)).await?;
+        let Some((last_account, last, _)) = page.last() else { return Ok(()) };
+        account = last_account.to_string();
+        after.clone_from(last);
+        let store = app.relay.clone();
+        let look = move || -> Vec<String> {
+            let look = |(account, id, size_bytes): (Uuid, String, i64)| {
+                let wrong = match store.find_size_here(&Key::manifest(account, &id)) {
+                    Ok(Some(found)) if i64::try_from(found) == Ok(size_bytes) => return None,
+                    Ok(Some(found)) => {
+                        format!("damaged ({found} bytes, the index says {size_bytes})")
+                    }
+                    Ok(None) => "missing".into(),
+                    Err(error) => format!("unreadable ({})", error.source),
+                };
+                Some(format!("{wrong}: the sealed manifest {id} of {account}"))
+            };
+            page.into_iter().filter_map(look).collect()
+        };
+        report.disagreements.extend(blocking(look).await?);
+    }
 }
 
 /// What is wrong with the file of an object outside the trash.

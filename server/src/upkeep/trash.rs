@@ -5,44 +5,60 @@ use std::time::Duration;
 
 use photosync_protocol::names::fold_key;
 
+use super::sweep::{self, Swept};
 use crate::accounts::queries as account_queries;
-use crate::blobs::Key;
+use crate::blobs::{BlobError, Key};
 use crate::boot::App;
-use crate::clock::DAY_MS;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::library::queries::{self, Asset};
 use crate::relay::queries as relay_queries;
 
-/// Moves freshly trashed files, removes what is over, erases deleted accounts.
+/// Moves freshly trashed files.
 ///
 /// Does nothing while the storage is not there: on an unmounted disk everything would look removed. One file that
 /// cannot be moved is logged and tried again next time; it stops nobody else's.
 pub async fn tidy(app: &App) -> Result<()> {
     crate::library::require_storage(app).await?;
-    let now_ms = app.clock.now_ms();
-    let over_ms = now_ms - app.config.trash_days * DAY_MS;
     let mut after = String::new();
     loop {
         let start = after.clone();
         let page = app.db.read(move |tx| queries::list_trashed(tx, i64::MAX, &start, 1000)).await?;
-        let Some(last) = page.last() else { break };
+        let Some(last) = page.last() else { return Ok(()) };
         after.clone_from(&last.asset_id);
         for asset in page {
-            let over = asset.trashed_at_ms.is_some_and(|at| at < over_ms);
-            let id = asset.asset_id.clone();
-            let done = if over {
-                expire(app, asset).await
-            } else {
-                move_to_trash(app, &asset).await.map(drop)
-            };
-            if let Err(error) = done {
-                let causes = error.cause_chain();
-                tracing::warn!(asset = %id, %error, causes, "a trashed file was left for the next round");
+            if let Err(error) = move_to_trash(app, &asset).await {
+                leave(&asset.asset_id, &error);
             }
         }
     }
-    expire_relay(app, over_ms).await?;
-    erase_accounts(app, over_ms).await
+}
+
+fn leave(asset: &str, error: &Error) {
+    let causes = error.cause_chain();
+    tracing::warn!(asset, %error, causes, "a trashed file was left for the next round");
+}
+
+/// Removes for good what went to the trash before `over_ms`, and erases accounts that were deleted before. The caller
+/// holds the lease. One file that cannot be removed is logged and tried again next time.
+pub(super) async fn expire(app: &App, over_ms: i64, swept: &mut Swept) -> Result<()> {
+    crate::library::require_storage(app).await?;
+    let mut after = String::new();
+    loop {
+        let start = after.clone();
+        let page = app.db.read(move |tx| queries::list_trashed(tx, over_ms, &start, 1000)).await?;
+        let Some(last) = page.last() else { break };
+        after.clone_from(&last.asset_id);
+        for asset in page {
+            let (id, size_bytes) = (asset.asset_id.clone(), asset.size_bytes);
+            match expire_original(app, asset, over_ms).await {
+                Ok(true) => swept.originals.add(size_bytes),
+                Ok(false) => {}
+                Err(error) => leave(&id, &error),
+            }
+        }
+    }
+    expire_relay(app, over_ms, swept).await?;
+    erase_accounts(app, over_ms, swept).await
 }
 
 /// The row again, under the stripe of its bytes: nobody else decides about them meanwhile.
@@ -93,20 +109,26 @@ async fn move_to_trash_soon(app: &App, asset: &Asset) -> Result<()> {
     Ok(())
 }
 
-async fn expire(app: &App, asset: Asset) -> Result<()> {
+/// False if it came back, or its name is in use at this moment.
+async fn expire_original(app: &App, asset: Asset, over_ms: i64) -> Result<bool> {
     if !move_to_trash(app, &asset).await? {
-        return Ok(());
+        return Ok(false);
     }
     let _stripe = app.stripes.lock(asset.account_uuid, &asset.digest).await;
-    let Some(asset) = find_still_trashed(app, &asset).await? else { return Ok(()) };
+    let Some(asset) = find_still_trashed(app, &asset).await? else { return Ok(false) };
+    // It may have come back and gone again since it was listed.
+    if asset.trashed_at_ms.is_none_or(|at_ms| at_ms >= over_ms) {
+        return Ok(false);
+    }
     // Row first: bytes without a row in `.trash` are harmless, a row without bytes is not.
     let (row, now_ms) = (asset.clone(), app.clock.now_ms());
     app.db.write(move |tx| queries::remove(tx, &row, now_ms)).await?;
+    crate::fault::point("expire").map_err(|source| BlobError::new("expire", "a file", source))?;
     app.originals.remove(&Key::trashed(asset.account_uuid, &asset.asset_id)).await?;
-    Ok(())
+    Ok(true)
 }
 
-async fn expire_relay(app: &App, over_ms: i64) -> Result<()> {
+async fn expire_relay(app: &App, over_ms: i64, swept: &mut Swept) -> Result<()> {
     if app.db.read(move |tx| relay_queries::chains::has_expired(tx, over_ms)).await? {
         app.db.write(move |tx| relay_queries::chains::remove_expired(tx, over_ms)).await?;
     }
@@ -118,7 +140,7 @@ async fn expire_relay(app: &App, over_ms: i64) -> Result<()> {
         if chunks.is_empty() && manifests.is_empty() {
             return Ok(());
         }
-        for (account, chunk_id) in chunks {
+        for (account, chunk_id, bytes) in chunks {
             // A chunk that is just being sent again holds the stripe: it comes back before, or is new afterwards.
             let _stripe =
                 app.stripes.lock(account, &crate::relay::stripe_of_chunk(&chunk_id)).await;
@@ -129,9 +151,10 @@ async fn expire_relay(app: &App, over_ms: i64) -> Result<()> {
                 .await?;
             if gone {
                 app.relay_chunks.remove(&Key::chunk(account, &chunk_id)).await?;
+                swept.sealed.add(bytes);
             }
         }
-        for (account, manifest_id) in manifests {
+        for (account, manifest_id, bytes) in manifests {
             let _stripe =
                 app.stripes.lock(account, &crate::relay::stripe_of_manifest(&manifest_id)).await;
             let id = manifest_id.clone();
@@ -141,15 +164,21 @@ async fn expire_relay(app: &App, over_ms: i64) -> Result<()> {
                 .await?;
             if gone {
                 app.relay.remove(&Key::manifest(account, &manifest_id)).await?;
+                swept.sealed.add(bytes);
             }
         }
     }
 }
 
-async fn erase_accounts(app: &App, over_ms: i64) -> Result<()> {
-    let accounts = app.db.read(move |tx| account_queries::list_to_erase(tx, over_ms)).await?;
-    for account in accounts {
+/// Accounts that were deleted before `over_ms` and still have something, a hundred at most.
+pub(super) async fn list_to_erase(app: &App, over_ms: i64) -> Result<Vec<uuid::Uuid>> {
+    Ok(app.db.read(move |tx| account_queries::list_to_erase(tx, over_ms)).await?)
+}
+
+async fn erase_accounts(app: &App, over_ms: i64, swept: &mut Swept) -> Result<()> {
+    for account in list_to_erase(app, over_ms).await? {
         let now_ms = app.clock.now_ms();
+        let had = sweep::measure_account(app, account).await?;
         let erased = app
             .db
             .write(move |tx| account_queries::set_erased(tx, account, over_ms, now_ms))
@@ -168,6 +197,7 @@ async fn erase_accounts(app: &App, over_ms: i64) -> Result<()> {
                 tracing::error!(%account, %error, "the folder of an erased account could not be removed");
             }
         }
+        swept.accounts += had;
         tracing::warn!(%account, "the trash period of a deleted account is over; its files were removed");
     }
     Ok(())
@@ -282,10 +312,29 @@ mod tests {
         let newer = vec![file("A.JPG", b"the newer")];
         assert_eq!(files(&app, account), (newer.clone(), vec![b"the older".to_vec()]));
         app.clock.advance(Duration::from_hours(24 * 400));
-        tidy(&app).await.unwrap();
+        assert_eq!(sweep::sweep(&app).await.unwrap().originals.count, 1);
         assert_eq!(files(&app, account), (newer, vec![]));
         let report = crate::upkeep::check::check(&app, true).await.unwrap();
         assert_eq!((report.disagreements, report.spares), (vec![], vec![]));
+    }
+
+    #[tokio::test]
+    async fn while_a_backup_is_made_nothing_is_removed_for_good() {
+        let dir = tempfile::tempdir().unwrap();
+        let (app, account) = server(dir.path()).await;
+        upload(&app, account, "a.jpg", b"the older").await;
+        crate::library::purge(&app, account).await.unwrap();
+        tidy(&app).await.unwrap();
+        app.clock.advance(Duration::from_hours(24 * 400));
+        let found = sweep::survey(&app).await.unwrap();
+        assert_eq!((found.originals.count, found.originals.bytes), (1, 9));
+        let backup = app.lease.read().await;
+        sweep::sweep_by_itself(&app).await;
+        assert_eq!(files(&app, account), (vec![], vec![b"the older".to_vec()]));
+        assert_eq!(sweep::survey(&app).await.unwrap(), found, "asking removes nothing");
+        drop(backup);
+        sweep::sweep_by_itself(&app).await;
+        assert_eq!(files(&app, account), (vec![], vec![]));
     }
 
     #[tokio::test]

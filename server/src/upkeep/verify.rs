@@ -155,8 +155,23 @@ pub(super) async fn read_back(path: PathBuf) -> io::Result<([u8; 32], u64)> {
     result.await.map_err(io::Error::other)?
 }
 
+tokio::task_local! {
+    /// Set in what the server does without being asked.
+    static UNASKED: ();
+}
+
+/// Does work that nobody waits for: the files of a backup and of its trial are read at low priority then.
+pub(super) async fn unasked<W: Future>(work: W) -> W::Output {
+    UNASKED.scope((), work).await
+}
+
+/// Whether nobody waits for what is being done.
+pub(super) fn is_unasked() -> bool {
+    UNASKED.try_with(|()| ()).is_ok()
+}
+
 /// On Linux a priority is a thread's own. If it cannot be set, the thread is only less polite.
-fn yield_to_others() {
+pub(super) fn yield_to_others() {
     #[cfg(target_os = "linux")]
     let _ = rustix::process::setpriority_process(None, 10);
 }

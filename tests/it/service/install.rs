@@ -145,9 +145,14 @@ const WRITTEN: &[&str] = &[
     "/usr/local/lib/systemd/system/photosync.socket",
     "/usr/local/lib/sysusers.d/photosync.conf",
     "/usr/local/lib/tmpfiles.d/photosync.conf",
+    "/usr/local/share/doc/photosync/Caddyfile",
     "/usr/local/share/doc/photosync/LICENSE",
     "/usr/local/share/doc/photosync/OPERATIONS.md",
     "/usr/local/share/doc/photosync/README.md",
+    "/usr/local/share/doc/photosync/cloudflared.yml",
+    "/usr/local/share/doc/photosync/haproxy.cfg",
+    "/usr/local/share/doc/photosync/low-ports.conf",
+    "/usr/local/share/doc/photosync/nginx.conf",
     "/usr/local/share/doc/photosync/photosync.toml",
 ];
 pub(super) const SETTINGS: &str = "/etc/photosync/photosync.toml";

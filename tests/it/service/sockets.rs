@@ -12,7 +12,9 @@ use photosync_tests::http::{Client, Request, Timeouts};
 use photosync_tests::server::{ServerProcess, find_binary};
 use serde_json::Value;
 
-use crate::stand::{SOON, Stand};
+use crate::outside::{free_port, here};
+use crate::stand::{SOON, Stand, wait_until};
+use crate::wire::tls::Certificate;
 
 /// How often a port may be taken by somebody else between finding it free and using it.
 const STARTS: usize = 5;
@@ -79,6 +81,38 @@ fn answer_on_a_handed_socket(server: &Path, data: &str) -> Option<(SocketAddr, u
     // No line: it was another server that answered.
     let line = BufReader::new(stdout).lines().next()?.expect("the ready line");
     Some((address, answer.status(), line))
+}
+
+#[test]
+fn a_handed_socket_called_redirect_only_leads_to_https() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let data = folder.path().join("data").to_string_lossy().into_owned();
+    let certificate = Certificate::new();
+    let cert = format!("TLS_CERT_PATH={}", certificate.cert().display());
+    let key = format!("TLS_KEY_PATH={}", certificate.key().display());
+    let (both, redirect) = (free_port(), free_port());
+    let _server = Held(
+        Command::new("systemd-socket-activate")
+            .args(["-l", &here(both).to_string(), "-l", &here(redirect).to_string()])
+            .args(["--fdname=any:redirect", "-E", "PHOTOSYNC_METRICS_LISTEN=off"])
+            .args(["-E", "PHOTOSYNC_DISCOVERY=off", "-E", "PHOTOSYNC_UPDATE_CHECK=off"])
+            .args(["-E", &cert, "-E", &key])
+            .arg(find_binary().expect("the server"))
+            .args(["serve", "--data", &data])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("systemd-socket-activate"),
+    );
+    // Listens before the server is there, and the first connection starts it.
+    wait_until("the sockets are there", || std::net::TcpStream::connect(here(redirect)).is_ok());
+    let ask =
+        |port| Client::new(here(port)).send(Request::new("GET", "/health")).expect("an answer");
+    let answer = ask(redirect);
+    let target = format!("https://127.0.0.1:{both}/health");
+    assert_eq!((answer.status(), answer.header("location")), (301, Some(target.as_str())));
+    assert_eq!(ask(both).status(), 200);
 }
 
 /// 32 bytes in hex, and the fingerprint of the Ed25519 key they make is no other server's.

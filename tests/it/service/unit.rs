@@ -28,10 +28,35 @@ fn the_units_pass_verification_without_a_word() {
     }
 }
 
+/// The unit as it would be with a drop-in: later lines win, and these settings are lists that an empty line clears.
+fn with_drop_in(name: &str) -> String {
+    let read =
+        |name: &str| fs::read_to_string(project().join("systemd").join(name)).expect("a file");
+    let mut unit = read("photosync.service");
+    for line in read(name).lines().filter(|line| !line.starts_with(['#', '['])) {
+        let (key, _) = line.split_once('=').expect("a setting");
+        let own =
+            unit.lines().find(|own| own.starts_with(&format!("{key}="))).expect("the unit's own");
+        unit = unit.replace(&format!("\n{own}\n"), &format!("\n{line}\n"));
+    }
+    unit
+}
+
 #[test]
 fn the_exposure_of_the_unit_is_at_most_1_5() {
-    let outcome =
-        run("systemd-analyze", &["security", "--offline=true", "systemd/photosync.service"]);
+    require_exposure("systemd/photosync.service");
+}
+
+#[test]
+fn the_exposure_with_low_ports_is_at_most_1_5() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let unit = folder.path().join("photosync.service");
+    fs::write(&unit, with_drop_in("low-ports.conf")).expect("a copy");
+    require_exposure(&unit.to_string_lossy());
+}
+
+fn require_exposure(unit: &str) {
+    let outcome = run("systemd-analyze", &["security", "--offline=true", unit]);
     let text = said(&outcome);
     let last = text.lines().find(|line| line.contains("Overall exposure level")).unwrap_or(&text);
     println!("{last}");

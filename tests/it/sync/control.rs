@@ -14,13 +14,13 @@ use serde_json::json;
 use crate::stand::Stand;
 
 /// The control listener of a running server, with its token.
-struct Control {
+pub(crate) struct Control {
     address: SocketAddr,
     token: String,
 }
 
 impl Control {
-    fn of(data_dir: &Path) -> Self {
+    pub(crate) fn of(data_dir: &Path) -> Self {
         let run = std::fs::read(data_dir.join("run.json")).expect("run.json");
         let run: RunFile = serde_json::from_slice(&run).expect("a run file");
         let token = std::fs::read_to_string(data_dir.join("secrets/control")).expect("a token");
@@ -41,7 +41,7 @@ impl Control {
     }
 
     /// The state, from the first lines of the stream.
-    fn status(&self) -> Status {
+    pub(crate) fn status(&self) -> Status {
         let request = format!(
             "GET {STATUS_PATH} HTTP/1.0\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n\r\n",
             self.token

@@ -46,7 +46,7 @@ impl Native {
         self.send(request.body(Body::Bytes(bytes)))
     }
 
-    pub(super) fn post_json(&self, path: &str, json: &serde_json::Value) -> Answer {
+    pub(crate) fn post_json(&self, path: &str, json: &serde_json::Value) -> Answer {
         self.post_bytes(path, "application/json", json.to_string().as_bytes())
     }
 

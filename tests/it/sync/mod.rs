@@ -1,7 +1,7 @@
 //! The native wire, `/api/v2`: what a client that speaks it can rely on.
 
 mod claims;
-mod control;
+pub(crate) mod control;
 mod devices;
 mod discovery;
 mod identity;

@@ -3,6 +3,7 @@
 
 mod chains;
 mod harm;
+mod sweeps;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -14,19 +14,26 @@ use photosync_tests::server::{ServerError, ServerProcess};
 
 use crate::stand::{PASSWORD, Stand, account_uuid};
 
-/// A certificate for 127.0.0.1 that only these tests trust.
+/// A self-signed certificate that only these tests trust.
 pub(crate) struct Certificate {
     folder: tempfile::TempDir,
 }
 
 impl Certificate {
     pub(crate) fn new() -> Self {
+        Self::of("IP:127.0.0.1,DNS:localhost")
+    }
+
+    /// A certificate for these names, in the words of OpenSSL.
+    pub(crate) fn of(names: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let this = Certificate { folder };
         let made = Command::new("openssl")
             .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"])
             .args(["-nodes", "-days", "2", "-subj", "/CN=localhost"])
-            .args(["-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"])
+            .args(["-addext", &format!("subjectAltName={names}")])
+            // Its own root, and all the same one that may stand at the end of a chain.
+            .args(["-addext", "basicConstraints=critical,CA:FALSE"])
             .arg("-keyout")
             .arg(this.key())
             .arg("-out")
@@ -37,11 +44,11 @@ impl Certificate {
         this
     }
 
-    fn cert(&self) -> PathBuf {
+    pub(crate) fn cert(&self) -> PathBuf {
         self.folder.path().join("cert.pem")
     }
 
-    fn key(&self) -> PathBuf {
+    pub(crate) fn key(&self) -> PathBuf {
         self.folder.path().join("key.pem")
     }
 
@@ -111,6 +118,37 @@ fn a_forced_redirect_names_the_https_port_and_keeps_path_and_query() {
 }
 
 #[test]
+fn what_came_by_https_up_to_a_trusted_proxy_is_led_nowhere() {
+    let certificate = Certificate::new();
+    let forced = [("FORCE_HTTPS_REDIRECT", "true"), ("HTTPS_PORT", "0")];
+    for (trusted, status) in [("127.0.0.1", 200), ("10.0.0.0/8", 301)] {
+        let trusted = ("PHOTOSYNC_AUTH_TRUSTED_PROXIES", trusted);
+        let stand = certificate.stand(&[forced[0], forced[1], trusted]);
+        let came_by =
+            |word| stand.send(Request::new("GET", "/health").header("X-Forwarded-Proto", word));
+        let answer = came_by("https");
+        assert_eq!(answer.status(), status);
+        let strict = answer.header("strict-transport-security").is_some();
+        assert_eq!(strict, status == 200);
+        assert_eq!(came_by("http").status(), 301);
+    }
+}
+
+#[test]
+fn a_port_that_only_leads_to_https_can_stand_beside_the_others() {
+    let certificate = Certificate::new();
+    let stand = certificate.stand(&[("PHOTOSYNC_TLS_REDIRECT_PORT", "0")]);
+    let listen = stand.with_server(|server| server.ready().listen.clone());
+    let mut client = photosync_tests::http::Client::new(listen[1]);
+    let answer = client.send(Request::new("GET", "/a?b").header("Host", "photos.example.org"));
+    let answer = answer.expect("an answer");
+    // Without a port for TLS alone, the first one is it.
+    let target = format!("https://photos.example.org:{}/a?b", listen[0].port());
+    assert_eq!((answer.status(), answer.header("location")), (301, Some(target.as_str())));
+    assert_eq!(plain(&stand, "/health").status(), 200);
+}
+
+#[test]
 fn the_https_listener_speaks_tls_only() {
     let certificate = Certificate::new();
     let stand = certificate.stand(&[("ENABLE_HTTPS", "true"), ("HTTPS_PORT", "0")]);
@@ -150,27 +188,33 @@ fn https_without_a_usable_certificate_ends_the_start_with_78() {
     }
 }
 
-/// A plain port in front of the server's TLS: every connection goes through an OpenSSL client that trusts
-/// `certificate` only, so that the look-alikes of old clients, which speak plain HTTP, go over TLS as phones do.
-fn tls_door(certificate: &Certificate, server: SocketAddr) -> SocketAddr {
+/// A plain port in front of the server's TLS: every connection goes through an OpenSSL client that trusts the root in
+/// `roots` only, and asks for `name`, or for 127.0.0.1 by its address, so that the look-alikes of old clients, which speak
+/// plain HTTP, go over TLS as phones do.
+pub(crate) fn tls_door(roots: &Path, name: Option<&'static str>, server: SocketAddr) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let door = listener.local_addr().expect("its address");
-    let cert = certificate.cert();
+    let roots = roots.to_owned();
     // Ends with the test's process; each client ends with its connection.
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            let cert = cert.clone();
-            thread::spawn(move || forward(stream, &cert, server));
+            let roots = roots.clone();
+            thread::spawn(move || forward(stream, &roots, name, server));
         }
     });
     door
 }
 
-fn forward(mut plain: TcpStream, cert: &Path, server: SocketAddr) {
+fn forward(mut plain: TcpStream, roots: &Path, name: Option<&str>, server: SocketAddr) {
+    let asked: &[&str] = match name {
+        Some(name) => &["-servername", name, "-verify_hostname", name],
+        None => &["-noservername", "-verify_ip", "127.0.0.1"],
+    };
     let mut client = Command::new("openssl")
-        .args(["s_client", "-quiet", "-verify_return_error", "-verify_ip", "127.0.0.1"])
+        .args(["s_client", "-quiet", "-verify_return_error"])
+        .args(asked)
         .arg("-CAfile")
-        .arg(cert)
+        .arg(roots)
         .arg("-connect")
         .arg(server.to_string())
         .stdin(Stdio::piped())
@@ -186,10 +230,31 @@ fn forward(mut plain: TcpStream, cert: &Path, server: SocketAddr) {
         // Fails when the phone has closed it already.
         let _ = answers.shutdown(Shutdown::Both);
     });
-    pass_on(&mut plain, &mut to_server);
+    match name {
+        Some(name) => pass_on_to(name, &mut plain, &mut to_server),
+        None => pass_on(&mut plain, &mut to_server),
+    }
     let _ = client.kill();
     let _ = client.wait();
     let _ = back.join();
+}
+
+/// As [`pass_on`], with `name` in the place of the door's own address: a client knows no door. Each head comes in one piece.
+fn pass_on_to(name: &str, from: &mut TcpStream, to: &mut dyn Write) {
+    let door = from.local_addr().expect("the door's address");
+    let typed = format!("\r\nHost: {door}\r\n").into_bytes();
+    let meant = format!("\r\nHost: {name}:{}\r\n", door.port()).into_bytes();
+    let mut piece = vec![0; 64 * 1024];
+    while let Ok(count @ 1..) = from.read(&mut piece) {
+        let piece = &piece[..count];
+        let sent = match piece.windows(typed.len()).position(|part| part == typed) {
+            Some(at) => to.write_all(&[&piece[..at], &meant, &piece[at + typed.len()..]].concat()),
+            None => to.write_all(piece),
+        };
+        if sent.is_err() {
+            return;
+        }
+    }
 }
 
 /// Until either end closes. Not `io::copy`: that splices into the pipe, which the client's `select` does not expect.
@@ -206,7 +271,7 @@ fn pass_on(from: &mut dyn Read, to: &mut dyn Write) {
 fn phones_back_up_and_restore_over_tls_on_the_same_port() {
     let certificate = Certificate::new();
     let stand = certificate.stand(&[]);
-    let door = tls_door(&certificate, stand.address());
+    let door = tls_door(&certificate.cert(), None, stand.address());
     let folder = tempfile::tempdir().expect("a folder");
     let photos = [("My Photo.jpg", 3_000_000), ("Caf\u{e9} 1.HEIC", 70_000), ("b.mp4", 1)];
     let files: Vec<PathBuf> = photos.iter().map(|(name, _)| folder.path().join(name)).collect();

@@ -24,6 +24,7 @@ fn status(port: u16) -> Status {
         free_bytes: Some(100 << 30),
         people: Vec::new(),
         overdue: Vec::new(),
+        backup: Default::default(),
     }
 }
 

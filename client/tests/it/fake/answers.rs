@@ -270,7 +270,12 @@ pub(super) async fn receipts(
     let receipts = body.digests.iter().map(|digest| {
         let held = inner.assets.iter().find(|(row, _)| row.digest == *digest);
         let Some((row, _)) = held else {
-            return FileSafety { digest: *digest, state: Safety::Known, receipt: None };
+            return FileSafety {
+                digest: *digest,
+                state: Safety::Known,
+                receipt: None,
+                second_copy_at_ms: None,
+            };
         };
         let mut receipt = Receipt {
             fingerprint: fake.fingerprint(),
@@ -283,7 +288,12 @@ pub(super) async fn receipts(
             signature: String::new(),
         };
         receipt.signature = URL_SAFE_NO_PAD.encode(key.sign(&receipt.signed_bytes()));
-        FileSafety { digest: *digest, state: Safety::Verified, receipt: Some(receipt) }
+        FileSafety {
+            digest: *digest,
+            state: Safety::Verified,
+            receipt: Some(receipt),
+            second_copy_at_ms: None,
+        }
     });
     Json(Receipts { receipts: receipts.collect(), queued: 0 })
 }

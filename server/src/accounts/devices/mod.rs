@@ -82,6 +82,18 @@ pub async fn revoke(app: &App, member: &Member, device_id: &str) -> Result<()> {
     Ok(())
 }
 
+/// Ends the sessions of a device that this machine signed in itself; its id and what it said of photos stay, for when it
+/// comes again. Doing it twice changes nothing.
+pub async fn let_go(app: &App, account: uuid::Uuid, device_id: &str) -> Result<()> {
+    let (device, now_ms) = (device_id.to_owned(), app.clock.now_ms());
+    app.db
+        .write(move |tx| -> Result<()> {
+            queries::find_label(tx, account, &device)?.ok_or_else(no_such_device)?;
+            Ok(queries::revoke_all(tx, &device, now_ms)?)
+        })
+        .await
+}
+
 /// A new upload-only token for a device; the one before ends.
 pub async fn issue_upload_token(
     app: &App,

@@ -5,6 +5,7 @@ use uuid::Uuid;
 use super::{Asset, asset, asset_query};
 use crate::db::{DbResult, Tx, find};
 use crate::params;
+use crate::upkeep::check::Compared;
 
 /// Notes that the bytes of a held asset were read back and are right. Nothing happens if its row has changed since
 /// `asset` was read: other bytes may have taken their place.
@@ -13,6 +14,19 @@ pub fn set_verified(tx: &mut dyn Tx, asset: &Asset, now_ms: i64) -> DbResult<()>
         "UPDATE assets SET verified_at_ms = ?2 WHERE asset_id = ?1 AND listed = 1 AND changed_version = ?3",
         params![&asset.asset_id, now_ms, asset.changed_version],
     )?;
+    Ok(())
+}
+
+/// Notes of assets whether their bytes were found right in a backup on another disk. The last trial that looked counts: one
+/// that found them missing or wrong takes the note of an earlier one back. An asset has the same bytes for ever, so that a
+/// note stays right when it is healed or comes back from the trash.
+pub fn note_copies(tx: &mut dyn Tx, compared: &[Compared], now_ms: i64) -> DbResult<()> {
+    for one in compared {
+        tx.execute(
+            "UPDATE assets SET copied_at_ms = ?3 WHERE asset_id = ?1 AND digest = ?2",
+            params![&one.asset_id, &one.digest[..], one.is_right.then_some(now_ms)],
+        )?;
+    }
     Ok(())
 }
 

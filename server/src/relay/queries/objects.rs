@@ -157,8 +157,8 @@ pub fn is_trashed(tx: &mut dyn Tx, account: Uuid, chunk_id: &str) -> DbResult<bo
 }
 
 /// Moves up to `limit` objects to the trash that came by version 2 before `before_ms` and that nothing finished uses.
-/// Returns how many.
-pub fn collect(tx: &mut dyn Tx, before_ms: i64, now_ms: i64, limit: i64) -> DbResult<usize> {
+/// Returns the length of each.
+pub fn collect(tx: &mut dyn Tx, before_ms: i64, now_ms: i64, limit: i64) -> DbResult<Vec<i64>> {
     let rows = tx.query(
         "SELECT account_uuid, chunk_id, size_bytes FROM relay_chunks
          WHERE collectable = 1 AND live_at_ms IS NULL AND trashed_at_ms IS NULL AND stored_at_ms < ?1
@@ -177,7 +177,7 @@ pub fn collect(tx: &mut dyn Tx, before_ms: i64, now_ms: i64, limit: i64) -> DbRe
             params![account, row.integer(2)?],
         )?;
     }
-    Ok(rows.len())
+    rows.iter().map(|row| row.integer(2)).collect()
 }
 
 /// Whether [`collect`] would find anything.
@@ -193,12 +193,12 @@ pub fn has_collectable(tx: &mut dyn Tx, before_ms: i64) -> DbResult<bool> {
 }
 
 /// Objects whose trash period is over.
-pub fn list_expired(tx: &mut dyn Tx, before_ms: i64) -> DbResult<Vec<(Uuid, String)>> {
+pub fn list_expired(tx: &mut dyn Tx, before_ms: i64) -> DbResult<Vec<(Uuid, String, i64)>> {
     let rows = tx.query(
-        "SELECT account_uuid, chunk_id FROM relay_chunks WHERE trashed_at_ms < ?1 LIMIT 1000",
+        "SELECT account_uuid, chunk_id, size_bytes FROM relay_chunks WHERE trashed_at_ms < ?1 LIMIT 1000",
         params![before_ms],
     )?;
-    rows.iter().map(|row| Ok((row.uuid(0)?, row.text(1)?))).collect()
+    rows.iter().map(|row| Ok((row.uuid(0)?, row.text(1)?, row.integer(2)?))).collect()
 }
 
 /// Forgets an object in the trash; false if it was brought back meanwhile.

@@ -1,25 +1,31 @@
 //! Making a generation: what has not changed is linked, everything else is copied, and every row gets its file.
 
+use std::collections::{BTreeSet, HashMap};
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use super::generations::{self, Generation, LOCK, MARKER, PARTIAL, REMOVING};
-use super::{Made, VOLUME, remove_file_if_there, remove_tree_if_there};
-use crate::blobs::{Key, LocalStore, STAGING, create_private_dir, sync_dir, write_durably};
+use super::generations::{self, COMPARE, Generation, LOCK, MARKER, PARTIAL, REMOVING, TRIAL};
+use super::whole::has_row;
+use super::{Made, VOLUME, at, remove_file_if_there, remove_tree_if_there};
+use crate::blobs::{STAGING, create_private_dir, sync_dir, write_durably};
 use crate::clock::iso_utc;
 use crate::config::Config;
-use crate::error::{Error, Result};
 
 /// Bytes compared at once.
 const COMPARE_BYTES: usize = 256 * 1024;
+/// Two times of last change count as the same below this: NTFS and SMB keep tenths of a microsecond.
+const SAME_TIME: Duration = Duration::from_nanos(100);
+/// The same where the bytes are compared as well: FAT keeps every other second.
+const NEAR_TIME: Duration = Duration::from_secs(2);
 
 /// A generation on its way.
 pub(super) struct Copying {
     target: PathBuf,
     pub(super) partial: PathBuf,
-    /// The generation before.
-    previous: Option<PathBuf>,
+    /// The generations before, newest first.
+    pub(super) older: Vec<PathBuf>,
     /// Folders, and where they are in a generation.
     trees: Vec<(PathBuf, &'static str)>,
     originals: PathBuf,
@@ -29,10 +35,20 @@ pub(super) struct Copying {
     is_resumed: bool,
     /// Whether another tree was copied to the place of the one that is being copied.
     is_second: bool,
+    /// Whether a trial found something wrong in the generations before.
+    is_compared: bool,
+    /// Copies that differ from the server's file although nothing says that it changed, by place: one of the two is damaged.
+    /// Each with the server's file.
+    pub(super) suspects: HashMap<PathBuf, PathBuf>,
+    /// Places of what the server has, or had a moment ago, and does not give.
+    pub(super) unread: BTreeSet<PathBuf>,
     files: u64,
     bytes: u64,
-    copied_bytes: u64,
-    missing: Vec<String>,
+    pub(super) copied_bytes: u64,
+    pub(super) missing: Vec<String>,
+    /// Opened before anything is written, so that every failure of the disk from then on is heard of.
+    #[cfg(target_os = "linux")]
+    opened: File,
     _lock: File,
 }
 
@@ -41,6 +57,7 @@ impl Copying {
         target: &Path,
         trees: Vec<(PathBuf, &'static str)>,
         config: &Config,
+        server_id: &str,
         now_ms: i64,
     ) -> io::Result<Self> {
         // Looked at before it is made: a refusal leaves nothing behind.
@@ -62,32 +79,43 @@ impl Copying {
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
             }
         }
+        generations::is_own(&target, server_id)?;
         create_private_dir(&target)?;
         let lock = generations::lock(&target)?;
-        remove_tree_if_there(&target.join(REMOVING))?;
+        for left in [REMOVING, TRIAL] {
+            remove_tree_if_there(&target.join(left))?;
+        }
+        generations::own(&target, server_id)?;
+        let is_compared = target.join(COMPARE).exists();
         let partial = target.join(PARTIAL);
         let is_resumed = partial.exists();
         create_private_dir(&partial)?;
-        let previous = generations::list(&target)?.pop();
-        let made_at_ms = match &previous {
-            Some(previous) => now_ms.max(generations::read_marker(previous)?.made_at_ms + 1),
-            None => now_ms,
-        };
+        let mut older = generations::list(&target)?;
+        older.reverse();
+        let newest_ms = older.first().map(|newest| generations::read_marker(newest).made_at_ms);
+        let made_at_ms = newest_ms.map_or(now_ms, |newest_ms| now_ms.max(newest_ms + 1));
+        #[cfg(target_os = "linux")]
+        let opened = File::open(&partial)?;
         let originals = config.uploads.clone();
         let (files, bytes, copied_bytes, missing) = (0, 0, 0, Vec::new());
         Ok(Self {
             target,
             partial,
-            previous,
+            older,
             trees,
             originals,
             made_at_ms,
             is_resumed,
             is_second: false,
+            is_compared,
+            suspects: HashMap::new(),
+            unread: BTreeSet::new(),
             files,
             bytes,
             copied_bytes,
             missing,
+            #[cfg(target_os = "linux")]
+            opened,
             _lock: lock,
         })
     }
@@ -133,10 +161,20 @@ impl Copying {
         let entries = match std::fs::read_dir(folder) {
             // Removed since it was listed.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            other => other?,
+            Err(error) => {
+                self.note_unread(folder, place, &error);
+                return Ok(());
+            }
+            Ok(entries) => entries,
         };
         for entry in entries {
-            let entry = entry?;
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(error) => {
+                    self.note_unread(folder, place, &error);
+                    return Ok(());
+                }
+            };
             let name = entry.file_name();
             if name == STAGING || name == LOCK {
                 continue;
@@ -148,60 +186,19 @@ impl Copying {
             match entry.file_type() {
                 Ok(kind) if kind.is_dir() => self.copy_tree(&from, &place)?,
                 Ok(kind) if kind.is_file() => self.copy(&from, &place)?,
-                _ => {}
+                Ok(_) => {}
+                Err(error) => self.note_unread(&from, &place, &error),
             }
         }
         Ok(())
     }
 
-    /// Sees to it that the copy has a file of this length in one of these places: from the server, otherwise from the
-    /// generation before. `name` stands in [`Made::missing`] if the server does not have it.
-    pub(super) fn require(
-        &mut self,
-        live: &LocalStore,
-        top: &str,
-        keys: &[Key],
-        size_bytes: i64,
-        name: String,
-    ) -> Result<()> {
-        let failed = |source| Error::internal("complete a backup").caused_by(source);
-        let places: Vec<PathBuf> =
-            keys.iter().map(|key| Path::new(top).join(key.relative())).collect();
-        let is_whole = |root: &Path, place: &Path| {
-            root.join(place)
-                .symlink_metadata()
-                .is_ok_and(|found| found.is_file() && i64::try_from(found.len()) == Ok(size_bytes))
-        };
-        if places.iter().any(|place| is_whole(&self.partial, place)) {
-            return Ok(());
-        }
-        for (key, place) in keys.iter().zip(&places) {
-            if live.find_size_here(key)?.and_then(|size| i64::try_from(size).ok())
-                == Some(size_bytes)
-            {
-                let folder = self.partial.join(place);
-                create_private_dir(folder.parent().unwrap_or(&folder)).map_err(failed)?;
-                self.copy(&live.path(key), place).map_err(failed)?;
-                if is_whole(&self.partial, place) {
-                    return Ok(());
-                }
-            }
-        }
-        let previous = self.previous.clone();
-        let known = previous.and_then(|previous| {
-            let place = places.iter().find(|place| is_whole(&previous, place))?;
-            Some((previous.join(place), self.partial.join(place)))
-        });
-        let Some((from, to)) = known else {
-            self.missing.push(name);
-            return Ok(());
-        };
-        create_private_dir(to.parent().unwrap_or(&to)).map_err(failed)?;
-        remove_file_if_there(&to).map_err(failed)?;
-        let linked = std::fs::hard_link(&from, &to);
-        let copied = linked.or_else(|_| copy_file(&from, &to, &from.symlink_metadata()?));
-        copied.map_err(failed)?;
-        self.missing.push(format!("{name}, kept from the backup before"));
+    /// Copies a file anew; what other generations share stays as it is there.
+    pub(super) fn replace(&mut self, from: &Path, place: &Path) -> io::Result<()> {
+        let (to, metadata) = (self.partial.join(place), from.symlink_metadata()?);
+        remove_file_if_there(&to)?;
+        copy_file(from, &to, &metadata)?;
+        self.copied_bytes += metadata.len();
         Ok(())
     }
 
@@ -210,23 +207,34 @@ impl Copying {
     pub(super) fn copy(&mut self, from: &Path, place: &Path) -> io::Result<()> {
         let metadata = match from.symlink_metadata() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            other => other?,
+            Err(error) => {
+                self.note_unread(from, place, &error);
+                return Ok(());
+            }
+            Ok(metadata) => metadata,
         };
         let to = self.partial.join(place);
-        let is_there = self.is_resumed && is_same(&to, &metadata) && has_same_bytes(&to, from);
+        let is_there =
+            self.is_resumed && is_same(&to, &metadata, NEAR_TIME) && has_same_bytes(&to, from);
         if !is_there {
             remove_file_if_there(&to)?;
-            let previous = self.previous.as_ref().map(|previous| previous.join(place));
-            let known = previous.filter(|previous| is_same(previous, &metadata));
+            let previous = self.older.first().map(|previous| previous.join(place));
+            let known = previous.filter(|previous| is_same(previous, &metadata, SAME_TIME));
+            let differs = |one: &PathBuf| self.is_compared && !has_same_bytes(one, from);
+            let is_suspect = known.as_ref().is_some_and(differs);
+            if is_suspect && has_row(place) {
+                self.suspects.insert(place.to_owned(), from.to_owned());
+            }
+            let known = known.filter(|_| !is_suspect || has_row(place));
             let linked = known.map(|one| std::fs::hard_link(one, &to));
             // Without links, or with too many of them, it is a copy.
             if !matches!(linked, Some(Ok(()))) {
                 if let Err(error) = copy_file(from, &to, &metadata) {
                     remove_file_if_there(&to)?;
                     if can_be_read(from) {
-                        return Err(error);
+                        return Err(at(&to, error));
                     }
-                    tracing::warn!(file = %from.display(), %error, "a file could not be read for the backup");
+                    self.note_unread(from, place, &error);
                     return Ok(());
                 }
                 self.copied_bytes += metadata.len();
@@ -237,11 +245,30 @@ impl Copying {
         Ok(())
     }
 
-    pub(super) fn end(self, keep: Option<usize>) -> io::Result<Made> {
+    fn note_unread(&mut self, from: &Path, place: &Path, error: &io::Error) {
+        tracing::warn!(file = %from.display(), %error, "the disk does not give this for the backup");
+        self.unread.insert(place.to_owned());
+    }
+
+    pub(super) fn end(mut self, keep: Option<usize>) -> io::Result<Made> {
+        // Of what no row names nobody knows which is right: as it is on the server.
+        for (place, from) in std::mem::take(&mut self.suspects) {
+            if can_be_read(&from) {
+                self.replace(&from, &place)?;
+            }
+        }
+        self.keep_what_has_no_row()?;
         let version = env!("CARGO_PKG_VERSION").to_owned();
         let (made_at_ms, files, bytes) = (self.made_at_ms, self.files, self.bytes);
         let generation = Generation { version, made_at_ms, files, bytes };
-        sync_tree(&self.partial)?;
+        if let Err(error) = self.sync() {
+            // What is read of it now comes from memory, and says nothing of the disk: the next backup begins anew.
+            let removing = self.target.join(REMOVING);
+            if std::fs::rename(&self.partial, &removing).is_ok() {
+                let _ = remove_tree_if_there(&removing);
+            }
+            return Err(at(&self.partial, error));
+        }
         let text = serde_json::to_vec_pretty(&generation)?;
         write_durably(&self.partial.join(MARKER), &text)?;
         // Colons are not for every file system.
@@ -249,10 +276,11 @@ impl Copying {
         let folder = self.target.join(name);
         std::fs::rename(&self.partial, &folder)?;
         sync_dir(&self.target)?;
+        remove_file_if_there(&self.target.join(COMPARE))?;
         let mut removed = 0;
         let all = generations::list(&self.target)?;
-        // An older one may be all there is of what is missing now.
-        let keep = keep.filter(|_| self.missing.is_empty()).unwrap_or(all.len()).max(1);
+        // Nothing is lost with an older one: what the server does not have was taken from whichever has it.
+        let keep = keep.unwrap_or(all.len()).max(1);
         for old in all.iter().take(all.len().saturating_sub(keep)) {
             // Under this name the next backup goes on with it, however far it comes now.
             let removing = self.target.join(REMOVING);
@@ -263,6 +291,19 @@ impl Copying {
         let is_same_disk = is_same_disk(&folder, &self.originals);
         let (copied_bytes, missing) = (self.copied_bytes, self.missing);
         Ok(Made { folder, generation, copied_bytes, missing, removed, is_same_disk })
+    }
+
+    /// Makes all of it durable.
+    #[cfg(target_os = "linux")]
+    fn sync(&self) -> io::Result<()> {
+        crate::fault::point("sync_backup")?;
+        Ok(rustix::fs::syncfs(&self.opened)?)
+    }
+
+    /// Makes all of it durable.
+    #[cfg(not(target_os = "linux"))]
+    fn sync(&self) -> io::Result<()> {
+        sync_tree(&self.partial)
     }
 }
 
@@ -275,12 +316,15 @@ pub(super) fn copy_file(from: &Path, to: &Path, metadata: &Metadata) -> io::Resu
     if cfg!(not(target_os = "linux")) { file.sync_all() } else { Ok(()) }
 }
 
-/// Whether a file has this length and time of last change.
-fn is_same(path: &Path, wanted: &Metadata) -> bool {
+/// Whether a file has this length and, but for less than `slack`, this time of last change.
+fn is_same(path: &Path, wanted: &Metadata, slack: Duration) -> bool {
+    let is_near = |found: &Metadata| -> io::Result<bool> {
+        let (one, other) = (found.modified()?, wanted.modified()?);
+        let apart = one.duration_since(other).unwrap_or_else(|earlier| earlier.duration());
+        Ok(apart < slack)
+    };
     path.symlink_metadata().is_ok_and(|found| {
-        found.is_file()
-            && found.len() == wanted.len()
-            && matches!((found.modified(), wanted.modified()), (Ok(one), Ok(other)) if one == other)
+        found.is_file() && found.len() == wanted.len() && is_near(&found).unwrap_or(false)
     })
 }
 
@@ -290,7 +334,7 @@ fn has_same_bytes(one: &Path, other: &Path) -> bool {
 }
 
 /// Whether the system gives all of a file's bytes.
-fn can_be_read(path: &Path) -> bool {
+pub(super) fn can_be_read(path: &Path) -> bool {
     File::open(path).and_then(|mut file| io::copy(&mut file, &mut io::sink())).is_ok()
 }
 
@@ -337,12 +381,12 @@ pub(super) fn sync_tree(folder: &Path) -> io::Result<()> {
 }
 
 #[cfg(unix)]
-fn is_same_disk(one: &Path, other: &Path) -> bool {
+pub(super) fn is_same_disk(one: &Path, other: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
     matches!((one.metadata(), other.metadata()), (Ok(one), Ok(other)) if one.dev() == other.dev())
 }
 
 #[cfg(not(unix))]
-fn is_same_disk(_one: &Path, _other: &Path) -> bool {
+pub(super) fn is_same_disk(_one: &Path, _other: &Path) -> bool {
     false
 }

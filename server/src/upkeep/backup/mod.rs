@@ -3,33 +3,39 @@
 //! A backup is a folder of *generations*, each a whole data folder as it was at one moment. A file that has not changed
 //! since the generation before it is a hard link to that one's copy, never to a live file. First the files are copied, then
 //! the database in one snapshot, then what that names and came in between: so every row has its bytes, and nothing that was
-//! acknowledged before the backup began is missing. What the server itself has lost since the generation before comes from
-//! there, and is named. A generation gets its name when all of it is durable.
+//! acknowledged before the backup began is missing. What the server itself has lost comes from the newest generation that
+//! has it whole, and is named. A generation gets its name when all of it is durable.
 
 mod copying;
 mod generations;
 mod restoring;
+pub(super) mod schedule;
+mod whole;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use photosync_protocol::error::ErrorCode;
+use tokio::sync::oneshot;
 
 pub use generations::Generation;
 pub use restoring::{Tried, prove, restore};
+pub use schedule::status;
 
-use super::check;
+use super::{check, verify};
 use crate::accounts::queries::find_fact;
-use crate::blobs::Key;
+use crate::blobs::{Key, LocalStore};
 use crate::boot::App;
 use crate::db::{self, Db, DbSettings};
 use crate::error::{Error, Result};
 use crate::library::queries::list_all;
+use crate::relay::queries::list_next_manifests;
 use crate::relay::queries::objects::list_next;
 use copying::Copying;
+use whole::Wanted;
 
 /// The fact that says of when the newest backup is whose restore was proved.
-const PROVED_FACT: &str = "backup_proved";
+pub const PROVED_FACT: &str = "backup_proved";
 const DATABASE: &str = "photosync.db";
 const VOLUME: &str = "volume.json";
 
@@ -45,7 +51,7 @@ pub struct Made {
     pub generation: Generation,
     /// Bytes that were copied; the rest is shared with the generation before.
     pub copied_bytes: u64,
-    /// What the server itself does not have whole, and whether it was kept from the generation before.
+    /// What the server itself does not have whole, and whether it was kept from an older generation.
     pub missing: Vec<String>,
     /// Older generations that were removed.
     pub removed: usize,
@@ -53,8 +59,10 @@ pub struct Made {
     pub is_same_disk: bool,
 }
 
-/// Makes a new generation in `target`, and then removes the oldest beyond `keep`, if that is given and nothing is missing.
+/// Makes a new generation in `target`, and then removes the oldest beyond `keep`, if that is given.
 pub async fn make(app: &App, target: PathBuf, keep: Option<usize>) -> Result<Made> {
+    // What a snapshot of the database names must not expire before it is copied.
+    let _lease = app.lease.read().await;
     let volumes = require_storage(app).await?;
     let config = app.config.clone();
     let mut trees = vec![
@@ -69,22 +77,24 @@ pub async fn make(app: &App, target: PathBuf, keep: Option<usize>) -> Result<Mad
             .filter(|root| *root != config.relay)
             .map(|root| (root, "relay")),
     );
-    let now_ms = app.clock.now_ms();
-    let prepared = move || Copying::begin(&target, trees, &config, now_ms);
+    let (server_id, now_ms) = (app.presence.server_id().to_owned(), app.clock.now_ms());
+    let prepared = move || Copying::begin(&target, trees, &config, &server_id, now_ms);
     let mut copying = blocking("begin a backup", prepared).await?;
     copying = blocking("copy the files", move || copying.copy_trees()).await?;
 
-    let (live, copy) = (app.config.database.clone(), copying.partial.join(DATABASE));
+    let (live, partial) = (app.config.database.clone(), copying.partial.clone());
     let marker = app.config.data_dir.join(VOLUME);
     let snapshot = move || -> io::Result<Copying> {
-        // The one of a backup that broke off.
-        remove_file_if_there(&copy)?;
-        db::snapshot(&live, &copy).map_err(io::Error::other)?;
+        // Those of a backup that broke off: a log of another database would be played into this one.
+        for end in ["", "-wal", "-shm"] {
+            remove_file_if_there(&partial.join(format!("{DATABASE}{end}")))?;
+        }
+        db::snapshot(&live, &partial.join(DATABASE)).map_err(io::Error::other)?;
         copying.copy(&marker, Path::new(VOLUME))?;
         Ok(copying)
     };
-    let mut copying = blocking("copy the database", snapshot).await?;
-    complete(app, &mut copying).await?;
+    let copying = blocking("copy the database", snapshot).await?;
+    let copying = complete(app, copying).await?;
     // A disk that went away meanwhile looks like one without photos.
     if require_storage(app).await? != volumes {
         return Err(Error::new(
@@ -92,7 +102,9 @@ pub async fn make(app: &App, target: PathBuf, keep: Option<usize>) -> Result<Mad
             "the storage is another one than when the backup began",
         ));
     }
-    blocking("end a backup", move || copying.end(keep)).await
+    let made = blocking("end a backup", move || copying.end(keep)).await?;
+    schedule::note_made(app, &made).await?;
+    Ok(made)
 }
 
 /// The ids of the disks that everything lies on. Refused while one is not there.
@@ -112,7 +124,7 @@ async fn require_storage(app: &App) -> Result<[String; 3]> {
 
 /// Sees to it that every row of the copied database has its file: from the server if the first walk did not find it, from
 /// the generation before if the server does not have it whole any more.
-async fn complete(app: &App, copying: &mut Copying) -> Result<()> {
+async fn complete(app: &App, mut copying: Copying) -> Result<Copying> {
     let db = Db::start(&DbSettings {
         path: copying.partial.join(DATABASE),
         readers: 1,
@@ -124,11 +136,16 @@ async fn complete(app: &App, copying: &mut Copying) -> Result<()> {
         let page = db.read(move |tx| list_all(tx, &start, STEP_ROWS)).await?;
         let Some(last) = page.last() else { break };
         after.clone_from(&last.asset_id);
-        for asset in page {
-            let keys = check::places_of(&asset);
-            let name = format!("{}/{}", asset.account_uuid, asset.name);
-            copying.require(&app.originals, "uploads", &keys, asset.size_bytes, name)?;
-        }
+        let wanted = page.into_iter().map(|asset| Wanted {
+            top: "uploads",
+            // It may have gone to the trash, or come back, since the snapshot.
+            keys: check::all_places_of(&asset),
+            size_bytes: asset.size_bytes,
+            digest: Some(hex::encode(asset.digest)),
+            is_damaged: asset.quarantined_at_ms.is_some(),
+            name: format!("{}/{}", asset.account_uuid, asset.name),
+        });
+        copying = require_all(&app.originals, copying, wanted.collect()).await?;
     }
     let (mut account, mut after) = (String::new(), String::new());
     loop {
@@ -137,20 +154,52 @@ async fn complete(app: &App, copying: &mut Copying) -> Result<()> {
         let Some((last_account, last)) = page.last() else { break };
         account = last_account.to_string();
         after.clone_from(&last.chunk_id);
-        for (account, object) in page {
-            let keys = [Key::chunk(account, &object.chunk_id)];
-            let name = format!("{account}, sealed object {}", object.chunk_id);
-            copying.require(&app.relay_chunks, "relay", &keys, object.size_bytes, name)?;
-        }
+        let wanted = page.into_iter().map(|(account, object)| Wanted {
+            top: "relay",
+            keys: vec![Key::chunk(account, &object.chunk_id)],
+            size_bytes: object.size_bytes,
+            name: format!("{account}, sealed object {}", object.chunk_id),
+            digest: Some(object.chunk_id),
+            is_damaged: object.is_damaged,
+        });
+        copying = require_all(&app.relay_chunks, copying, wanted.collect()).await?;
+    }
+    let (mut account, mut after) = (String::new(), String::new());
+    loop {
+        let (from, start) = (account.clone(), after.clone());
+        let page = db.read(move |tx| list_next_manifests(tx, &from, &start, STEP_ROWS)).await?;
+        let Some((last_account, last, _)) = page.last() else { break };
+        account = last_account.to_string();
+        after.clone_from(last);
+        let wanted = page.into_iter().map(|(account, id, size_bytes)| Wanted {
+            top: "relay",
+            keys: vec![Key::manifest(account, &id)],
+            size_bytes,
+            digest: None,
+            is_damaged: false,
+            name: format!("{account}, sealed manifest {id}"),
+        });
+        copying = require_all(&app.relay, copying, wanted.collect()).await?;
     }
     db.close().await;
-    Ok(())
+    Ok(copying)
+}
+
+/// See [`Copying::require_all`].
+async fn require_all(store: &LocalStore, copying: Copying, wanted: Vec<Wanted>) -> Result<Copying> {
+    let store = store.clone();
+    blocking("complete a backup", move || copying.require_all(&store, wanted)).await
 }
 
 /// When the newest backup was made whose restore was proved, Unix milliseconds; `None` if none was.
 pub async fn proved_made_at_ms(app: &App) -> Result<Option<i64>> {
     let text: Option<String> = app.db.read(|tx| find_fact(tx, PROVED_FACT)).await?;
     Ok(text.and_then(|text| text.parse().ok()))
+}
+
+/// An error that says at which file.
+fn at(path: &Path, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 fn remove_file_if_there(path: &Path) -> io::Result<()> {
@@ -167,12 +216,25 @@ fn remove_tree_if_there(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Does work with files where it holds up nobody.
+/// Does work with files on a thread of its own; at low priority if nobody waits for it.
 async fn blocking<T: Send + 'static>(
     what: &'static str,
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> Result<T> {
-    let done = tokio::task::spawn_blocking(work).await.map_err(io::Error::other);
+    let (answer, result) = oneshot::channel();
+    let is_unasked = verify::is_unasked();
+    let work = move || {
+        if is_unasked {
+            verify::yield_to_others();
+        }
+        // Nobody waits any more when the server stops.
+        let _ = answer.send(work());
+    };
+    let started = std::thread::Builder::new().name("backup".into()).spawn(work);
+    let done = match started {
+        Ok(_) => result.await.map_err(io::Error::other),
+        Err(error) => Err(error),
+    };
     done.flatten().map_err(|source| match source.kind() {
         io::ErrorKind::InvalidInput | io::ErrorKind::ResourceBusy | io::ErrorKind::NotFound => {
             Error::bad_request(source.to_string())

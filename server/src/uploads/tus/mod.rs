@@ -15,7 +15,7 @@ pub mod rules;
 #[cfg(test)]
 mod tests;
 
-pub use recover::{recover, sweep_expired};
+pub use recover::{list_unfinished, recover, survey_expired, sweep_expired};
 pub use registry::Registry;
 
 use axum::body::Body;

@@ -10,6 +10,7 @@ use crate::boot::App;
 use crate::db::{Db, DbError};
 use crate::error::Result;
 use crate::library::queries::find_by_digest;
+use crate::upkeep::sweep::Amount;
 
 /// Fact: under which boot of the machine uploads were received last.
 const BOOT_FACT: &str = "tus:boot";
@@ -93,10 +94,34 @@ async fn recover_one(
     Ok(false)
 }
 
-/// Ends uploads whose time is over, with their bytes; finished ones lose only the memory of what they became. One that
-/// somebody works on right now is left for the next round. Returns how many ended.
-pub async fn sweep_expired(app: &App) -> Result<u64> {
-    let mut swept = 0;
+/// The ids of uploads that may still go on.
+pub async fn list_unfinished(app: &App) -> Result<HashSet<String>> {
+    let (mut found, mut after) = (HashSet::new(), String::new());
+    loop {
+        let start = after.clone();
+        let page = app.db.read(move |tx| queries::list_all(tx, &start, STEP_ROWS)).await?;
+        let Some(last) = page.last() else { return Ok(found) };
+        after.clone_from(&last.upload_id);
+        let unfinished = page.into_iter().filter(|upload| upload.asset_id.is_none());
+        found.extend(unfinished.map(|upload| upload.upload_id));
+    }
+}
+
+/// What [`sweep_expired`] would end now.
+pub async fn survey_expired(app: &App) -> Result<Amount> {
+    let now_ms = app.clock.now_ms();
+    let expired = app.db.read(move |tx| queries::list_expired(tx, now_ms, i64::MAX)).await?;
+    let mut found = Amount::default();
+    for upload in expired.into_iter().filter(|upload| upload.asset_id.is_none()) {
+        found.add(app.originals.resumable_bytes(upload.account_uuid, &upload.upload_id).await?);
+    }
+    Ok(found)
+}
+
+/// Ends uploads whose time is over, with their bytes; finished ones lose only the memory of what they became, and do not
+/// count. One that somebody works on right now is left for the next round. Returns what was removed.
+pub async fn sweep_expired(app: &App) -> Result<Amount> {
+    let mut swept = Amount::default();
     loop {
         let now_ms = app.clock.now_ms();
         let page = app.db.read(move |tx| queries::list_expired(tx, now_ms, STEP_ROWS)).await?;
@@ -106,12 +131,15 @@ pub async fn sweep_expired(app: &App) -> Result<u64> {
             let (account, id) = (upload.account_uuid, upload.upload_id.clone());
             let now = app.db.read(move |tx| queries::find_upload(tx, account, &id)).await?;
             let Some(now) = now.filter(|now| now.expires_at_ms <= now_ms) else { continue };
+            let bytes = app.originals.resumable_bytes(account, &now.upload_id).await?;
             complete::discard(app, &now, &mut turn).await?;
+            if now.asset_id.is_none() {
+                swept.add(bytes);
+            }
             ended += 1;
         }
         if ended == 0 {
             return Ok(swept);
         }
-        swept += ended;
     }
 }

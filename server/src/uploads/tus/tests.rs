@@ -169,7 +169,7 @@ async fn an_expired_upload_is_swept_and_one_that_moved_on_is_not() {
     app.clock.advance(Duration::from_secs(4 * 24 * 3600));
     let gone = look(&app, uploader.account, &old).await.unwrap_err();
     assert_eq!(gone.code, ErrorCode::Gone);
-    assert_eq!(sweep_expired(&app).await.unwrap(), 1);
+    assert_eq!(sweep_expired(&app).await.unwrap().count, 1);
     assert_eq!(row(&app, uploader.account, &old).await, None);
     assert_eq!(look(&app, uploader.account, &young).await.unwrap().offset, 3);
     let folder = app.originals.account_folder(uploader.account).join(".staging");

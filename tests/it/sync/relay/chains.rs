@@ -54,7 +54,7 @@ fn head(writer: &str, sequence: u64, segment: &[u8]) -> Value {
 }
 
 /// Ids in the order a list of live ids has.
-fn sorted(objects: &[Vec<u8>]) -> Vec<[u8; 32]> {
+pub(super) fn sorted(objects: &[Vec<u8>]) -> Vec<[u8; 32]> {
     let mut ids: Vec<[u8; 32]> = objects.iter().map(|object| raw_id(object)).collect();
     ids.sort_unstable();
     ids
