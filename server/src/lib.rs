@@ -14,6 +14,7 @@ pub mod uploads;
 
 pub mod control;
 pub mod legacy;
+pub mod updates;
 pub mod upkeep;
 
 pub mod auth;

@@ -47,6 +47,8 @@ pub struct Metrics {
     free_bytes: Gauge,
     unverified: Family<StoreLabels, Gauge>,
     proved: Gauge,
+    /// 1 while a newer version is known.
+    pub update_available: Gauge,
 }
 
 impl Default for Metrics {
@@ -63,6 +65,7 @@ impl Default for Metrics {
             free_bytes: Gauge::default(),
             unverified: Family::default(),
             proved: Gauge::default(),
+            update_available: Gauge::default(),
             registry: Registry::default(),
         };
         registry.register("http_requests", "Requests answered", metrics.requests.clone());
@@ -98,6 +101,11 @@ impl Default for Metrics {
             "backup_proved_seconds",
             "Age of the newest backup that was restored on trial and found whole; -1 if there is none",
             metrics.proved.clone(),
+        );
+        registry.register(
+            "update_available",
+            "1 while a newer version is known to be there",
+            metrics.update_available.clone(),
         );
         Self { registry, ..metrics }
     }

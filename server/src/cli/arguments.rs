@@ -92,6 +92,11 @@ pub enum Action {
         /// Whose
         email: String,
     },
+    /// Say whether a newer version is there; changes nothing
+    CheckUpdate,
+    /// Install the newest version beside the running one, as who has installed this one (a service: with sudo). It takes
+    /// effect when the server is restarted; a version that does not become healthy is put back
+    Update(UpdateArgs),
     /// Print the description of the native API (OpenAPI 3.1)
     Openapi,
     /// Show the settings in force, or an example file
@@ -99,6 +104,20 @@ pub enum Action {
         #[command(subcommand)]
         action: ConfigAction,
     },
+}
+
+/// Which version.
+#[derive(Args)]
+pub struct UpdateArgs {
+    /// This version instead of the newest
+    #[arg(long, value_name = "VERSION")]
+    pub to: Option<String>,
+    /// Go back to the version that was replaced
+    #[arg(long, conflicts_with = "to")]
+    pub rollback: bool,
+    /// Before a start: put the version before back if this one had its try
+    #[arg(long, hide = true, conflicts_with_all = ["to", "rollback"])]
+    pub settle: bool,
 }
 
 /// Where an old server's data lies.
@@ -203,7 +222,7 @@ pub fn parse() -> Result<Parsed, Exit> {
             .hide_short_help(true)
             .global(true)
     });
-    let command = Cli::command().args(settings);
+    let command = Cli::command().version(photosync_server::updates::running_version()).args(settings);
     let parse = || -> Result<Parsed, clap::Error> {
         let matches = command.try_get_matches()?;
         let cli = Cli::from_arg_matches(&matches)?;

@@ -5,6 +5,7 @@ mod log;
 mod pair;
 mod run;
 mod service;
+mod update;
 
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -18,7 +19,7 @@ use photosync_server::control::{self, Command, Outcome, remote};
 use photosync_server::http;
 use photosync_server::upkeep;
 
-use arguments::{Action, ConfigAction, Parsed, UserAction};
+use arguments::{Action, ConfigAction, Parsed, UpdateArgs, UserAction};
 use service::Service;
 
 /// Does what the command line says; returns the exit code.
@@ -33,9 +34,15 @@ pub fn run() -> Exit {
         _ => Service::default(),
     };
     let service = Arc::new(service);
+    let serves = matches!(parsed.action, Action::Serve);
+    let data_dir = find_data_dir(&parsed);
     match act(parsed, &service) {
         Ok(exit) => exit,
         Err(error) => {
+            let error = match serves {
+                true => update::after_failed_start(data_dir.as_deref(), error),
+                false => error,
+            };
             complain(&error.message);
             service.tell_status(&error.message);
             error.exit
@@ -76,9 +83,20 @@ fn act(parsed: Parsed, service: &Arc<Service>) -> Result<Exit, BootError> {
         say(&text);
         return Ok(Exit::Success);
     }
+    if let (Action::Update(UpdateArgs { settle: true, .. }), Some(data)) =
+        (&parsed.action, find_data_dir(&parsed))
+    {
+        return update::settle_before_start(&data);
+    }
     let (resolved, data_dir) = resolve(&parsed, service)?;
     let config = Config::parse(&resolved, &data_dir)
         .map_err(|error| failed(Exit::Configuration, error.0))?;
+    // Both block, and need neither data nor a runtime.
+    match &parsed.action {
+        Action::CheckUpdate => return update::check(&config),
+        Action::Update(wanted) => return update::update(&config, wanted),
+        _ => {}
+    }
     log::start(&config)?;
     for warning in &resolved.warnings {
         tracing::warn!("{warning}");
@@ -117,12 +135,26 @@ fn act(parsed: Parsed, service: &Arc<Service>) -> Result<Exit, BootError> {
             Action::TrashRestore { email } => {
                 command(config, Command::TrashRestore { email }).await
             }
-            Action::Config { .. } | Action::Openapi => Ok(Exit::Success),
+            Action::Config { .. }
+            | Action::Openapi
+            | Action::CheckUpdate
+            | Action::Update(_) => Ok(Exit::Success),
         }
     });
     // A blocking task that hangs on a broken disk must not keep the process.
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     result
+}
+
+/// The data folder, if anything says where it is.
+fn find_data_dir(parsed: &Parsed) -> Option<PathBuf> {
+    let variable = || std::env::var_os(DATA_DIR_VARIABLE).filter(|value| value.to_str().is_some());
+    let data_dir = parsed
+        .data
+        .clone()
+        .or_else(|| variable().map(PathBuf::from))
+        .or_else(|| usual_data_dir(|name| std::env::var_os(name)))?;
+    Some(std::path::absolute(&data_dir).unwrap_or(data_dir))
 }
 
 /// The settings and the data folder.
@@ -133,18 +165,12 @@ fn resolve(parsed: &Parsed, service: &Service) -> Result<(Resolved, PathBuf), Bo
     let get = |name: &str| {
         environment.iter().find(|(key, _)| key == name).map(|(_, value)| PathBuf::from(value))
     };
-    let data_dir = parsed
-        .data
-        .clone()
-        .or_else(|| get(DATA_DIR_VARIABLE))
-        .or_else(|| usual_data_dir(|name| std::env::var_os(name)))
-        .ok_or_else(|| {
-            failed(
-                Exit::Configuration,
-                "where shall the data live? Say --data DIR or set PHOTOSYNC_DATA_DIR",
-            )
-        })?;
-    let data_dir = std::path::absolute(&data_dir).unwrap_or(data_dir);
+    let data_dir = find_data_dir(parsed).ok_or_else(|| {
+        failed(
+            Exit::Configuration,
+            "where shall the data live? Say --data DIR or set PHOTOSYNC_DATA_DIR",
+        )
+    })?;
     let chosen = parsed.config.clone().or_else(|| get(CONFIG_VARIABLE));
     let file = match chosen {
         Some(path) => Some(read_config(&path)?),
@@ -183,7 +209,8 @@ async fn command(config: Config, command: Command) -> Result<Exit, BootError> {
             format!("there is no PhotoSync data in {}", data_dir.display()),
         ));
     }
-    let outcome = match boot(config, BootOptions::default()).await {
+    let options = BootOptions { attempt: update::attempt_of_a_command(), ..BootOptions::default() };
+    let outcome = match boot(config, options).await {
         Ok(app) => {
             let outcome = control::execute(&app, command).await;
             app.db.close().await;

@@ -44,7 +44,7 @@ async fn status(app: &App, overdue: &mut Overdue) -> Result<Status> {
     };
     let (accounts, people) = app.db.read(read).await?;
     Ok(Status {
-        version: env!("CARGO_PKG_VERSION").into(),
+        version: crate::updates::running_version().into(),
         pid: std::process::id(),
         port: app.presence.listening().first().map_or(0, std::net::SocketAddr::port),
         fingerprint: app.identity.fingerprint().to_string(),

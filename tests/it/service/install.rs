@@ -33,6 +33,7 @@ pub(super) fn package(key: &Key, bin: &Path, out: &Path) {
     let outcome = Command::new(project().join("scripts/package"))
         .args(["--key".as_ref(), key.private.as_os_str(), "--bin".as_ref(), bin.as_os_str()])
         .args(["--out".as_ref(), out.as_os_str()])
+        .args(["--signer", env!("CARGO_BIN_EXE_photosync-release")])
         .env("SOURCE_DATE_EPOCH", "1700000000")
         .output()
         .expect("scripts/package");
