@@ -110,7 +110,9 @@ impl AppState {
     /// From now on everything is stored as usual; what the start had put off is done.
     pub async fn end_trial(&self) {
         self.db.release();
-        if let Err(error) = tidy_uploads(&self.db, [&self.originals, &self.relay, &self.relay_chunks]).await {
+        if let Err(error) =
+            tidy_uploads(&self.db, [&self.originals, &self.relay, &self.relay_chunks]).await
+        {
             tracing::error!(%error, "unfinished uploads were not looked after; the next start does it");
         }
         self.is_on_trial.store(false, Ordering::SeqCst);

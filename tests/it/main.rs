@@ -11,5 +11,7 @@ mod service;
 mod stand;
 mod sync;
 mod tokens;
+#[cfg(target_os = "linux")]
+mod updates;
 mod weaknesses;
 mod wire;

@@ -14,10 +14,12 @@ use zipsign_api::SigningKey;
 use zipsign_api::sign::copy_and_sign_tar;
 
 /// What the PKCS#8 form of an Ed25519 private key begins with (RFC 8410 §7); the seed follows.
-const PRIVATE_PREFIX: &[u8] =
-    &[0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
+const PRIVATE_PREFIX: &[u8] = &[
+    0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20,
+];
 /// What the DER form of an Ed25519 public key begins with (RFC 8410 §10.1).
-const PUBLIC_PREFIX: &[u8] = &[0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+const PUBLIC_PREFIX: &[u8] =
+    &[0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 
 /// The private key of releases.
 pub struct Signer {
@@ -34,7 +36,8 @@ impl Signer {
     pub fn read(path: &Path) -> io::Result<Signer> {
         let text = fs::read_to_string(path)?;
         let body: String = text.lines().filter(|line| !line.starts_with("-----")).collect();
-        let wrong = || io::Error::other(format!("{} is no Ed25519 private key in PEM", path.display()));
+        let wrong =
+            || io::Error::other(format!("{} is no Ed25519 private key in PEM", path.display()));
         let der = STANDARD.decode(body.trim()).map_err(|_| wrong())?;
         let seed = der.strip_prefix(PRIVATE_PREFIX).and_then(|seed| seed.try_into().ok());
         Ok(Signer { seed: seed.ok_or_else(wrong)? })
@@ -79,13 +82,16 @@ impl Signer {
                 None => releases.push(json!({"version": version, "assets": [asset]})),
             }
         }
-        self.write_manifest_of(folder, &json!({
-            "schema": 1,
-            "product": "photosync",
-            "sequence": sequence,
-            "minimum_version": minimum,
-            "releases": releases,
-        }))
+        self.write_manifest_of(
+            folder,
+            &json!({
+                "schema": 1,
+                "product": "photosync",
+                "sequence": sequence,
+                "minimum_version": minimum,
+                "releases": releases,
+            }),
+        )
     }
 
     /// Writes and signs a manifest that says just this.
@@ -104,7 +110,9 @@ fn archives(folder: &Path) -> io::Result<Vec<(String, String)>> {
         let inner = name.strip_prefix("photosync-").and_then(|name| name.strip_suffix(".tar.gz"));
         // A version may hold a minus; what follows it begins with the name of a processor.
         let version = inner.and_then(|inner| {
-            let at = ["-x86_64-", "-aarch64-", "-armv7-", "-riscv64gc-"].iter().find_map(|cpu| inner.find(cpu));
+            let at = ["-x86_64-", "-aarch64-", "-armv7-", "-riscv64gc-"]
+                .iter()
+                .find_map(|cpu| inner.find(cpu));
             inner.get(..at?)
         });
         if let Some(version) = version.map(str::to_owned) {

@@ -20,6 +20,8 @@ pub struct Kept {
     pub last_complete: Option<Complete>,
     /// Ids of overdue devices that the person was told of.
     pub told_overdue: BTreeSet<String>,
+    /// The newer version that the person was told of.
+    pub told_newer: Option<String>,
     /// Data of the server that came before which was taken over: it is not offered again.
     pub imported: Option<PathBuf>,
 }

@@ -93,7 +93,11 @@ pub enum Action {
         email: String,
     },
     /// Say whether a newer version is there; changes nothing
-    CheckUpdate,
+    CheckUpdate {
+        /// For programs
+        #[arg(long, hide = true)]
+        json: bool,
+    },
     /// Install the newest version beside the running one, as who has installed this one (a service: with sudo). It takes
     /// effect when the server is restarted; a version that does not become healthy is put back
     Update(UpdateArgs),
@@ -222,7 +226,8 @@ pub fn parse() -> Result<Parsed, Exit> {
             .hide_short_help(true)
             .global(true)
     });
-    let command = Cli::command().version(photosync_server::updates::running_version()).args(settings);
+    let command =
+        Cli::command().version(photosync_server::updates::running_version()).args(settings);
     let parse = || -> Result<Parsed, clap::Error> {
         let matches = command.try_get_matches()?;
         let cli = Cli::from_arg_matches(&matches)?;

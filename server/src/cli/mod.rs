@@ -93,7 +93,7 @@ fn act(parsed: Parsed, service: &Arc<Service>) -> Result<Exit, BootError> {
         .map_err(|error| failed(Exit::Configuration, error.0))?;
     // Both block, and need neither data nor a runtime.
     match &parsed.action {
-        Action::CheckUpdate => return update::check(&config),
+        Action::CheckUpdate { json } => return update::check(&config, *json),
         Action::Update(wanted) => return update::update(&config, wanted),
         _ => {}
     }
@@ -137,7 +137,7 @@ fn act(parsed: Parsed, service: &Arc<Service>) -> Result<Exit, BootError> {
             }
             Action::Config { .. }
             | Action::Openapi
-            | Action::CheckUpdate
+            | Action::CheckUpdate { .. }
             | Action::Update(_) => Ok(Exit::Success),
         }
     });

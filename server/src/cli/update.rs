@@ -29,7 +29,9 @@ const ANSWER: Duration = Duration::from_secs(5);
 
 /// The programs beside this one.
 fn programs() -> Result<Programs, BootError> {
-    let unknown = |why: String| failed(Exit::Unexpected, format!("where this program is, is not known: {why}"));
+    let unknown = |why: String| {
+        failed(Exit::Unexpected, format!("where this program is, is not known: {why}"))
+    };
     let exe = std::env::current_exe().map_err(|error| unknown(error.to_string()))?;
     Programs::beside(&exe).ok_or_else(|| unknown(exe.display().to_string()))
 }
@@ -58,8 +60,10 @@ fn updater(config: &Config) -> Result<Updater, BootError> {
 }
 
 /// `check-update`.
-pub fn check(config: &Config) -> Result<Exit, BootError> {
-    say(&updater(config)?.check().map_err(refusal)?);
+pub fn check(config: &Config, as_json: bool) -> Result<Exit, BootError> {
+    let answer = updater(config)?.check().map_err(refusal)?;
+    let json = || serde_json::to_string(&answer).unwrap_or_default();
+    say(&if as_json { json() } else { answer.text.clone() });
     Ok(Exit::Success)
 }
 
@@ -106,7 +110,8 @@ impl Trying {
         match trial::find_progress(data, &candidate.id) {
             Some(Progress::Proven) => return Ok(None),
             Some(Progress::Trying | Progress::Failed) if settle::may_replace(&programs) => {
-                let done = settle::before_start(&programs, &installer_list(), data).map_err(refusal)?;
+                let done =
+                    settle::before_start(&programs, &installer_list(), data).map_err(refusal)?;
                 if let Some(done) = done {
                     return Err(failed(Exit::Restart, done));
                 }
@@ -124,7 +129,9 @@ impl Trying {
         std::thread::Builder::new()
             .name("trial".into())
             .spawn(move || watch(&clock, &watched, &id, &owned))
-            .map_err(|error| failed(Exit::Unexpected, format!("could not start a thread: {error}")))?;
+            .map_err(|error| {
+                failed(Exit::Unexpected, format!("could not start a thread: {error}"))
+            })?;
         Ok(Some(Self { candidate, programs, steps }))
     }
 

@@ -55,6 +55,7 @@ async fn status(app: &App, overdue: &mut Overdue) -> Result<Status> {
         free_bytes: app.originals.free_bytes().await.ok(),
         people,
         overdue: overdue.look(app).await?,
+        newer_version: app.newer_version(),
     })
 }
 

@@ -5,13 +5,15 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use photosync_protocol::control::UpdateAnswer;
 use self_update::{ArchiveKind, Compression, Extract};
 use sha2::{Digest, Sha256};
 
 use super::ledger::{InstallerList, Ledger, Stage, Update, sync_folder};
 use super::rules::{self, Manifest, Offer, ReleaseKey};
 use super::{
-    PROGRAMS, Programs, UpdateError, failed, release_key, running_version, settle, source, source_url,
+    PROGRAMS, Programs, UpdateError, failed, release_key, running_version, settle, source,
+    source_url,
 };
 use crate::auth::random_id;
 
@@ -61,7 +63,12 @@ pub fn require_source(url: Option<&str>) -> Result<(ReleaseKey, String), UpdateE
 /// Why updates of a program at `exe` are not ours to make, if a package manager has put it there.
 pub fn package_manager(exe: &Path) -> Option<&'static str> {
     let below = |folder: &str| exe.starts_with(folder);
-    if below("/nix/store") || below("/opt/homebrew") || below("/home/linuxbrew") || below("/snap") || below("/app") {
+    if below("/nix/store")
+        || below("/opt/homebrew")
+        || below("/home/linuxbrew")
+        || below("/snap")
+        || below("/app")
+    {
         return Some("a package manager");
     }
     if !below("/usr") || below("/usr/local") {
@@ -89,7 +96,7 @@ impl Updater {
     }
 
     /// What `check-update` says.
-    pub fn check(&self) -> Result<String, UpdateError> {
+    pub fn check(&self) -> Result<UpdateAnswer, UpdateError> {
         let ledger = Ledger::read(&self.programs)?;
         let found = look(self.url.as_deref(), ledger.highest_sequence, None)?;
         let running = running_version();
@@ -102,10 +109,14 @@ impl Updater {
             text += &format!("\n{running} has a known hole: update to {oldest} or later soon");
         }
         match (&ledger.update, &found.offer) {
-            (Some(update), Some(offer)) if update.to == offer.version && update.stage == Stage::GoneBack => {
+            (Some(update), Some(offer))
+                if update.to == offer.version && update.stage == Stage::GoneBack =>
+            {
                 text += "\nIt was installed before, did not become healthy, and was put back";
             }
-            (Some(update), Some(offer)) if update.to == offer.version && update.stage == Stage::Installed => {
+            (Some(update), Some(offer))
+                if update.to == offer.version && update.stage == Stage::Installed =>
+            {
                 text += "\nIt is installed and takes effect when the server is restarted";
             }
             (_, Some(_)) => match self.require_own_programs() {
@@ -115,8 +126,9 @@ impl Updater {
             _ => {}
         }
         // Whoever may not write here has seen it all the same.
-        let _ = Ledger { highest_sequence: found.manifest.sequence, ..ledger }.write(&self.programs);
-        Ok(text)
+        let _ =
+            Ledger { highest_sequence: found.manifest.sequence, ..ledger }.write(&self.programs);
+        Ok(UpdateAnswer { newer_version: found.offer.map(|offer| offer.version), text })
     }
 
     /// Installs `to`, or the newest version, beside the running one. Says what was done.
@@ -131,7 +143,8 @@ impl Updater {
         let Some(offer) = found.offer else {
             return Ok(format!("this is {}; there is no newer version", running_version()));
         };
-        let failed_before = |update: &Update| update.to == offer.version && update.stage == Stage::GoneBack;
+        let failed_before =
+            |update: &Update| update.to == offer.version && update.stage == Stage::GoneBack;
         if to.is_none() && ledger.update.as_ref().is_some_and(failed_before) {
             return Err(UpdateError::Refused(format!(
                 "{} was installed before, did not become healthy, and was put back; to try it again: update --to {}",
@@ -140,7 +153,8 @@ impl Updater {
         }
         let staging = self.programs.staging();
         let _ = fs::remove_dir_all(&staging);
-        let installed = self.stage(&offer, &key).and_then(|staged| self.replace(&offer, staged, ledger));
+        let installed =
+            self.stage(&offer, &key).and_then(|staged| self.replace(&offer, staged, ledger));
         // Also after a download that filled the disk.
         let _ = fs::remove_dir_all(&staging);
         installed?;
@@ -157,7 +171,8 @@ impl Updater {
         self.require_own_programs()?;
         let _lock = self.lock()?;
         let ledger = Ledger::read(&self.programs)?;
-        let Some(update) = ledger.update.clone().filter(|update| update.stage != Stage::GoneBack) else {
+        let Some(update) = ledger.update.clone().filter(|update| update.stage != Stage::GoneBack)
+        else {
             return Err(UpdateError::Unavailable("there is no update to go back from".into()));
         };
         let from = update.from.clone();
@@ -188,7 +203,8 @@ impl Updater {
     /// The version that is kept must be one that works: not one that is being tried right now.
     fn require_no_trial(&self) -> Result<Ledger, UpdateError> {
         let mut ledger = Ledger::read(&self.programs)?;
-        let Some(update) = ledger.update.as_mut().filter(|update| update.stage == Stage::Installed) else {
+        let Some(update) = ledger.update.as_mut().filter(|update| update.stage == Stage::Installed)
+        else {
             return Ok(ledger);
         };
         for (data, seen) in &mut update.seen {
@@ -204,12 +220,17 @@ impl Updater {
     }
 
     /// Downloads and unpacks beside the programs; returns the new ones by name. Nothing is used unsigned.
-    fn stage(&self, offer: &Offer, key: &ReleaseKey) -> Result<Vec<(String, PathBuf)>, UpdateError> {
+    fn stage(
+        &self,
+        offer: &Offer,
+        key: &ReleaseKey,
+    ) -> Result<Vec<(String, PathBuf)>, UpdateError> {
         let staging = self.programs.staging();
         fs::create_dir(&staging).map_err(failed("make", &staging))?;
         let archive = staging.join(&offer.archive);
         source::archive(&offer.url, &archive)?;
-        let refused = |why: &str| UpdateError::Refused(format!("{} {why}; nothing was changed", offer.url));
+        let refused =
+            |why: &str| UpdateError::Refused(format!("{} {why}; nothing was changed", offer.url));
         if digest(&archive)? != offer.sha256 {
             return Err(refused("is damaged or was changed: its checksum is not the signed one"));
         }
@@ -222,7 +243,11 @@ impl Updater {
             .archive(ArchiveKind::Tar(Some(Compression::Gz)))
             .extract_into(&unpacked)
             .map_err(|error| {
-                UpdateError::Failed(format!("could not unpack {} into {}: {error}", offer.archive, unpacked.display()))
+                UpdateError::Failed(format!(
+                    "could not unpack {} into {}: {error}",
+                    offer.archive,
+                    unpacked.display()
+                ))
             })?;
         let bin = unpacked.join(offer.archive.trim_end_matches(".tar.gz")).join("bin");
         let mut staged = Vec::new();
@@ -253,7 +278,9 @@ impl Updater {
         let programs = &self.programs;
         // A version that was installed and never started is not the one to go back to.
         let unused = ledger.update.take().filter(|update| {
-            update.seen.is_empty() && update.stage != Stage::GoneBack && update.from == running_version()
+            update.seen.is_empty()
+                && update.stage != Stage::GoneBack
+                && update.from == running_version()
         });
         let update = Update {
             id: random_id(),
@@ -346,7 +373,11 @@ mod tests {
         for path in ["/usr/bin/photosync-server", "/nix/store/x/bin/photosync-server"] {
             assert!(package_manager(Path::new(path)).is_some(), "{path}");
         }
-        for path in ["/usr/local/bin/photosync-server", "/opt/photosync/photosync-server", "/home/a/.local/bin/photosync-server"] {
+        for path in [
+            "/usr/local/bin/photosync-server",
+            "/opt/photosync/photosync-server",
+            "/home/a/.local/bin/photosync-server",
+        ] {
             assert_eq!(package_manager(Path::new(path)), None, "{path}");
         }
     }

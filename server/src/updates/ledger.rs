@@ -158,7 +158,8 @@ mod tests {
         let sum = |digit: &str| digit.repeat(64);
         list.note(&[(sum("1"), "/p/a".into())], &[]).unwrap();
         assert!(!list.0.exists(), "no list, nothing to keep");
-        std::fs::write(&list.0, format!("# what=server\n{} /p/a\n{} /p/b\n", sum("1"), sum("2"))).unwrap();
+        std::fs::write(&list.0, format!("# what=server\n{} /p/a\n{} /p/b\n", sum("1"), sum("2")))
+            .unwrap();
         assert!(list.has(Path::new("/p/a")) && !list.has(Path::new("/p")));
         list.note(&[(sum("3"), "/p/a".into())], &[]).unwrap();
         list.note(&[(sum("3"), "/p/a".into())], &[]).unwrap();

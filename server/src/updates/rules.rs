@@ -65,11 +65,7 @@ pub fn read_manifest(
     let text = String::from_utf8_lossy(bytes);
     let releases = parse_manifest(&text, url)
         .map_err(|error| refused(format!("cannot be understood: {error}")))?;
-    Ok(Manifest {
-        sequence: preface.sequence,
-        minimum_version: preface.minimum_version,
-        releases,
-    })
+    Ok(Manifest { sequence: preface.sequence, minimum_version: preface.minimum_version, releases })
 }
 
 /// `Greater` if `a` is the newer version; an unreadable one is older than all.
@@ -251,7 +247,10 @@ mod tests {
         let manifest = read(&manifest(5, "0.1.0", &["0.9.0", "0.10.0", "0.2.0"]));
         let of = |running, to| choose(&manifest, running, "t", to);
         let newest = of("0.1.0", None).unwrap().unwrap();
-        assert_eq!((newest.version.as_str(), newest.archive.as_str()), ("0.10.0", "photosync-0.10.0-t.tar.gz"));
+        assert_eq!(
+            (newest.version.as_str(), newest.archive.as_str()),
+            ("0.10.0", "photosync-0.10.0-t.tar.gz")
+        );
         assert_eq!(newest.url, "http://127.0.0.1/photosync-0.10.0-t.tar.gz");
         assert_eq!(of("0.1.0", Some("0.2.0")).unwrap().unwrap().version, "0.2.0");
         assert_eq!(of("0.10.0", None).unwrap(), None);

@@ -41,10 +41,8 @@ pub fn decide(
         Verdict::NoteStart => Seen::Started,
         Verdict::NoteProof => Seen::Proven,
         Verdict::GoBack => {
-            let text = format!(
-                "{} did not become healthy on {name}: {} is back",
-                update.to, update.from
-            );
+            let text =
+                format!("{} did not become healthy on {name}: {} is back", update.to, update.from);
             put_back(programs, list, ledger, update)?;
             return Ok(Some(text));
         }

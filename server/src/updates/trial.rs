@@ -75,7 +75,8 @@ impl Trial {
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::custom_flags(
             &mut options,
-            i32::try_from((rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOFOLLOW).bits()).ok()?,
+            i32::try_from((rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOFOLLOW).bits())
+                .ok()?,
         );
         let file = options.open(data.join(FILE)).ok()?;
         let metadata = file.metadata().ok()?;
@@ -98,7 +99,12 @@ pub fn find_progress(data: &Path, id: &str) -> Option<Progress> {
 }
 
 /// Notes how far the version of update `id` got. Nothing if it is not the one that is tried, or has proved itself.
-pub fn note(data: &Path, id: &str, progress: Progress, reason: Option<&str>) -> std::io::Result<()> {
+pub fn note(
+    data: &Path,
+    id: &str,
+    progress: Progress,
+    reason: Option<&str>,
+) -> std::io::Result<()> {
     let Some(trial) = Trial::read(data) else { return Ok(()) };
     if trial.id != id || trial.progress == Progress::Proven {
         return Ok(());
@@ -135,7 +141,8 @@ pub fn begin(
     attempt: Option<&Attempt>,
 ) -> Result<Option<Running>, BootError> {
     let unwritable = |error: std::io::Error| {
-        let text = format!("could not note the trial of a new version in {}: {error}", data.display());
+        let text =
+            format!("could not note the trial of a new version in {}: {error}", data.display());
         BootError { exit: Exit::Storage, message: text }
     };
     let mut known = Trial::read(data);

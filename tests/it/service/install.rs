@@ -40,6 +40,14 @@ pub(super) fn package(key: &Key, bin: &Path, out: &Path) {
     assert!(outcome.status.success(), "{}", said(&outcome));
 }
 
+/// Makes a release with a key of its own, and returns the public one.
+pub(crate) fn package_of(folder: &Path, bin: &Path, out: &Path) -> String {
+    let key = Key::make(folder);
+    package(&key, bin, out);
+    let signer = photosync_tests::release::Signer::read(&key.private).expect("a key");
+    signer.public_text().expect("its public half")
+}
+
 /// A release of stand-ins, and a root to install it into.
 pub(super) struct Place {
     folder: TempDir,

@@ -8,6 +8,8 @@ mod owner;
 mod sockets;
 mod unit;
 
+pub(crate) use install::package_of;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 

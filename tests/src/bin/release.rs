@@ -39,7 +39,8 @@ fn run() -> Result<(), String> {
         "archive" => signer.sign_archive(place()?),
         "manifest" => {
             let sequence = option("sequence")?;
-            let number = sequence.parse().map_err(|_| format!("--sequence {sequence} is no number"))?;
+            let number =
+                sequence.parse().map_err(|_| format!("--sequence {sequence} is no number"))?;
             signer.write_manifest(place()?, number, option("minimum")?)
         }
         "public" => signer.public_text().map(|text| println!("{text}")),
