@@ -98,11 +98,6 @@ impl Stand {
         }
     }
 
-    /// Goes on with a server that [`Stand::try_start`] has started.
-    pub(crate) fn adopt(&self, server: ServerProcess) {
-        *self.lock() = Some(server);
-    }
-
     /// The server as a process, out of this stand's hands.
     pub(crate) fn take(&self) -> ServerProcess {
         self.lock().take().expect("a running server")

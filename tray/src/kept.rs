@@ -72,6 +72,7 @@ mod tests {
             folders: vec!["/home/ada/Pictures".into()],
             last_complete: Some(Complete { at: Moment { day: 1, minute: 2 }, files: 3 }),
             told_overdue: ["d".to_owned()].into(),
+            told_newer: Some("2.0.0".into()),
             imported: Some("/home/ada/PhotoLynk/server".into()),
         };
         kept.store(dir.path()).unwrap();

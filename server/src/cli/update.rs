@@ -223,6 +223,7 @@ pub fn after_failed_start(data: Option<&Path>, error: BootError) -> BootError {
             error
         }
         // Not even the settings could be read: who watches from outside has seen the start.
+        (_, None) if candidate.is_proven => error,
         (_, None) => BootError { exit: Exit::Restart, ..error },
         (_, Some(_)) => {
             let said = give_up(&programs, &candidate.id, data, &error.message);

@@ -33,6 +33,8 @@ pub struct Candidate {
     pub id: String,
     /// The version before.
     pub from: String,
+    /// Whether it is known to work on some data, perhaps others.
+    pub is_proven: bool,
 }
 
 impl Candidate {
@@ -40,7 +42,11 @@ impl Candidate {
     pub fn find(programs: &Programs) -> Option<Self> {
         let ledger = Ledger::read(programs).ok()?;
         let update = ledger.update_to(running_version())?;
-        Some(Self { id: update.id.clone(), from: update.from.clone() })
+        Some(Self {
+            id: update.id.clone(),
+            from: update.from.clone(),
+            is_proven: update.is_proven(),
+        })
     }
 }
 
@@ -183,7 +189,7 @@ pub fn begin(
     trial.write(data).map_err(unwritable)?;
     tracing::info!(
         from = trial.from,
-        "version {} is started for the first time: uploads wait until it has proved itself",
+        "version {} is started for the first time: uploads wait some seconds",
         trial.to
     );
     Ok(Some(Running { data: data.to_owned(), id: trial.id, from: trial.from }))

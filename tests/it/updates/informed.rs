@@ -30,10 +30,11 @@ fn a_running_server_tells_of_a_newer_version_in_its_log_and_its_metrics_and_chan
     let end = Instant::now() + SOON;
     loop {
         let answer = Client::new(metrics).send(Request::new("GET", "/metrics")).expect("an answer");
-        if answer.text().contains("photosync_update_available 1") {
+        let text = String::from_utf8_lossy(&answer.body).into_owned();
+        if text.contains("photosync_update_available 1") {
             break;
         }
-        assert!(Instant::now() < end, "{}", answer.text());
+        assert!(Instant::now() < end, "{text}");
         std::thread::sleep(Duration::from_millis(20));
     }
     assert_eq!(server.ready().version, "0.1.0");

@@ -4,6 +4,7 @@
 mod drill;
 mod informed;
 mod refused;
+mod service;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -159,6 +160,10 @@ impl Drill {
 
     /// Puts a version among the releases, signed by `signer`; the manifest comes with [`Drill::publish`].
     fn release(&self, version: &str, server: &[u8], signer: &Signer) -> PathBuf {
+        Drill::release_into(&self.releases(), version, server, signer)
+    }
+
+    fn release_into(releases: &Path, version: &str, server: &[u8], signer: &Signer) -> PathBuf {
         let name = format!("photosync-{version}-{}", target());
         let work = tempfile::tempdir().expect("a temporary folder");
         let bin = work.path().join(&name).join("bin");
@@ -167,7 +172,7 @@ impl Drill {
         let client = format!("#!/bin/sh\necho the client of {version}\n");
         write_program(&bin.join("photosync"), client.as_bytes());
         write_program(&bin.join("photosync-tray"), b"not installed here");
-        let archive = self.releases().join(format!("{name}.tar.gz"));
+        let archive = releases.join(format!("{name}.tar.gz"));
         let tar = format!("tar -cf - {name} | gzip -1 >'{}'", archive.display());
         let outcome = Command::new("sh").args(["-c", &tar]).current_dir(work.path()).output();
         assert!(outcome.is_ok_and(|outcome| outcome.status.success()));
