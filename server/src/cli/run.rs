@@ -35,7 +35,7 @@ pub async fn serve(
     let passed = service::take_sockets()?;
     service.tell_status("Starting");
     let identity = service.read_identity()?.map_or(IdentityKey::Kept, IdentityKey::HandedOver);
-    let trying = Trying::prepare(&config.data_dir)?;
+    let trying = Trying::prepare(&config)?;
     let attempt = trying.as_ref().map(Trying::attempt);
     let options = BootOptions { identity, attempt, ..BootOptions::default() };
     let app = boot(config, options).await?;

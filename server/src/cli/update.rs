@@ -8,6 +8,7 @@ use std::time::Duration;
 use photosync_protocol::process::Exit;
 use photosync_server::boot::{App, BootError};
 use photosync_server::config::Config;
+use photosync_server::db;
 use photosync_server::fault;
 use photosync_server::updates::install::Updater;
 use photosync_server::updates::ledger::InstallerList;
@@ -90,7 +91,11 @@ pub fn settle_before_start(data: &Path) -> Result<Exit, BootError> {
 
 /// What a command must know that opens the data itself: it does not migrate them for a version that may go again.
 pub fn attempt_of_a_command() -> Option<Attempt> {
-    let candidate = Candidate::find(&programs().ok()?)?;
+    let candidate = match Candidate::find(&programs().ok()?) {
+        Ok(candidate) => candidate?,
+        // Nobody knows: then it does not migrate either.
+        Err(_) => Candidate { id: String::new(), from: String::new(), is_proven: false },
+    };
     Some(Attempt { candidate, serving: None })
 }
 
@@ -104,9 +109,20 @@ pub struct Trying {
 impl Trying {
     /// Looks whether the running program came by an update, and starts the clock if it did. If it had its try, the version
     /// before is put back: then the error says so, with [`Exit::Restart`].
-    pub fn prepare(data: &Path) -> Result<Option<Self>, BootError> {
-        let programs = programs()?;
-        let Some(candidate) = Candidate::find(&programs) else { return Ok(None) };
+    pub fn prepare(config: &Config) -> Result<Option<Self>, BootError> {
+        let (programs, data) = (programs()?, config.data_dir.as_path());
+        let candidate = match Candidate::find(&programs) {
+            Ok(candidate) => candidate,
+            // Without a migration there is nothing that a way back would need.
+            Err(error) if !db::needs_migration(&config.database) => {
+                tracing::warn!(
+                    "whether this version was installed by an update is not known: {error}"
+                );
+                None
+            }
+            Err(error) => return Err(failed(Exit::Storage, error.to_string())),
+        };
+        let Some(candidate) = candidate else { return Ok(None) };
         match trial::find_progress(data, &candidate.id) {
             Some(Progress::Proven) => return Ok(None),
             Some(Progress::Trying | Progress::Failed) if settle::may_replace(&programs) => {
@@ -213,7 +229,7 @@ fn give_up(programs: &Programs, id: &str, data: &Path, reason: &str) -> String {
 /// What a start that failed means for the version that was tried, if one was: the code to end with.
 pub fn after_failed_start(data: Option<&Path>, error: BootError) -> BootError {
     let (Some(data), Ok(programs)) = (data, programs()) else { return error };
-    let Some(candidate) = Candidate::find(&programs) else { return error };
+    let Ok(Some(candidate)) = Candidate::find(&programs) else { return error };
     let said = trial::find_progress(data, &candidate.id);
     match (error.exit, said) {
         // Another server has the data or the port, or the way back was taken already: nothing against the version.

@@ -1,6 +1,6 @@
 //! `check-update` and `update`: run by who may replace the programs, never by the server itself. Blocks.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,7 +9,7 @@ use photosync_protocol::control::UpdateAnswer;
 use self_update::{ArchiveKind, Compression, Extract};
 use sha2::{Digest, Sha256};
 
-use super::ledger::{InstallerList, Ledger, Stage, Update, sync_folder};
+use super::ledger::{InstallerList, Ledger, Stage, Update, lock, sync_folder};
 use super::rules::{self, Manifest, Offer, ReleaseKey};
 use super::{
     PROGRAMS, Programs, UpdateError, failed, release_key, running_version, settle, source,
@@ -126,8 +126,11 @@ impl Updater {
             _ => {}
         }
         // Whoever may not write here has seen it all the same.
-        let _ =
-            Ledger { highest_sequence: found.manifest.sequence, ..ledger }.write(&self.programs);
+        if let Ok(_lock) = lock(&self.programs) {
+            let ledger = Ledger::read(&self.programs)?;
+            let highest_sequence = ledger.highest_sequence.max(found.manifest.sequence);
+            let _ = Ledger { highest_sequence, ..ledger }.write(&self.programs);
+        }
         Ok(UpdateAnswer { newer_version: found.offer.map(|offer| offer.version), text })
     }
 
@@ -135,7 +138,7 @@ impl Updater {
     pub fn update(&self, to: Option<&str>) -> Result<String, UpdateError> {
         self.require_own_programs()?;
         let (key, _) = require_source(self.url.as_deref())?;
-        let _lock = self.lock()?;
+        let _lock = lock(&self.programs)?;
         let ledger = self.require_no_trial()?;
         let found = look(self.url.as_deref(), ledger.highest_sequence, to)?;
         let ledger = Ledger { highest_sequence: found.manifest.sequence, ..ledger };
@@ -169,7 +172,7 @@ impl Updater {
     /// Goes back to the version that was replaced.
     pub fn roll_back(&self) -> Result<String, UpdateError> {
         self.require_own_programs()?;
-        let _lock = self.lock()?;
+        let _lock = lock(&self.programs)?;
         let ledger = Ledger::read(&self.programs)?;
         let Some(update) = ledger.update.clone().filter(|update| update.stage != Stage::GoneBack)
         else {
@@ -181,23 +184,6 @@ impl Updater {
             "{from} is back. Restart the server; if it says that the database is newer than it knows, OPERATIONS.md \
              (Updates) tells how to go on"
         ))
-    }
-
-    fn lock(&self) -> Result<File, UpdateError> {
-        let path = self.programs.lock();
-        let file = File::create(&path).map_err(|error| {
-            UpdateError::Failed(format!(
-                "could not write beside the programs ({}): {error}. Run this as who has installed them, for a service with sudo",
-                path.display()
-            ))
-        })?;
-        match file.try_lock() {
-            Ok(()) => Ok(file),
-            Err(TryLockError::WouldBlock) => {
-                Err(UpdateError::Failed("another update is under way".into()))
-            }
-            Err(TryLockError::Error(error)) => Err(failed("lock", &path)(error)),
-        }
     }
 
     /// The version that is kept must be one that works: not one that is being tried right now.
@@ -276,48 +262,65 @@ impl Updater {
         mut ledger: Ledger,
     ) -> Result<(), UpdateError> {
         let programs = &self.programs;
-        // A version that was installed and never started is not the one to go back to.
+        let mut list_sums = Vec::new();
+        let mut list_paths = Vec::new();
+        let running = running_version();
+        // A version that was installed and never started, or only in part, is not the one to go back to.
         let unused = ledger.update.take().filter(|update| {
             update.seen.is_empty()
                 && update.stage != Stage::GoneBack
-                && update.from == running_version()
+                && (update.from == running || update.to == running)
         });
+        if unused.is_none() {
+            // From here on a kept program is one of the version that goes.
+            for (name, _) in &staged {
+                remove_if_there(&programs.previous(name))?;
+            }
+            sync_folder(&programs.server()).map_err(failed("make durable", &programs.server()))?;
+        }
+        for (name, new) in &staged {
+            let (now, kept) = (programs.path(name), programs.previous(name));
+            let old = if kept.exists() { &kept } else { &now };
+            list_sums.push((digest(new)?, now.to_string_lossy().into_owned()));
+            list_sums.push((digest(old)?, kept.to_string_lossy().into_owned()));
+            list_paths.extend([now, kept].map(|path| path.to_string_lossy().into_owned()));
+        }
+        let unlisted = |error| failed("write", &self.list.0)(error);
+        self.list.note(&list_sums, &[]).map_err(unlisted)?;
         let update = Update {
             id: random_id(),
-            from: running_version().to_owned(),
+            from: unused.map_or_else(|| running.to_owned(), |update| update.from),
             to: offer.version.clone(),
             programs: staged.iter().map(|(name, _)| name.clone()).collect(),
             stage: Stage::Replacing,
             seen: Default::default(),
         };
-        let mut sums = Vec::new();
-        let mut written = Vec::new();
-        for (name, new) in &staged {
-            let (now, kept) = (programs.path(name), programs.previous(name));
-            let old = if unused.is_some() && kept.exists() { &kept } else { &now };
-            sums.push((digest(new)?, now.to_string_lossy().into_owned()));
-            sums.push((digest(old)?, kept.to_string_lossy().into_owned()));
-            written.extend([now, kept].map(|path| path.to_string_lossy().into_owned()));
-        }
-        let list = |error| failed("write", &self.list.0)(error);
-        self.list.note(&sums, &[]).map_err(list)?;
         ledger.update = Some(update.clone());
         ledger.write(programs)?;
         for (name, new) in &staged {
             let (now, kept) = (programs.path(name), programs.previous(name));
-            let is_replaced = digest(&now)? == digest(new)?;
-            if !is_replaced && !(unused.is_some() && kept.exists()) {
+            if !kept.exists() {
                 keep(&now, &kept)?;
             }
             crate::fault::point("update.replace").map_err(failed("replace", &now))?;
-            if !is_replaced {
-                fs::rename(new, &now).map_err(failed("replace", &now))?;
+            if *name == programs.server {
+                // Before the last rename: whoever starts the new server must find who may take it back.
+                ledger.update = Some(Update { stage: Stage::Installed, ..update.clone() });
+                ledger.write(programs)?;
             }
+            fs::rename(new, &now).map_err(failed("replace", &now))?;
         }
         sync_folder(&programs.server()).map_err(failed("make durable", &programs.server()))?;
-        ledger.update = Some(Update { stage: Stage::Installed, ..update });
-        ledger.write(programs)?;
-        self.list.note(&sums, &written).map_err(list)
+        self.list.note(&list_sums, &list_paths).map_err(unlisted)
+    }
+}
+
+fn remove_if_there(path: &Path) -> Result<(), UpdateError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(failed("remove", path)(error))
+        }
+        _ => Ok(()),
     }
 }
 

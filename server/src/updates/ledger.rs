@@ -2,7 +2,7 @@
 //! over can change neither what was seen nor what runs.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::Write;
 use std::path::Path;
 
@@ -86,6 +86,24 @@ impl Ledger {
     }
 }
 
+/// Held while anybody changes the ledger or the programs. An error if this process may not, or another one does.
+pub(super) fn lock(programs: &Programs) -> Result<File, UpdateError> {
+    let path = programs.lock();
+    let file = File::create(&path).map_err(|error| {
+        UpdateError::Failed(format!(
+            "could not write beside the programs ({}): {error}. Run this as who has installed them, for a service with sudo",
+            path.display()
+        ))
+    })?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            Err(UpdateError::Failed("another update is under way".into()))
+        }
+        Err(TryLockError::Error(error)) => Err(failed("lock", &path)(error)),
+    }
+}
+
 /// Puts a small file in place durably; everybody may read it.
 pub(super) fn replace_file(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let mut half = path.as_os_str().to_owned();
@@ -97,6 +115,9 @@ pub(super) fn replace_file(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o644);
     let mut file = options.open(half)?;
+    // Whatever the umask of a service says: the server must be able to read it.
+    #[cfg(unix)]
+    file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))?;
     file.write_all(bytes)?;
     file.sync_all()?;
     std::fs::rename(half, path)?;

@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::path::Path;
 
 use super::install::digest;
-use super::ledger::{InstallerList, Ledger, Stage, Update, sync_folder};
+use super::ledger::{InstallerList, Ledger, Stage, Update, lock, sync_folder};
 use super::rules::{Progress, Seen, Verdict, judge};
 use super::{Programs, UpdateError, failed, trial};
 use crate::blobs::volume;
@@ -29,11 +29,12 @@ pub fn decide(
     list: &InstallerList,
     data: &Path,
 ) -> Result<Option<String>, UpdateError> {
-    let mut ledger = Ledger::read(programs)?;
-    let Some(mut update) = ledger.update.clone() else { return Ok(None) };
-    if update.stage != Stage::Installed {
+    if Ledger::read(programs)?.update.is_none_or(|update| update.stage != Stage::Installed) {
         return Ok(None);
     }
+    let _lock = lock(programs)?;
+    let mut ledger = Ledger::read(programs)?;
+    let Some(mut update) = ledger.update.clone() else { return Ok(None) };
     let name = data.to_string_lossy().into_owned();
     let said = trial::find_progress(data, &update.id);
     let note = match judge(update.seen.get(&name).copied(), said) {
@@ -63,6 +64,7 @@ pub fn may_replace(programs: &Programs) -> bool {
 
 /// Notes that `version` stays, if this process may write that.
 pub fn note_proof(programs: &Programs, id: &str, data: &Path) {
+    let Ok(_lock) = lock(programs) else { return };
     let Ok(mut ledger) = Ledger::read(programs) else { return };
     let Some(update) = ledger.update.as_mut().filter(|update| update.id == id) else { return };
     update.seen.insert(data.to_string_lossy().into_owned(), Seen::Proven);

@@ -11,9 +11,9 @@ use std::time::Duration;
 use photosync_protocol::process::Exit;
 use serde::{Deserialize, Serialize};
 
-use super::ledger::Ledger;
+use super::ledger::{Ledger, Update};
 use super::rules::Progress;
-use super::{Programs, running_version};
+use super::{Programs, UpdateError, running_version};
 use crate::blobs::write_durably;
 use crate::boot::{App, BootError};
 use crate::db;
@@ -38,15 +38,14 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// The update that the running program came by, if it came by one.
-    pub fn find(programs: &Programs) -> Option<Self> {
-        let ledger = Ledger::read(programs).ok()?;
-        let update = ledger.update_to(running_version())?;
-        Some(Self {
-            id: update.id.clone(),
-            from: update.from.clone(),
-            is_proven: update.is_proven(),
-        })
+    /// The update that the running program came by, if it came by one. An error means that nobody knows.
+    pub fn find(programs: &Programs) -> Result<Option<Self>, UpdateError> {
+        let ledger = Ledger::read(programs)?;
+        Ok(ledger.update_to(running_version()).map(Self::of))
+    }
+
+    fn of(update: &Update) -> Self {
+        Self { id: update.id.clone(), from: update.from.clone(), is_proven: update.is_proven() }
     }
 }
 

@@ -174,3 +174,15 @@ fn a_version_that_is_put_back_by_hand_while_it_is_tried_leaves_the_database_of_t
     assert_eq!(anna.download("IMG_0007.jpg").body, b"bytes without a row");
     drill.stand.require_agreement();
 }
+
+#[test]
+fn of_two_updates_without_a_restart_the_way_back_leads_to_the_version_that_had_run() {
+    let (drill, anna) = updated("0.2.0 migrates", &[("PHOTOSYNC_FAULT_TRIAL_MS", "1500")]);
+    let old = drill.programs()["photosync-server.previous"].clone();
+    drill.offer("0.3.0 migrates update.boot:1:stall");
+    drill.update();
+    assert!(drill.programs()["photosync-server.previous"] == old, "0.2.0 has never run");
+    let log = drill.start_that_ends(75);
+    assert!(log.contains("0.1.0 is back"), "{log}");
+    require_way_back(&drill, &anna);
+}
