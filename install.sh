@@ -9,6 +9,8 @@
 # Nothing is unpacked before signature and checksum were found right. Nothing is overwritten or removed that this script
 # did not write: it keeps a list of its files with their checksums, and writes that first.
 set -eu
+# What is installed is for everybody to read, whatever the habits of root are; secrets get their own modes.
+umask 022
 
 # Filled in by scripts/package: the project's releases, and the key that signs them (PEM, one line, base64 part only).
 repository=''

@@ -3,6 +3,7 @@
 mod architecture;
 mod backups;
 mod crash;
+mod documented;
 mod faults;
 mod foreign;
 mod model;
@@ -13,5 +14,6 @@ mod sync;
 mod tokens;
 #[cfg(target_os = "linux")]
 mod updates;
+mod upgrade;
 mod weaknesses;
 mod wire;

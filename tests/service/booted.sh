@@ -164,11 +164,7 @@ if systemctl is-active --quiet photosync.service; then fail 'started before anyb
 healthy || fail 'no answer'
 curl -fsS --max-time 5 'http://[::1]:3000/health' || fail 'no answer on IPv6'
 # It answers a moment before it has said that it is ready.
-for _ in $(seq 100); do
-  if systemctl is-active --quiet photosync.service; then break; fi
-  sleep 0.2
-done
-systemctl is-active --quiet photosync.service || fail 'not started'
+wait_for 20 systemctl is-active --quiet photosync.service || fail 'not started'
 sh /in/first/install.sh --server --from /in/first | grep 'nothing was changed' || fail 'changed'
 if systemctl is-enabled --quiet photosync.service; then fail 'socket activation was undone'; fi
 systemctl disable --quiet --now photosync.socket

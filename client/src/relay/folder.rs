@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use photosync_protocol::digest::Digest;
-use photosync_protocol::format::object::{Kind, peek};
+use photosync_protocol::format::object::{Kind, id_of, peek};
 
 use super::io;
 use super::space::random;
@@ -22,6 +22,9 @@ use crate::error::{Error, Result};
 const PARTIAL: &str = ".partial-";
 /// What nobody has written to for so long was left by a run that did not end: a day, more than any zone is off.
 const LEFT: Duration = Duration::from_secs(24 * 3600);
+
+/// Ending of an object that was set aside.
+const ASIDE: &str = ".damaged";
 
 /// A folder of objects.
 pub struct Folder {
@@ -133,9 +136,13 @@ impl Folder {
     }
 
     /// Reads an object; `None` if it is not there. What was read is not looked at. One that the disk does not give back is an
-    /// error of that object alone (`unreadable`): the others may be whole. Blocks.
+    /// error of that object alone (`unreadable`): the others may be whole. One that was set aside is tried as well: perhaps it
+    /// was the cable. Blocks.
     pub fn get(&self, kind: Kind, id: &Digest) -> Result<Option<Vec<u8>>> {
-        let Some(path) = self.find(kind, id)? else { return Ok(None) };
+        let path = match self.find(kind, id)? {
+            Some(path) => path,
+            None => aside(&self.place(kind, id)),
+        };
         match fs::read(&path) {
             Ok(object) => Ok(Some(object)),
             Err(cause) if cause.kind() == ErrorKind::NotFound => Ok(None),
@@ -144,12 +151,13 @@ impl Folder {
     }
 
     /// Takes a damaged object's name from it, so that the piece counts as missing and a good one can have the name. What
-    /// is left of it stays beside. Blocks.
+    /// is left of it stays beside, unless a good one lies there already. Blocks.
     pub fn set_aside(&self, kind: Kind, id: &Digest) -> Result<()> {
         let Some(path) = self.find(kind, id)? else { return Ok(()) };
-        let mut aside = path.clone().into_os_string();
-        aside.push(".damaged");
-        io("set aside", &path, fs::rename(&path, aside))?;
+        let aside = aside(&path);
+        let is_good = fs::read(&aside).is_ok_and(|object| id_of(&object) == *id);
+        let done = if is_good { fs::remove_file(&path) } else { fs::rename(&path, aside) };
+        io("set aside", &path, done)?;
         sync_folder(path.parent().unwrap_or(&self.path))
     }
 
@@ -226,6 +234,13 @@ impl Folder {
     }
 }
 
+/// Where an object of this place lies that was set aside.
+fn aside(place: &Path) -> PathBuf {
+    let mut aside = place.to_owned().into_os_string();
+    aside.push(ASIDE);
+    aside.into()
+}
+
 /// Whether a file is named as this program names an unfinished object, now or before names had a random part.
 fn is_partial(name: &str) -> bool {
     let Some(rest) = name.strip_prefix(PARTIAL) else { return false };
@@ -297,6 +312,24 @@ mod tests {
         assert!(moved.has(Kind::Chunk, &Digest([1; 32])).unwrap());
         moved.set_aside(Kind::Chunk, &Digest([1; 32])).unwrap();
         assert!(!moved.has(Kind::Chunk, &Digest([1; 32])).unwrap());
+    }
+
+    #[test]
+    fn an_object_that_was_set_aside_counts_as_missing_and_is_still_read_and_never_replaced_by_a_worse_one()
+     {
+        let disk = tempfile::tempdir().unwrap();
+        let folder = Folder::new(disk.path().to_owned());
+        let bytes = object(1).2;
+        let (kind, id) = (Kind::Chunk, id_of(&bytes));
+        folder.put(&[(kind, id, bytes.clone())]).unwrap();
+        // Nothing was wrong with it but the cable.
+        folder.set_aside(kind, &id).unwrap();
+        assert!(!folder.has(kind, &id).unwrap());
+        assert_eq!(folder.get(kind, &id).unwrap(), Some(bytes.clone()));
+        folder.put(&[(kind, id, b"damaged later".to_vec())]).unwrap();
+        assert_eq!(folder.get(kind, &id).unwrap(), Some(b"damaged later".to_vec()));
+        folder.set_aside(kind, &id).unwrap();
+        assert_eq!(folder.get(kind, &id).unwrap(), Some(bytes));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use photosync_client::connection::Connection;
 use photosync_client::error::{Error, Kind};
 use photosync_client::profile::Profile;
 use photosync_client::relay::kit::Kit;
-use photosync_client::relay::{Relay, Space, Store, backup, keys};
+use photosync_client::relay::{Relay, Space, Store, backup, keys, verify};
 use photosync_client::report::{Quiet, Report};
 use photosync_client::scan::Rules;
 use photosync_protocol::crypto::{Key, SALT_BYTES};
@@ -274,4 +274,32 @@ async fn a_server_that_shows_a_strangers_keyring_is_asked_for_ours_and_ours_goes
     let store = Store::remote(connection).await.unwrap();
     let space = keys::unlock(&store, &mine, new).await.unwrap();
     assert_eq!((space.keyring_sequence, space.chains.heads().len()), (3, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_password_that_counts_is_not_called_a_failure_for_want_of_a_copy_here() {
+    let disk = tempfile::tempdir().unwrap();
+    let computer = Computer::new(disk.path(), "a");
+    computer.begin().await;
+    computer.write("a.jpg", b"a");
+    computer.backup().await.unwrap();
+    let mut relay = computer.open(Arc::new(Failed::default())).await;
+    // Nothing can be renamed onto a folder that is not empty.
+    let copy = relay.space.cache_file().parent().unwrap().join("keyring");
+    fs::remove_file(&copy).unwrap();
+    fs::create_dir_all(copy.join("in the way")).unwrap();
+    let (old, new) = (secret(PASSWORD), secret("a better password"));
+    relay.change_password(old, new.clone(), LEAST_COST, &computer.profile).await.unwrap();
+    let other = Computer::new(disk.path(), "b");
+    keys::unlock(&other.store(), &other.profile, new).await.unwrap();
+    assert_eq!(other.restore().await.1.len(), 1);
+
+    fs::remove_dir_all(&copy).unwrap();
+    let mut relay = computer.open(Arc::new(Failed::default())).await;
+    verify(&mut relay, false).await.unwrap();
+    assert!(
+        of_kind(&computer.place, "keyrings")
+            .iter()
+            .any(|there| { fs::read(there).unwrap() == fs::read(&copy).unwrap() })
+    );
 }

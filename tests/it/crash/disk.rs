@@ -166,14 +166,21 @@ fn a_database_without_room_refuses_and_recovers_without_a_restart() {
     println!("crash: a database without room refused after {stored} rows and recovered");
 }
 
-#[test]
-fn a_failing_call_is_answered_and_leaves_nothing() {
+/// The server with fault points, and a data folder `data` in which somebody has signed up.
+fn stopped_with_an_account() -> (PathBuf, Session, tempfile::TempDir) {
     let scratch = tempfile::tempdir().expect("a folder");
     let data = scratch.path().join("data");
     let binary = binaries::fault_server().expect("the server with fault points");
     let server = run(serve_command(&binary, &data), &data);
     let session = sign_up(server.address);
     server.stop().expect("a clean stop");
+    (binary, session, scratch)
+}
+
+#[test]
+fn a_failing_call_is_answered_and_leaves_nothing() {
+    let (binary, session, scratch) = stopped_with_an_account();
+    let data = scratch.path().join("data");
     let faults = [
         ("write:1:enospc", 507),
         ("write:1:eio", 500),
@@ -212,12 +219,8 @@ fn a_failing_call_is_answered_and_leaves_nothing() {
 
 #[test]
 fn a_folder_that_could_not_be_made_durable_is_relied_on_by_no_later_upload() {
-    let scratch = tempfile::tempdir().expect("a folder");
+    let (binary, session, scratch) = stopped_with_an_account();
     let data = scratch.path().join("data");
-    let binary = binaries::fault_server().expect("the server with fault points");
-    let server = run(serve_command(&binary, &data), &data);
-    let session = sign_up(server.address);
-    server.stop().expect("a clean stop");
     let mut command = serve_command(&binary, &data);
     command.env("PHOTOSYNC_FAULT", "sync_new_dir:1+:eio");
     let server = run(command, &data);

@@ -84,13 +84,15 @@ impl Place {
         package(&self.key, &bin, &self.path(name));
     }
 
-    /// Runs the release's own install.sh with the strictest shell there is, into the root.
+    /// Runs the release's own install.sh with the strictest shell there is, into the root, as a person whose files are
+    /// nobody else's unless they say so.
     pub(super) fn install(&self, release: &str, more: &[&str]) -> Output {
         let shell = if Path::new("/bin/dash").exists() { "dash" } else { "sh" };
         let (script, root) = (self.path(release).join("install.sh"), self.path("root"));
         let temporary = self.path("tmp");
         fs::create_dir_all(&temporary).expect("a folder");
         let outcome = Command::new(shell)
+            .args(["-c", "umask 077; exec \"$@\"", "strict", shell])
             .arg(script)
             .args(["--root".as_ref(), root.as_os_str()])
             .args(more)
@@ -192,6 +194,13 @@ fn install_upgrade_and_uninstall_touch_exactly_their_own_files() {
         .into_owned();
     assert!(unit.contains("ExecStart=/usr/local/bin/photosync-server serve"), "{unit}");
     assert!(!unit.contains("/usr/bin/photosync"), "{unit}");
+    for name in WRITTEN.iter().chain([&SETTINGS]) {
+        let path = place.path("root").join(name.trim_start_matches('/'));
+        for path in path.ancestors().take_while(|above| *above != place.path("root")) {
+            let mode = fs::metadata(path).expect("there").permissions().mode();
+            assert_eq!(mode & 0o044, 0o044, "{} is not for everybody: {mode:o}", path.display());
+        }
+    }
 
     let again = place.install_server("first", &[]);
     assert!(said(&again).contains("nothing was changed"), "{}", said(&again));

@@ -50,7 +50,7 @@ impl Native {
         self.post_bytes(path, "application/json", json.to_string().as_bytes())
     }
 
-    pub(super) fn get(&self, path: &str) -> Answer {
+    pub(crate) fn get(&self, path: &str) -> Answer {
         self.send(self.request("GET", path))
     }
 

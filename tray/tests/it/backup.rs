@@ -11,7 +11,7 @@ use std::time::Instant;
 use zbus::blocking::Connection;
 use zbus::zvariant::{OwnedFd, OwnedObjectPath, OwnedValue, Value};
 
-use crate::desk::{Desk, program, wait_for, wait_since};
+use crate::desk::{Desk, Panel, Tray, program, wait_for, wait_since};
 
 /// Adds an account to the server that runs on this desk.
 fn add_account(desk: &Desk, email: &str) {
@@ -35,6 +35,16 @@ fn photos(desk: &Desk, name: &str, count: usize) -> PathBuf {
         std::fs::write(folder.join(format!("{number}.jpg")), format!("{name} {number}")).unwrap();
     }
     folder
+}
+
+/// A tray whose server runs and has one account, and so many photos that nobody has chosen yet.
+fn with_account_and_photos(desk: &Desk, count: usize) -> (Panel, Tray) {
+    photos(desk, "Pictures", count);
+    let panel = desk.panel();
+    let tray = desk.tray(None);
+    panel.line("● Running");
+    add_account(desk, "ada@example.org");
+    (panel, tray)
 }
 
 /// What the originals on the server's disk say, in order.
@@ -176,11 +186,7 @@ fn folders_chosen_in_the_dialog_are_backed_up_as_whom_the_person_says_also_by_th
 #[test]
 fn a_computer_with_the_keys_of_a_sealed_backup_is_sealed_too() {
     let desk = Desk::new();
-    photos(&desk, "Pictures", 2);
-    let panel = desk.panel();
-    let mut tray = desk.tray(None);
-    panel.line("● Running");
-    add_account(&desk, "ada@example.org");
+    let (panel, mut tray) = with_account_and_photos(&desk, 2);
     panel.click("Add Pictures");
     panel.line("Last backup: today");
     let mut beginning = Command::new(program("photosync"))
@@ -224,11 +230,7 @@ fn without_a_dialog_a_notification_says_what_can_be_done() {
 #[test]
 fn a_device_without_a_backup_for_too_long_has_a_line_and_one_notification() {
     let desk = Desk::new();
-    photos(&desk, "Pictures", 1);
-    let panel = desk.panel();
-    let mut tray = desk.tray(None);
-    panel.line("● Running");
-    add_account(&desk, "ada@example.org");
+    let (panel, mut tray) = with_account_and_photos(&desk, 1);
     panel.click("Add Pictures");
     panel.line("Last backup: today");
     panel.click("Remove from the backup");
@@ -301,11 +303,7 @@ fn the_computer_stays_awake_while_photos_arrive_and_may_sleep_afterwards() {
         .unwrap()
         .build()
         .unwrap();
-    photos(&desk, "Pictures", 3);
-    let panel = desk.panel();
-    let mut tray = desk.tray(None);
-    panel.line("● Running");
-    add_account(&desk, "ada@example.org");
+    let (panel, mut tray) = with_account_and_photos(&desk, 3);
     assert!(holds.lock().unwrap().is_empty(), "nothing arrives yet");
     panel.click("Add Pictures");
     let grown = wait_for_growth(&desk);
@@ -351,11 +349,7 @@ fn without_logind_the_desktop_is_asked_to_stay_awake_and_the_asking_ends_too() {
         .unwrap()
         .build()
         .unwrap();
-    photos(&desk, "Pictures", 2);
-    let panel = desk.panel();
-    let mut tray = desk.tray(None);
-    panel.line("● Running");
-    add_account(&desk, "ada@example.org");
+    let (panel, mut tray) = with_account_and_photos(&desk, 2);
     panel.click("Add Pictures");
     let grown = wait_for_growth(&desk);
     wait_for("somebody who asks", || (!asked.lock().unwrap().is_empty()).then_some(()));
