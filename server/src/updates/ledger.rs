@@ -160,8 +160,9 @@ impl InstallerList {
         let mut lines = self.lines();
         lines.retain(|line| {
             let path = line.get(65..).unwrap_or_default();
-            let is_file = !line.starts_with('#');
-            !(is_file && settled.iter().any(|settled| settled == path)) && !added.contains(line)
+            let is_settled =
+                !line.starts_with('#') && settled.iter().any(|settled| settled == path);
+            !is_settled && !added.contains(line)
         });
         lines.extend(added);
         replace_file(&self.0, (lines.join("\n") + "\n").as_bytes())
