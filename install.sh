@@ -361,8 +361,11 @@ plan_systemd() {
       ;;
     *) printf '# The folder of the photos, as --data said.\n[Service]\nReadWritePaths=%s\n' "$data" >"$work/data.conf" ;;
     esac
-    printf 'ExecStart=\nExecStart=%s/bin/photosync-server serve --data %s\n[Unit]\nRequiresMountsFor=%s\n' \
-      "$prefix" "$data" "$data" >>"$work/data.conf"
+    {
+      printf 'ExecStart=\nExecStart=%s/bin/photosync-server serve --data %s\nExecStartPre=\n' "$prefix" "$data"
+      sed -n "/^ExecStartPre=/s|/var/lib/photosync|$data|gp" "$unit"
+      printf '[Unit]\nRequiresMountsFor=%s\n' "$data"
+    } >>"$work/data.conf"
     want 644 "$work/data.conf" /etc/systemd/system/photosync.service.d/data.conf
   fi
   want 644 "$unit" /usr/local/lib/systemd/system/photosync.service
@@ -549,6 +552,9 @@ uninstall() {
   recorded_paths
   while read -r path; do remove_own "$path"; done <"$work/recorded"
   if [ "$dry_run" = yes ]; then return 0; fi
+  # What `photosync-server update` notes beside the programs; the versions it keeps are in the list.
+  for note in photosync-server.update.json photosync-server.update.lock; do rm -f "$root$prefix/bin/$note"; done
+  rm -rf "$root$prefix/bin/.photosync-server.update"
   # Folders only where they are ours by name, and only if they are empty.
   for folder in "$prefix/share/doc/photosync" /etc/systemd/system/photosync.service.d; do
     if [ -d "$root$folder" ]; then rmdir "$root$folder" 2>/dev/null || true; fi

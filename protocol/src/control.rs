@@ -63,6 +63,9 @@ pub struct Status {
     /// old.
     #[serde(default)]
     pub overdue: Vec<OverdueDevice>,
+    /// A newer version that this server has found at its release source, if it looked and there is one.
+    #[serde(default)]
+    pub newer_version: Option<String>,
     /// How the backups of the server itself are doing; an earlier server does not say.
     #[serde(default)]
     pub backup: BackupStatus,
@@ -89,6 +92,15 @@ pub struct BackupStatus {
     /// What was wrong at the last trial, if anything was.
     #[serde(default)]
     pub drill_failure: Option<String>,
+}
+
+/// What `photosync-server check-update --json` prints.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpdateAnswer {
+    /// The version that can be installed, if there is one.
+    pub newer_version: Option<String>,
+    /// The same for people, and what else there is to say.
+    pub text: String,
 }
 
 /// Accounts named in a status at most: a menu with more cannot be used.

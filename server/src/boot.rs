@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use photosync_protocol::process::Exit;
@@ -27,6 +28,7 @@ use crate::library::settled::Sets;
 use crate::metrics::Metrics;
 use crate::pairing::presence::Presence;
 use crate::secrets::Secrets;
+use crate::updates::trial;
 use crate::upkeep::verify::Verifier;
 use crate::uploads::reservations::{Names, Stripes};
 use crate::uploads::tus::{self, Registry};
@@ -64,6 +66,9 @@ pub struct AppState {
     pub metrics: Metrics,
     /// Manifests are the only large bodies held in memory: two at once.
     pub manifest_bodies: Semaphore,
+    trial: Option<trial::Running>,
+    is_on_trial: AtomicBool,
+    newer_version: watch::Sender<Option<String>>,
     /// Held for reading by a backup, for writing by whatever removes files for good.
     pub lease: RwLock<()>,
     upkeep: Notify,
@@ -94,6 +99,37 @@ impl AppState {
         let _ = wanted.wait_for(|wanted| *wanted).await;
     }
 
+    /// Whether this version has not proved itself yet, and so stores nothing.
+    pub fn is_on_trial(&self) -> bool {
+        self.is_on_trial.load(Ordering::SeqCst)
+    }
+
+    /// The trial that this start began.
+    pub fn trial(&self) -> Option<&trial::Running> {
+        self.trial.as_ref()
+    }
+
+    /// From now on everything is stored as usual; what the start had put off is done.
+    pub async fn end_trial(&self) {
+        self.db.release();
+        if let Err(error) =
+            tidy_uploads(&self.db, [&self.originals, &self.relay, &self.relay_chunks], false).await
+        {
+            tracing::error!(%error, "unfinished uploads were not looked after; the next start does it");
+        }
+        self.is_on_trial.store(false, Ordering::SeqCst);
+    }
+
+    /// The newer version that is known to be there.
+    pub fn newer_version(&self) -> Option<String> {
+        self.newer_version.borrow().clone()
+    }
+
+    /// Notes the newer version that is there, or that there is none.
+    pub fn set_newer_version(&self, version: Option<String>) {
+        self.newer_version.send_replace(version);
+    }
+
     /// Waits for [`Self::wake_upkeep`].
     pub async fn upkeep_wanted(&self) {
         self.upkeep.notified().await;
@@ -111,6 +147,8 @@ pub struct BootOptions {
     /// Open data that belongs to another account although this is root: only for data that root has put there for itself, as
     /// a backup that is tried out.
     pub allow_foreign_owner: bool,
+    /// The update that the program came by, if it has yet to prove itself.
+    pub attempt: Option<trial::Attempt>,
     /// Leave what uploads of an earlier run left half-done.
     pub keeps_staged: bool,
     /// Start although `uploads/` holds folders and the database does not exist: only `rebuild` and an import do.
@@ -124,6 +162,7 @@ impl Default for BootOptions {
             password_cost: PasswordCost::RECOMMENDED,
             identity: IdentityKey::Unneeded,
             allow_foreign_owner: false,
+            attempt: None,
             keeps_staged: false,
             allow_lost_database: false,
         }
@@ -229,7 +268,15 @@ pub async fn boot(config: Config, options: BootOptions) -> Result<App, BootError
         create_private_dir(parent).map_err(storage("create", parent))?;
         require_local_disk(parent)?;
     }
-    db::migrate(&config.database, options.clock.now_ms())?;
+    let trial = trial::begin(&config.data_dir, &config.database, options.attempt.as_ref())?;
+    db::migrate(&config.database, options.clock.now_ms(), |copy| {
+        trial::note_copy(trial.as_ref(), copy)
+    })?;
+    if let Some(migrated) = options.attempt.and_then(|attempt| attempt.serving) {
+        // Nobody waits any more: then nobody is in a hurry.
+        let _ = migrated.send(());
+    }
+    crate::fault::point("update.boot").map_err(storage("open", &config.data_dir))?;
     let db = Db::start(&DbSettings {
         path: config.database.clone(),
         readers: 2,
@@ -238,6 +285,9 @@ pub async fn boot(config: Config, options: BootOptions) -> Result<App, BootError
     require_volumes(&db, &roots).await?;
 
     let server_id = ensure_server_id(&db).await?;
+    if trial.is_some() {
+        db.hold();
+    }
     let secrets = Secrets::open(&config.data_dir).map_err(storage("open", &config.data_dir))?;
     let jwt_secret = match &config.jwt_secret {
         Some(secret) => secret.clone().into_bytes(),
@@ -279,13 +329,9 @@ pub async fn boot(config: Config, options: BootOptions) -> Result<App, BootError
     let relay = start_store(&config.relay)?;
     let relay_chunks =
         if chunks_root == config.relay { relay.clone() } else { start_store(&chunks_root)? };
-    let resumable = tus::recover(&db, &originals).await?;
-    let stores = [&originals, &relay, &relay_chunks].into_iter();
-    for store in stores.filter(|_| !options.keeps_staged) {
-        let swept = store.sweep_staging(&resumable).map_err(storage("sweep", store.root()))?;
-        if swept > 0 {
-            tracing::info!(swept, "removed uploads that an earlier run left unfinished");
-        }
+    // A version on trial stores and removes nothing; it is done when that is over.
+    if trial.is_none() {
+        tidy_uploads(&db, [&originals, &relay, &relay_chunks], options.keeps_staged).await?;
     }
     Ok(Arc::new(AppState {
         passwords: Passwords::new(options.password_cost, config.queue_wait)?,
@@ -310,12 +356,34 @@ pub async fn boot(config: Config, options: BootOptions) -> Result<App, BootError
         verifier: Verifier::default(),
         metrics: Metrics::default(),
         manifest_bodies: Semaphore::new(2),
+        is_on_trial: AtomicBool::new(trial.is_some()),
+        trial,
+        newer_version: watch::Sender::new(None),
         lease: RwLock::new(()),
         upkeep: Notify::new(),
         stop: watch::Sender::new(false),
         _locks: locks,
         config,
     }))
+}
+
+/// Goes on with uploads that an earlier run left unfinished, and removes what nobody can go on with.
+async fn tidy_uploads(
+    db: &Db,
+    stores: [&LocalStore; 3],
+    keeps_staged: bool,
+) -> Result<(), BootError> {
+    let resumable = tus::recover(db, stores[0]).await?;
+    for store in stores.into_iter().filter(|_| !keeps_staged) {
+        let swept = store.sweep_staging(&resumable).map_err(|error| {
+            let text = format!("could not sweep {}: {error}", store.root().display());
+            BootError::new(Exit::Storage, text)
+        })?;
+        if swept > 0 {
+            tracing::info!(swept, "removed uploads that an earlier run left unfinished");
+        }
+    }
+    Ok(())
 }
 
 /// Root could open everybody's data, and would leave files in it that their owner cannot open any more. Makes nothing. Data

@@ -56,6 +56,12 @@ impl Error {
         Self::new(ErrorCode::Busy, "the server is busy, please try again").retry_after(2)
     }
 
+    /// A new version has not proved itself yet; nothing was stored.
+    pub fn on_trial() -> Self {
+        let message = "the server was just updated and is being tried, please try again";
+        Self::new(ErrorCode::Busy, message).retry_after(3)
+    }
+
     /// The disk is full; nothing was stored.
     pub fn storage_full(free_bytes: Option<u64>) -> Self {
         let error = Self::new(ErrorCode::StorageFull, "the server's disk is full").retry_after(60);

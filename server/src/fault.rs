@@ -11,8 +11,29 @@ pub fn point(_name: &'static str) -> std::io::Result<()> {
     Ok(())
 }
 
+/// What a test gives in place of something that a release has built in.
+#[cfg(not(feature = "fault-points"))]
+#[inline(always)]
+pub fn value(_name: &str) -> Option<String> {
+    None
+}
+
+/// The version that a test has written at the end of this program, and whether it has a migration more.
+#[cfg(not(feature = "fault-points"))]
+#[inline(always)]
+pub fn version() -> Option<&'static str> {
+    None
+}
+
+/// Whether a test wants a migration that no released program has.
+#[cfg(not(feature = "fault-points"))]
+#[inline(always)]
+pub fn has_later_migration() -> bool {
+    false
+}
+
 #[cfg(feature = "fault-points")]
-pub use armed::point;
+pub use armed::{has_later_migration, point, value, version};
 
 #[cfg(feature = "fault-points")]
 mod armed {
@@ -27,12 +48,50 @@ mod armed {
         passed: AtomicU64,
     }
 
+    /// What begins the last line of a program that a test has given another version: `<this>0.2.0` or
+    /// `<this>0.2.0 migrates`, then the name of a point that acts always, if any.
+    const TRAILER: &str = "\nPHOTOSYNC-TEST-VERSION=";
+
+    /// The words after [`TRAILER`].
+    fn trailer() -> &'static [String] {
+        static WORDS: OnceLock<Vec<String>> = OnceLock::new();
+        WORDS.get_or_init(|| {
+            let read = || -> std::io::Result<String> {
+                use std::io::{Read, Seek, SeekFrom};
+                let mut file = std::fs::File::open(std::env::current_exe()?)?;
+                file.seek(SeekFrom::End(-256))?;
+                let mut bytes = Vec::new();
+                file.read_to_end(&mut bytes)?;
+                Ok(String::from_utf8_lossy(&bytes).into_owned())
+            };
+            let text = read().unwrap_or_default();
+            let words = text.rsplit_once(TRAILER).map_or("", |(_, words)| words);
+            words.split_whitespace().map(str::to_owned).collect()
+        })
+    }
+
+    /// The version in the trailer.
+    pub fn version() -> Option<&'static str> {
+        trailer().first().map(String::as_str)
+    }
+
+    /// Whether the trailer asks for a migration that no released program has.
+    pub fn has_later_migration() -> bool {
+        trailer().iter().any(|word| word == "migrates")
+    }
+
+    /// The variable `PHOTOSYNC_FAULT_<name>`.
+    pub fn value(name: &str) -> Option<String> {
+        std::env::var(format!("PHOTOSYNC_FAULT_{name}")).ok()
+    }
+
     /// The one place besides `boot` that reads the environment: it exists only in test builds.
     fn armed() -> Option<&'static Armed> {
         static ARMED: OnceLock<Option<Armed>> = OnceLock::new();
         ARMED
             .get_or_init(|| {
-                let text = std::env::var("PHOTOSYNC_FAULT").ok()?;
+                let of_this = trailer().iter().find(|word| word.contains(':')).cloned();
+                let text = of_this.or_else(|| std::env::var("PHOTOSYNC_FAULT").ok())?;
                 let mut parts = text.splitn(3, ':');
                 let name = parts.next()?.to_owned();
                 let nth = parts.next()?;

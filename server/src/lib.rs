@@ -15,6 +15,7 @@ pub mod uploads;
 pub mod control;
 pub mod doctor;
 pub mod legacy;
+pub mod updates;
 pub mod upkeep;
 
 pub mod auth;

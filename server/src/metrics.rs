@@ -57,6 +57,8 @@ pub struct Metrics {
     free_bytes: Gauge,
     unverified: Family<StoreLabels, Gauge>,
     proved: Gauge,
+    /// 1 while a newer version is known.
+    pub update_available: Gauge,
     drilled: Gauge,
     made: Gauge,
     failing: Gauge,
@@ -86,6 +88,7 @@ impl Default for Metrics {
             free_bytes: Gauge::default(),
             unverified: Family::default(),
             proved: Gauge::default(),
+            update_available: Gauge::default(),
             drilled: Gauge::default(),
             made: Gauge::default(),
             failing: Gauge::default(),
@@ -126,6 +129,11 @@ impl Default for Metrics {
             "backup_proved_seconds",
             "Age of the newest backup that was restored on trial and found whole; -1 if there is none",
             metrics.proved.clone(),
+        );
+        registry.register(
+            "update_available",
+            "1 while a newer version is known to be there",
+            metrics.update_available.clone(),
         );
         registry.register(
             "backup_drill_seconds",

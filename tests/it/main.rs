@@ -22,6 +22,8 @@ mod service;
 mod stand;
 mod sync;
 mod tokens;
+#[cfg(target_os = "linux")]
+mod updates;
 mod upgrade;
 mod weaknesses;
 mod wire;

@@ -14,7 +14,9 @@ use std::time::{Duration, Instant};
 use photosync_tests::account::{ListedFile, phone_device_uuid};
 use photosync_tests::http::{Answer, Body, Client, Request};
 use photosync_tests::names::encode_uri_component;
-use photosync_tests::server::{CommandOutcome, ServerProcess, run_command};
+use photosync_tests::server::{
+    CommandOutcome, ServerError, ServerProcess, run_command, run_program,
+};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -36,6 +38,7 @@ pub(crate) struct Stand {
     server: Mutex<Option<ServerProcess>>,
     data: PathBuf,
     settings: Vec<(String, String)>,
+    program: Option<PathBuf>,
     _folder: TempDir,
 }
 
@@ -61,21 +64,43 @@ impl Stand {
 
     /// As [`Stand::new`], with `data` somewhere below `folder`.
     pub(crate) fn start_in(folder: TempDir, data: PathBuf, settings: &[(&str, &str)]) -> Stand {
-        let unlimited = ("PHOTOSYNC_AUTH_THROTTLE_MAX", "100000");
-        let mut all = vec![unlimited];
-        all.extend_from_slice(settings);
-        let settings = all.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
-        let stand = Stand { server: Mutex::new(None), data, settings, _folder: folder };
+        let stand = Stand::of(folder, data, None, settings);
         stand.start();
         stand
     }
 
+    /// A server of `program` that is not started yet.
+    pub(crate) fn of(
+        folder: TempDir,
+        data: PathBuf,
+        program: Option<PathBuf>,
+        settings: &[(&str, &str)],
+    ) -> Stand {
+        let unlimited = ("PHOTOSYNC_AUTH_THROTTLE_MAX", "100000");
+        let mut all = vec![unlimited];
+        all.extend_from_slice(settings);
+        let settings = all.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
+        Stand { server: Mutex::new(None), data, settings, program, _folder: folder }
+    }
+
     /// Starts the server again after [`Stand::stop`] or [`Stand::kill`], on another port.
     pub(crate) fn start(&self) {
+        *self.lock() = Some(self.try_start().expect("a ready server"));
+    }
+
+    /// Starts the server; an error says how it ended instead.
+    pub(crate) fn try_start(&self) -> Result<ServerProcess, ServerError> {
         let settings: Vec<(&str, &str)> =
             self.settings.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
-        let server = ServerProcess::start(&self.data, &settings).expect("a ready server");
-        *self.lock() = Some(server);
+        match &self.program {
+            Some(program) => ServerProcess::start_program(program, &self.data, &settings, 3 * SOON),
+            None => ServerProcess::start(&self.data, &settings),
+        }
+    }
+
+    /// The server as a process, out of this stand's hands.
+    pub(crate) fn take(&self) -> ServerProcess {
+        self.lock().take().expect("a running server")
     }
 
     /// Asks the server to stop; it must do so with exit code 0.
@@ -120,7 +145,11 @@ impl Stand {
         let data = self.data.to_string_lossy().into_owned();
         let mut all = words.to_vec();
         all.extend(["--data", &data]);
-        run_command(&all, stdin.as_bytes()).expect("a subcommand that ends")
+        let outcome = match &self.program {
+            Some(program) => run_program(program, &all, stdin.as_bytes(), &[]),
+            None => run_command(&all, stdin.as_bytes()),
+        };
+        outcome.expect("a subcommand that ends")
     }
 
     /// Index and disk agree in every byte. Other tests may be storing something at this moment, so that it is

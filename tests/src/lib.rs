@@ -14,6 +14,7 @@ pub mod names;
 pub mod phone;
 pub mod proxy;
 pub mod relay;
+pub mod release;
 pub mod report;
 pub mod seeded;
 pub mod server;

@@ -166,8 +166,17 @@ impl ServerProcess {
         settings: &[(&str, &str)],
         deadline: Duration,
     ) -> Result<Self, ServerError> {
-        let binary = find_binary()?;
-        let mut command = clean_command(&binary);
+        Self::start_program(&find_binary()?, data_dir, settings, deadline)
+    }
+
+    /// As [`ServerProcess::start_within`], with a program of the test's own.
+    pub fn start_program(
+        binary: &Path,
+        data_dir: &Path,
+        settings: &[(&str, &str)],
+        deadline: Duration,
+    ) -> Result<Self, ServerError> {
+        let mut command = clean_command(binary);
         command.arg("serve").arg("--data").arg(data_dir);
         command.envs(TEST_SETTINGS.iter().copied()).envs(settings.iter().copied());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -336,10 +345,20 @@ pub fn run_command<A: AsRef<OsStr>>(
     arguments: &[A],
     stdin: &[u8],
 ) -> Result<CommandOutcome, ServerError> {
-    let binary = find_binary()?;
-    let mut command = clean_command(&binary);
+    run_program(&find_binary()?, arguments, stdin, &[])
+}
+
+/// As [`run_command`], with a program of the test's own and settings.
+pub fn run_program<A: AsRef<OsStr>>(
+    binary: &Path,
+    arguments: &[A],
+    stdin: &[u8],
+    settings: &[(&str, &str)],
+) -> Result<CommandOutcome, ServerError> {
+    let mut command = clean_command(binary);
     command.args(arguments);
     command.env("PHOTOSYNC_DISCOVERY", "off").env("PHOTOSYNC_UPDATE_CHECK", "off");
+    command.envs(settings.iter().copied());
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let shown: Vec<String> =
         arguments.iter().map(|word| word.as_ref().to_string_lossy().into_owned()).collect();

@@ -16,7 +16,7 @@ use crate::login::Login;
 use crate::model::{Effect, Event, ImportEnd, Notice, RunEnd, STOP_GRACE_MS, Timer};
 use crate::server_process::{Program, Started};
 use crate::task::Task;
-use crate::{control, old_data, texts};
+use crate::{control, old_data, texts, updater};
 
 /// The world as this process reaches it.
 pub struct Edges {
@@ -145,6 +145,12 @@ impl Edges {
                     self.log().note(&format!("the copy could not be ended: {error}"));
                 }
             }
+            Effect::CheckUpdate => self.in_background("updates", |program, events| {
+                let _ = events.send(Event::UpdateChecked(updater::check(program)));
+            }),
+            Effect::Update(version) => self.in_background("updates", move |program, events| {
+                let _ = events.send(Event::Updated(updater::install(program, &version)));
+            }),
             Effect::KeepAwake(wanted) => {
                 let awake = self.awake.clone();
                 awake.1.store(wanted, Ordering::SeqCst);

@@ -20,6 +20,8 @@ pub struct Kept {
     pub last_complete: Option<Complete>,
     /// Ids of overdue devices that the person was told of.
     pub told_overdue: BTreeSet<String>,
+    /// The newer version that the person was told of.
+    pub told_newer: Option<String>,
     /// Data of the server that came before which was taken over: it is not offered again.
     pub imported: Option<PathBuf>,
 }
@@ -70,6 +72,7 @@ mod tests {
             folders: vec!["/home/ada/Pictures".into()],
             last_complete: Some(Complete { at: Moment { day: 1, minute: 2 }, files: 3 }),
             told_overdue: ["d".to_owned()].into(),
+            told_newer: Some("2.0.0".into()),
             imported: Some("/home/ada/PhotoLynk/server".into()),
         };
         kept.store(dir.path()).unwrap();

@@ -31,3 +31,4 @@ mod registry;
 pub mod server_process;
 pub mod task;
 pub mod texts;
+pub mod updater;

@@ -97,10 +97,24 @@ pub fn face(state: &State) -> Face {
         let text = entry::LOGIN.to_owned();
         menu.push(Item::Check { action: Action::ToggleLogin, text, on });
     }
+    menu.push(updates(state));
     menu.push(choice(Action::OpenLog, entry::LOG, true));
     menu.push(Item::Separator);
     menu.push(choice(Action::Quit, entry::QUIT, true));
     Face { menu, tooltip: format!("{PRODUCT} {version}\n{state_line}"), mood }
+}
+
+/// One line: what can be done about updates, or what is under way.
+fn updates(state: &State) -> Item {
+    let updates = &state.updates;
+    match (texts::updates(&updates.work), &updates.newer) {
+        (Some(line), _) => Item::Line(line),
+        (None, Some(version)) => {
+            let text = texts::update_to(version);
+            Item::Entry { action: Action::Update(version.clone()), text, enabled: true }
+        }
+        (None, None) => choice(Action::CheckUpdate, entry::CHECK_UPDATE, true),
+    }
 }
 
 /// Whether two menus have the same entries in the same order, whatever their texts are and whether they can be chosen.
@@ -201,7 +215,7 @@ mod tests {
         let wanted = format!(
             "[PhotoSync {version}]\n[● Running]\n──\nLocal IP Addresses ▸\n  192.168.1.5  (wlan0)\n  \
              fd00::5  (wlan0)\nPair a phone …\nOpen PhotoSync\nOpen photo folder\n──\n[Start]\nStop\nRestart\n──\n\
-             ☑ Launch at login\nView log\n──\nQuit PhotoSync\n"
+             ☑ Launch at login\nCheck for updates\nView log\n──\nQuit PhotoSync\n"
         );
         assert_eq!(drawn(&face.menu, 0), wanted);
         assert_eq!(face.mood, Mood::Well);

@@ -7,11 +7,13 @@ mod backup;
 mod care;
 mod import;
 mod kinds;
+mod updates;
 
 pub use backup::{AGAIN_MS, Account, Backup, Complete, EVERY_MS, Progress, RunEnd, Who, Work};
 pub use care::QUIET_MS;
 pub use import::ImportEnd;
 pub use kinds::{Action, Effect, Ended, Event, Notice, Server, Then, Timer, Trouble};
+pub use updates::{UpdateEnd, UpdateWork, Updates};
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -56,6 +58,8 @@ pub struct State {
     pub backup: Backup,
     /// Data of the server that came before, not taken over yet.
     pub old_data: Option<PathBuf>,
+    /// What is known of a newer version.
+    pub updates: Updates,
     /// Data of that server that was taken over.
     imported: Option<PathBuf>,
     /// The clock on the wall, set by the loop before each event.
@@ -81,6 +85,7 @@ impl State {
             is_first_start,
             backup: Backup::default(),
             old_data: None,
+            updates: Updates::default(),
             imported: None,
             now: Moment::default(),
             told_overdue: BTreeSet::new(),
@@ -95,7 +100,8 @@ impl State {
 
     /// With what was kept, where a client program may do what the person asks for. `usual`: folders to offer by name.
     pub fn remembering(mut self, kept: Kept, has_client: bool, usual: Vec<PathBuf>) -> Self {
-        let Kept { folders, last_complete, told_overdue, imported } = kept;
+        let Kept { folders, last_complete, told_overdue, told_newer, imported } = kept;
+        self.updates.told = told_newer;
         self.backup = Backup::new(has_client, folders, usual, last_complete);
         self.told_overdue = told_overdue;
         self.imported = imported;
@@ -114,6 +120,7 @@ impl State {
             folders: self.backup.folders.clone(),
             last_complete: self.backup.last,
             told_overdue: self.told_overdue.clone(),
+            told_newer: self.updates.told.clone(),
             imported: self.imported.clone(),
         }
     }
@@ -209,6 +216,8 @@ fn take_in(state: &mut State, now_ms: u64, event: Event) -> Vec<Effect> {
             Vec::new()
         }
         Event::ImportEnded(end) => import::ended(state, end),
+        Event::UpdateChecked(end) => updates::checked(state, end),
+        Event::Updated(end) => updates::installed(state, end),
     }
 }
 
@@ -232,6 +241,8 @@ fn choose(state: &mut State, now_ms: u64, action: Action) -> Vec<Effect> {
             state.starts_at_login.map(|now| Effect::SetLogin(!now)).into_iter().collect()
         }
         (Action::Import, _) => import::choose(state),
+        (Action::CheckUpdate, _) => updates::check(state),
+        (Action::Update(version), _) => updates::install(state, version),
         (Action::Quit, _) => quit(state),
         (
             action @ (Action::AddFolder
@@ -322,6 +333,7 @@ fn nobody_there(state: &mut State, now_ms: u64) -> Vec<Effect> {
 
 fn hear(state: &mut State, now_ms: u64, status: Status) -> Vec<Effect> {
     let mut effects = care::tell_overdue(state, &status);
+    effects.extend(updates::hear(state, &status));
     state.arriving.hear(now_ms, &status);
     let is_low = status.free_bytes.filter(|free| *free < LOW_SPACE_BYTES);
     if let (Some(free), false) = (is_low, state.told_low_space) {

@@ -17,6 +17,7 @@ use photosync_protocol::process::Ready;
 use crate::log::Log;
 use crate::model::{Ended, Event};
 use crate::quiet;
+use crate::updater;
 
 /// Between two questions whether it has ended, or can be asked to.
 const ASK_EVERY: Duration = Duration::from_millis(50);
@@ -43,6 +44,7 @@ impl Program {
     /// Starts the server. `Ready` and `Exited` follow.
     pub fn start(&self, events: &Sender<Event>) -> io::Result<Started> {
         self.log.turn()?;
+        updater::settle(self);
         let from_bytes = self.log.length_bytes();
         let mut command = quiet::command(&self.binary);
         command.arg("serve").arg("--data").arg(&self.data_dir);

@@ -4,7 +4,7 @@ pub mod backup;
 
 use photosync_protocol::control::OverdueDevice;
 
-use crate::model::{Notice, Trouble};
+use crate::model::{Notice, Trouble, UpdateWork};
 
 /// The product.
 pub const PRODUCT: &str = "PhotoSync";
@@ -22,6 +22,7 @@ pub mod entry {
     pub const OPEN_PHOTOS: &str = "Open photo folder";
     pub const IMPORT: &str = "Import from the old PhotoSync …";
     pub const LOGIN: &str = "Launch at login";
+    pub const CHECK_UPDATE: &str = "Check for updates";
     pub const LOG: &str = "View log";
     pub const QUIT: &str = "Quit PhotoSync";
 }
@@ -55,6 +56,23 @@ pub fn importing(done_files: u64, total_files: u64) -> String {
     match total_files {
         0 => "○ Copying the photos of the old PhotoSync …".to_owned(),
         _ => format!("○ Copying old photos: {done_files} of {total_files} …"),
+    }
+}
+
+/// The entry that installs a newer version.
+pub fn update_to(version: &str) -> String {
+    format!("Update to {version}")
+}
+
+/// What is under way or done about updates, in the menu.
+pub fn updates(work: &UpdateWork) -> Option<String> {
+    match work {
+        UpdateWork::Nothing => None,
+        UpdateWork::Checking => Some("○ Looking for updates …".to_owned()),
+        UpdateWork::Installing(version) => Some(format!("○ Installing {version} …")),
+        UpdateWork::Installed(version) => {
+            Some(format!("{version} is installed; choose Restart when you like"))
+        }
     }
 }
 
@@ -181,6 +199,20 @@ pub fn notice(notice: &Notice) -> (String, String) {
                 device.email
             ),
         ),
+        Notice::Newer(version) => (
+            format!("PhotoSync {version} is there"),
+            "The icon's menu installs it. Nothing is restarted before you choose it.".to_owned(),
+        ),
+        Notice::Checked(words) => ("Updates".to_owned(), short(words)),
+        Notice::UpdateInstalled(version) => (
+            format!("PhotoSync {version} is installed"),
+            "Choose Restart when you like. If it does not work, the version before comes back by itself."
+                .to_owned(),
+        ),
+        Notice::NotUpdated(why) => (
+            "The update was not installed".to_owned(),
+            format!("{} Nothing was changed.", sentence(why)),
+        ),
         Notice::NoIcon(port) => (
             "PhotoSync runs without an icon".to_owned(),
             format!(
@@ -207,6 +239,13 @@ fn firewall(port: u16) -> String {
     format!(
         "If a phone on the same Wi-Fi cannot connect, allow PhotoSync (port {port}) in the firewall of this computer."
     )
+}
+
+/// A message as a sentence, long enough for its advice.
+fn sentence(why: &str) -> String {
+    let line = why.trim().trim_start_matches("photosync-server: ").trim_end_matches('.');
+    let cut: String = line.chars().take(240).collect();
+    format!("{cut}.")
 }
 
 /// A message cut to a menu's width.

@@ -129,6 +129,15 @@ pub enum Action {
     #[cfg(windows)]
     #[command(hide = true)]
     RunService,
+    /// Say whether a newer version is there; changes nothing
+    CheckUpdate {
+        /// For programs
+        #[arg(long, hide = true)]
+        json: bool,
+    },
+    /// Install the newest version beside the running one, as who has installed this one (a service: with sudo). It takes
+    /// effect when the server is restarted; a version that does not become healthy is put back
+    Update(UpdateArgs),
     /// Print the description of the native API (OpenAPI 3.1)
     Openapi,
     /// Show the settings in force, or an example file
@@ -136,6 +145,20 @@ pub enum Action {
         #[command(subcommand)]
         action: ConfigAction,
     },
+}
+
+/// Which version.
+#[derive(Args)]
+pub struct UpdateArgs {
+    /// This version instead of the newest
+    #[arg(long, value_name = "VERSION")]
+    pub to: Option<String>,
+    /// Go back to the version that was replaced
+    #[arg(long, conflicts_with = "to")]
+    pub rollback: bool,
+    /// Before a start: put the version before back if this one had its try
+    #[arg(long, hide = true, conflicts_with_all = ["to", "rollback"])]
+    pub settle: bool,
 }
 
 /// `doctor`
@@ -273,7 +296,8 @@ pub fn parse() -> Result<Parsed, Exit> {
             .hide_short_help(true)
             .global(true)
     });
-    let command = Cli::command().args(settings);
+    let command =
+        Cli::command().version(photosync_server::updates::running_version()).args(settings);
     let parse = || -> Result<Parsed, clap::Error> {
         let matches = command.try_get_matches()?;
         let cli = Cli::from_arg_matches(&matches)?;

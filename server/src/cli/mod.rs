@@ -8,6 +8,7 @@ mod pair;
 mod run;
 mod scm;
 mod service;
+mod update;
 
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -21,7 +22,7 @@ use photosync_server::control::{self, Command, Outcome, remote};
 use photosync_server::http;
 use photosync_server::upkeep;
 
-use arguments::{Action, ConfigAction, Parsed, UserAction};
+use arguments::{Action, ConfigAction, Parsed, UpdateArgs, UserAction};
 use service::Service;
 
 /// Does what the command line says; returns the exit code.
@@ -42,9 +43,15 @@ pub fn run() -> Exit {
 
 /// Does it; says on stderr, and where a service says such things, why it could not.
 fn perform(parsed: Parsed, service: &Arc<Service>) -> Exit {
+    let serves = matches!(parsed.action, Action::Serve);
+    let data_dir = find_data_dir(&parsed);
     match act(parsed, service) {
         Ok(exit) => exit,
         Err(error) => {
+            let error = match serves {
+                true => update::after_failed_start(data_dir.as_deref(), error),
+                false => error,
+            };
             complain(&error.message);
             #[cfg(windows)]
             if let Some(log) = service.log_file() {
@@ -89,6 +96,11 @@ fn act(parsed: Parsed, service: &Arc<Service>) -> Result<Exit, BootError> {
         say(&text);
         return Ok(Exit::Success);
     }
+    if let (Action::Update(UpdateArgs { settle: true, .. }), Some(data)) =
+        (&parsed.action, find_data_dir(&parsed))
+    {
+        return update::settle_before_start(&data);
+    }
     if let Action::Doctor(wanted) = &parsed.action {
         return Ok(doctor::doctor(&parsed, wanted, service));
     }
@@ -113,6 +125,12 @@ fn act(parsed: Parsed, service: &Arc<Service>) -> Result<Exit, BootError> {
     let (resolved, data_dir) = resolve(&parsed, service)?;
     let mut config = Config::parse(&resolved, &data_dir)
         .map_err(|error| failed(Exit::Configuration, error.0))?;
+    // Both block, and need neither data nor a runtime.
+    match &parsed.action {
+        Action::CheckUpdate { json } => return update::check(&config, *json),
+        Action::Update(wanted) => return update::update(&config, wanted),
+        _ => {}
+    }
     if matches!(parsed.action, Action::Import(_)) {
         // The client tells how far it is; that this process serves it is nobody's concern.
         config.log_level = "warn".into();
@@ -159,9 +177,12 @@ fn act(parsed: Parsed, service: &Arc<Service>) -> Result<Exit, BootError> {
             Action::TrashRestore { email } => {
                 command(config, Command::TrashRestore { email }).await
             }
-            Action::Config { .. } | Action::Openapi | Action::Doctor(_) | Action::Stop => {
-                Ok(Exit::Success)
-            }
+            Action::Config { .. }
+            | Action::Openapi
+            | Action::Doctor(_)
+            | Action::Stop
+            | Action::CheckUpdate { .. }
+            | Action::Update(_) => Ok(Exit::Success),
             #[cfg(windows)]
             Action::InstallService { .. } | Action::UninstallService | Action::RunService => {
                 Ok(Exit::Success)
@@ -173,21 +194,25 @@ fn act(parsed: Parsed, service: &Arc<Service>) -> Result<Exit, BootError> {
     result
 }
 
-/// The data folder: of the flag, of the variable, or the person's own.
-fn data_dir_of(parsed: &Parsed) -> Result<PathBuf, BootError> {
-    let named = || std::env::var(DATA_DIR_VARIABLE).ok().map(PathBuf::from);
+/// The data folder, if anything says where it is.
+fn find_data_dir(parsed: &Parsed) -> Option<PathBuf> {
+    let variable = || std::env::var_os(DATA_DIR_VARIABLE).filter(|value| value.to_str().is_some());
     let data_dir = parsed
         .data
         .clone()
-        .or_else(named)
-        .or_else(|| usual_data_dir(|name| std::env::var_os(name)))
-        .ok_or_else(|| {
-            failed(
-                Exit::Configuration,
-                "where shall the data live? Say --data DIR or set PHOTOSYNC_DATA_DIR",
-            )
-        })?;
-    Ok(std::path::absolute(&data_dir).unwrap_or(data_dir))
+        .or_else(|| variable().map(PathBuf::from))
+        .or_else(|| usual_data_dir(|name| std::env::var_os(name)))?;
+    Some(std::path::absolute(&data_dir).unwrap_or(data_dir))
+}
+
+/// The data folder: of the flag, of the variable, or the person's own.
+fn data_dir_of(parsed: &Parsed) -> Result<PathBuf, BootError> {
+    find_data_dir(parsed).ok_or_else(|| {
+        failed(
+            Exit::Configuration,
+            "where shall the data live? Say --data DIR or set PHOTOSYNC_DATA_DIR",
+        )
+    })
 }
 
 /// The settings and the data folder.
@@ -236,7 +261,11 @@ async fn command(config: Config, command: Command) -> Result<Exit, BootError> {
     }
     // A sweep says itself what it removes, and removes nothing when it is only asked.
     let keeps_staged = matches!(command, Command::Sweep { .. });
-    let options = BootOptions { keeps_staged, ..BootOptions::default() };
+    let options = BootOptions {
+        keeps_staged,
+        attempt: update::attempt_of_a_command(),
+        ..BootOptions::default()
+    };
     let outcome = match boot(config, options).await {
         Ok(app) => {
             let outcome = control::execute(&app, command).await;

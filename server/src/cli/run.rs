@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::{IsTerminal, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use photosync_protocol::process::{Exit, Ready};
@@ -13,12 +13,14 @@ use photosync_server::http::{metrics_router, router};
 use photosync_server::legacy;
 use photosync_server::pairing::{discovery, rules};
 use photosync_server::serve::{self, Listener, Speaks, Tls};
+use photosync_server::updates::rules::Progress;
 use photosync_server::upkeep;
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
 use super::arguments::ImportArgs;
 use super::service::{self, Passed, Purpose, Reload, Service};
+use super::update::Trying;
 use super::{failed, refusal, say};
 
 /// Runs the server until SIGTERM or Ctrl-C.
@@ -33,13 +35,17 @@ pub async fn serve(
     let passed = service::take_sockets()?;
     service.tell_status("Starting");
     let identity = service.read_identity()?.map_or(IdentityKey::Kept, IdentityKey::HandedOver);
-    let options = BootOptions { identity, ..BootOptions::default() };
+    let trying = Trying::prepare(&config)?;
+    let attempt = trying.as_ref().map(Trying::attempt);
+    let options = BootOptions { identity, attempt, ..BootOptions::default() };
     let app = boot(config, options).await?;
     let tls = Arc::new(Tls::load(&app)?);
     let public = match passed.is_empty() {
         true => bind_public(&app, &tls)?,
         false => adopt_public(&app, &tls, passed)?,
     };
+    let plain = public.iter().find(|listener| !matches!(listener.speaks, Speaks::Tls(_)));
+    let asked_at = plain.and_then(|listener| own_address(&listener.socket));
     let mut listen: Vec<SocketAddr> = Vec::new();
     for listener in &public {
         listen.extend(listener.socket.local_addr());
@@ -63,13 +69,19 @@ pub async fn serve(
     app.presence.set_listening(listen.clone());
     let urls = rules::typed_urls(&app.presence.reachable(), tls.wants_certificate());
     let ready = Ready {
-        version: env!("CARGO_PKG_VERSION").into(),
+        version: photosync_server::updates::running_version().into(),
         pid: std::process::id(),
         listen: listen.iter().map(SocketAddr::to_string).collect(),
         urls: urls.clone(),
         metrics: metrics_at.map(|address| address.to_string()),
     };
-    let upkeep = tokio::spawn(upkeep::run(app.clone()));
+    let looked_after = app.clone();
+    let upkeep = tokio::spawn(async move {
+        if let Some(trying) = trying {
+            trying.prove(&looked_after, asked_at).await;
+        }
+        upkeep::run(looked_after).await;
+    });
     tokio::spawn(serve::serve_to_the_end(app.clone(), control));
     let ports = listen.iter().map(SocketAddr::port).collect();
     let certificates = tokio::spawn(serve::acme::keep(app.clone(), tls.clone(), ports));
@@ -87,6 +99,12 @@ pub async fn serve(
     app.stop();
     let _ = accompanying.await;
     upkeep.abort();
+    if let Some(trial) = app.trial()
+        && app.is_on_trial()
+        && let Err(error) = trial.note(Progress::Stopped)
+    {
+        tracing::warn!(%error, "could not note that the new version was stopped before it had proved itself");
+    }
     certificates.abort();
     if let Some(announcement) = announcement {
         let _ = tokio::task::spawn_blocking(|| announcement.withdraw()).await;
@@ -99,6 +117,17 @@ pub async fn serve(
             Err(failed(Exit::Unexpected, format!("the server ended unexpectedly: {error}")))
         }
     }
+}
+
+/// Where this server reaches a listener of its own.
+fn own_address(socket: &TcpListener) -> Option<SocketAddr> {
+    let mut address = socket.local_addr().ok()?;
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    Some(address)
 }
 
 pub(super) fn stop_signal(
@@ -288,7 +317,7 @@ async fn bind_metrics(app: &App) -> Result<Option<TcpListener>, BootError> {
 
 /// What a person at a terminal wants to know first.
 fn greet(app: &App, urls: &[String], resolved: &Resolved) {
-    tracing::info!(data = %app.config.data_dir.display(), "PhotoSync {} is ready", env!("CARGO_PKG_VERSION"));
+    tracing::info!(data = %app.config.data_dir.display(), "PhotoSync {} is ready", photosync_server::updates::running_version());
     for url in urls {
         tracing::info!("type into the phone app: {}", url.trim_start_matches("http://"));
     }

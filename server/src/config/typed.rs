@@ -119,6 +119,8 @@ pub struct Config {
     pub plans: Plans,
     pub metrics: Option<SocketAddr>,
     pub metrics_is_explicit: bool,
+    pub update_check: bool,
+    pub update_url: Option<String>,
     pub log_level: String,
     pub log_format: LogFormat,
 }
@@ -236,6 +238,8 @@ impl Config {
             },
             metrics,
             metrics_is_explicit: resolved.is_set("metrics.listen"),
+            update_check: r.switch("update.check")?,
+            update_url: r.find("update.url").map(str::to_owned),
             log_level: resolved.value("log.level").to_owned(),
             log_format: match resolved.value("log.format") {
                 "human" => LogFormat::Human,

@@ -140,6 +140,7 @@ async fn pair(
         (None, _) => None,
     };
     let mut body = String::from("<h1>Pair a phone</h1>\n");
+    body += &newer(app.newer_version().as_deref());
     body += &addresses(&reachable);
     let Some(account) = chosen else {
         body += &choice(&accounts, &own_address);
@@ -197,6 +198,14 @@ fn live_offer(
     let open = pages.require(now_ms, key)?;
     let known = open.get(key).and_then(|page| page.offers.get(&account.account_uuid).cloned());
     Ok(known.filter(|(offer, made_ms)| made_ms + offer.expires_in_s * 1_000 > now_ms))
+}
+
+/// What the person at this computer is told of a newer version; nobody else is shown these pages.
+fn newer(version: Option<&str>) -> String {
+    version.map_or_else(String::new, |version| {
+        let version = escaped(version);
+        format!("<p class=small>PhotoSync {version} is there; the icon's menu installs it.</p>\n")
+    })
 }
 
 fn addresses(reachable: &[SocketAddr]) -> String {
@@ -323,6 +332,12 @@ mod tests {
         let of = |typed: &str| addresses(&[typed.parse().unwrap()]);
         assert!(of("127.0.0.1:3000").contains("Only this computer"));
         assert!(!of("192.168.1.5:3000").contains("Only this computer"));
+    }
+
+    #[test]
+    fn a_newer_version_is_told_on_the_page_and_nothing_if_there_is_none() {
+        assert_eq!(newer(None), "");
+        assert!(newer(Some("2.0.0<b>")).contains("PhotoSync 2.0.0&lt;b&gt; is there"));
     }
 
     #[test]

@@ -45,7 +45,7 @@ async fn status(app: &App, overdue: &mut Overdue) -> Result<Status> {
     };
     let (accounts, people) = app.db.read(read).await?;
     Ok(Status {
-        version: env!("CARGO_PKG_VERSION").into(),
+        version: crate::updates::running_version().into(),
         pid: std::process::id(),
         port: app.presence.listening().first().map_or(0, std::net::SocketAddr::port),
         fingerprint: app.identity.fingerprint().to_string(),
@@ -56,6 +56,7 @@ async fn status(app: &App, overdue: &mut Overdue) -> Result<Status> {
         free_bytes: app.originals.free_bytes().await.ok(),
         people,
         overdue: overdue.look(app).await?,
+        newer_version: app.newer_version(),
         backup: backup::status(app).await?,
     })
 }

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -52,6 +52,8 @@ struct Inner {
     log_pages: Arc<AtomicI64>,
     threads: std::sync::Mutex<Vec<JoinHandle<()>>>,
     checkpointer: Sender<Checkpoint>,
+    /// Whether writing is refused.
+    is_held: AtomicBool,
 }
 
 type ReadJob = Box<dyn FnOnce(&Connection) + Send>;
@@ -103,13 +105,42 @@ impl Db {
                 log_pages,
                 threads: std::sync::Mutex::new(threads),
                 checkpointer,
+                is_held: AtomicBool::new(false),
             }),
         })
+    }
+
+    /// Refuses every [`Db::write`] from now on, until [`Db::release`].
+    pub fn hold(&self) {
+        self.inner.is_held.store(true, Ordering::SeqCst);
+    }
+
+    /// Ends [`Db::hold`].
+    pub fn release(&self) {
+        self.inner.is_held.store(false, Ordering::SeqCst);
+    }
+
+    /// Waits until the writer has taken a job and answered it. It writes nothing, so that nothing is synced, and is not
+    /// refused.
+    pub async fn ask_writer(&self) -> DbResult<()> {
+        self.write_always(|_| Ok(())).await
     }
 
     /// Runs `closure` in a transaction and returns its result after the commit is durable. An `Err` rolls back
     /// exactly this closure's changes. Dropping the returned future does not undo anything.
     pub async fn write<T, E, F>(&self, closure: F) -> Result<T, E>
+    where
+        F: FnMut(&mut dyn Tx) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<DbError> + Send + 'static,
+    {
+        if self.inner.is_held.load(Ordering::SeqCst) {
+            return Err(DbError::OnTrial.into());
+        }
+        self.write_always(closure).await
+    }
+
+    async fn write_always<T, E, F>(&self, closure: F) -> Result<T, E>
     where
         F: FnMut(&mut dyn Tx) -> Result<T, E> + Send + 'static,
         T: Send + 'static,

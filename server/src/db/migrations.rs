@@ -26,8 +26,21 @@ const MIGRATIONS: &[Migration] = &[
     Migration { number: 4, sql: include_str!("migrations/0004_second_copies.sql") },
 ];
 
+/// A migration of a version that does not exist, for tests of updates.
+const LATER: Migration = Migration {
+    number: MIGRATIONS.len() as i64 + 1,
+    sql: "CREATE TABLE later (id INTEGER PRIMARY KEY) STRICT",
+};
+
+/// Every migration this program knows, in order.
+fn known() -> impl Iterator<Item = &'static Migration> {
+    MIGRATIONS.iter().chain(crate::fault::has_later_migration().then_some(&LATER))
+}
+
 /// Number of the last migration this program knows.
-pub const SCHEMA_VERSION: i64 = MIGRATIONS.len() as i64;
+pub fn schema_version() -> i64 {
+    known().last().map_or(0, |migration| migration.number)
+}
 
 /// Why a database cannot be used.
 #[derive(Debug)]
@@ -46,6 +59,8 @@ pub enum MigrateError {
     },
     /// Foreign keys that point nowhere, as `table(rowid)`.
     Dangling(Vec<String>),
+    /// The copy that is made before could not be made durable or noted.
+    Copy(PathBuf, std::io::Error),
     /// The engine failed.
     Db(DbError),
 }
@@ -58,13 +73,17 @@ impl std::fmt::Display for MigrateError {
             }
             Self::Newer { found } => write!(
                 f,
-                "the database has schema {found}, this program knows {SCHEMA_VERSION}: start the newer program, \
-                 or go back to the copy it made before migrating"
+                "the database has schema {found}, this program knows {}: start the newer program, \
+                 or go back to the copy it made before migrating",
+                schema_version()
             ),
             Self::Changed { number } => {
                 write!(f, "migration {number} in the database is not the one of this program")
             }
             Self::Dangling(rows) => write!(f, "rows that point nowhere: {}", rows.join(", ")),
+            Self::Copy(path, error) => {
+                write!(f, "could not keep {} before migrating: {error}", path.display())
+            }
             Self::Db(source) => write!(f, "{source}"),
         }
     }
@@ -84,8 +103,21 @@ impl From<rusqlite::Error> for MigrateError {
     }
 }
 
-/// Creates or migrates the database at `path`. `now_ms` names the copy that is made before a migration.
-pub fn migrate(path: &Path, now_ms: i64) -> Result<(), MigrateError> {
+/// Whether [`migrate`] would change the database at `path`; false for one that cannot be read.
+pub fn needs_migration(path: &Path) -> bool {
+    let found = Connection::open_with_flags(path, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)
+        .and_then(|connection| connection.query_row("PRAGMA user_version", [], |row| row.get(0)));
+    found.is_ok_and(|found: i64| found < schema_version())
+}
+
+/// Creates or migrates the database at `path`. `now_ms` names the copy that is made before a migration; `note_copy` is told
+/// of it before anything is changed.
+pub fn migrate(
+    path: &Path,
+    now_ms: i64,
+    note_copy: impl FnOnce(&Path) -> std::io::Result<()>,
+) -> Result<(), MigrateError> {
+    let newest = schema_version();
     make_private(path)?;
     let mut connection = open(path)?;
     let pragma = |connection: &Connection, name: &str| -> rusqlite::Result<i64> {
@@ -97,18 +129,19 @@ pub fn migrate(path: &Path, now_ms: i64) -> Result<(), MigrateError> {
     if tables > 0 && pragma(&connection, "application_id")? != APPLICATION_ID {
         return Err(MigrateError::Foreign(path.to_owned()));
     }
-    if found > SCHEMA_VERSION {
+    if found > newest {
         return Err(MigrateError::Newer { found });
     }
     if tables > 0 {
         check_history(&connection)?;
     }
-    if found == SCHEMA_VERSION {
+    if found == newest {
         return Ok(());
     }
     if tables > 0 {
-        let copy = path.with_extension(format!("before-{SCHEMA_VERSION}-{now_ms}.db"));
+        let copy = path.with_extension(format!("before-{newest}-{now_ms}.db"));
         connection.execute("VACUUM INTO ?1", [copy.to_string_lossy()])?;
+        note_copy(&copy).map_err(|error| MigrateError::Copy(copy, error))?;
     }
     let transaction = connection.transaction()?;
     transaction.execute_batch(
@@ -119,7 +152,7 @@ pub fn migrate(path: &Path, now_ms: i64) -> Result<(), MigrateError> {
            program       TEXT NOT NULL
          ) STRICT",
     )?;
-    for migration in MIGRATIONS.iter().filter(|migration| migration.number > found) {
+    for migration in known().filter(|migration| migration.number > found) {
         transaction.execute_batch(migration.sql)?;
         transaction.execute(
             "INSERT INTO migrations (number, sha256, applied_at_ms, program) VALUES (?1, ?2, ?3, ?4)",
@@ -131,7 +164,7 @@ pub fn migrate(path: &Path, now_ms: i64) -> Result<(), MigrateError> {
         return Err(MigrateError::Dangling(dangling));
     }
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-    transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+    transaction.pragma_update(None, "user_version", newest)?;
     transaction.commit()?;
     Ok(())
 }
@@ -173,8 +206,8 @@ fn check_history(connection: &Connection) -> Result<(), MigrateError> {
         statement.query_map([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)))?;
     for row in rows {
         let (number, applied) = row?;
-        let known = MIGRATIONS.iter().find(|migration| migration.number == number);
-        if known.is_some_and(|migration| hash(migration) != applied) {
+        let same = known().find(|migration| migration.number == number);
+        if same.is_some_and(|migration| hash(migration) != applied) {
             return Err(MigrateError::Changed { number });
         }
     }
@@ -202,8 +235,8 @@ mod tests {
     fn a_new_database_migrates_once_and_opens_again() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("p.db");
-        migrate(&path, 1).unwrap();
-        migrate(&path, 2).unwrap();
+        migrate(&path, 1, |_| Ok(())).unwrap();
+        migrate(&path, 2, |_| Ok(())).unwrap();
         assert!(is_ours(&path).unwrap());
     }
 
@@ -211,18 +244,18 @@ mod tests {
     fn a_newer_schema_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("p.db");
-        migrate(&path, 1).unwrap();
-        open(&path).unwrap().pragma_update(None, "user_version", SCHEMA_VERSION + 1).unwrap();
-        assert!(matches!(migrate(&path, 2), Err(MigrateError::Newer { .. })));
+        migrate(&path, 1, |_| Ok(())).unwrap();
+        open(&path).unwrap().pragma_update(None, "user_version", schema_version() + 1).unwrap();
+        assert!(matches!(migrate(&path, 2, |_| Ok(())), Err(MigrateError::Newer { .. })));
     }
 
     #[test]
     fn a_migration_changed_after_release_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("p.db");
-        migrate(&path, 1).unwrap();
+        migrate(&path, 1, |_| Ok(())).unwrap();
         open(&path).unwrap().execute("UPDATE migrations SET sha256 = 'x'", []).unwrap();
-        assert!(matches!(migrate(&path, 2), Err(MigrateError::Changed { number: 1 })));
+        assert!(matches!(migrate(&path, 2, |_| Ok(())), Err(MigrateError::Changed { number: 1 })));
     }
 
     #[test]
@@ -230,7 +263,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("p.db");
         Connection::open(&path).unwrap().execute_batch("CREATE TABLE users (id INTEGER)").unwrap();
-        assert!(matches!(migrate(&path, 1), Err(MigrateError::Foreign(_))));
+        assert!(matches!(migrate(&path, 1, |_| Ok(())), Err(MigrateError::Foreign(_))));
         assert!(!is_ours(&path).unwrap());
     }
 }

@@ -10,7 +10,9 @@ mod migrations;
 mod sqlite;
 
 pub use engine::{Db, DbSettings};
-pub use migrations::{APPLICATION_ID, MigrateError, SCHEMA_VERSION, is_ours, migrate};
+pub use migrations::{
+    APPLICATION_ID, MigrateError, is_ours, migrate, needs_migration, schema_version,
+};
 pub use sqlite::{look, snapshot};
 
 use crate::error::{Context, Error};
@@ -186,6 +188,8 @@ pub enum DbError {
     },
     /// The queue was full for too long.
     Busy,
+    /// A new version is being tried, and stores nothing yet.
+    OnTrial,
     /// The database is closed, or its thread has ended.
     Closed,
 }
@@ -217,6 +221,7 @@ impl std::fmt::Display for DbError {
             Self::Column { index, found } => write!(f, "column {index} holds {found}"),
             Self::Commit { reason, .. } => write!(f, "could not commit: {reason}"),
             Self::Busy => f.write_str("the database queue was full for too long"),
+            Self::OnTrial => f.write_str("a new version is being tried and stores nothing yet"),
             Self::Closed => f.write_str("the database is closed"),
         }
     }
@@ -228,6 +233,7 @@ impl From<DbError> for Error {
     fn from(source: DbError) -> Self {
         let kind = match &source {
             DbError::Statement { kind, .. } | DbError::Commit { kind, .. } => *kind,
+            DbError::OnTrial => return Error::on_trial().caused_by(source),
             DbError::Busy | DbError::Closed => return Error::busy().caused_by(source),
             DbError::Poisoned | DbError::Column { .. } => DbFailure::Other,
         };

@@ -12,7 +12,7 @@ use crate::blobs::volume;
 use crate::boot;
 use crate::clock::{Clock, DAY_MS, iso_utc};
 use crate::config::{Config, RegistrationMode};
-use crate::db::{self, APPLICATION_ID, DbError, SCHEMA_VERSION};
+use crate::db::{self, APPLICATION_ID, DbError, schema_version};
 use crate::upkeep::backup::PROVED_FACT;
 use crate::upkeep::scrub::{STORES, oldest_in};
 
@@ -65,7 +65,7 @@ pub(super) fn look(config: &Config, server: Server) -> (Option<Index>, Finding) 
     let watch = crate::clock::Stopwatch::start();
     match db::look(path, |tx| -> Result<_, DbError> {
         let (program, schema) = queries::kind(tx)?;
-        if program != APPLICATION_ID || schema != SCHEMA_VERSION {
+        if program != APPLICATION_ID || schema != schema_version() {
             return Ok((program, schema, Vec::new(), None));
         }
         let wrong = queries::check(tx)?;
@@ -78,15 +78,17 @@ pub(super) fn look(config: &Config, server: Server) -> (Option<Index>, Finding) 
             let fix = "name the right folder with --data; that of an old (Node) server is taken over with `import-legacy`";
             (None, Finding::broken(CHECK, seen, fix))
         }
-        Ok((_, schema, ..)) if schema > SCHEMA_VERSION => {
+        Ok((_, schema, ..)) if schema > schema_version() => {
             let seen =
-                format!("{shown} has schema {schema}, and this program knows {SCHEMA_VERSION}");
+                format!("{shown} has schema {schema}, and this program knows {}", schema_version());
             let fix = "start the newer program, or put back the copy it made before it changed the database";
             (None, Finding::broken(CHECK, seen, fix))
         }
-        Ok((_, schema, ..)) if schema < SCHEMA_VERSION => {
-            let seen =
-                format!("schema {schema}; the next start copies it and makes it {SCHEMA_VERSION}");
+        Ok((_, schema, ..)) if schema < schema_version() => {
+            let seen = format!(
+                "schema {schema}; the next start copies it and makes it {}",
+                schema_version()
+            );
             (None, Finding::fine(CHECK, seen))
         }
         Ok((.., wrong, index)) if wrong.is_empty() => {

@@ -147,8 +147,14 @@ async fn edge(State(app): State<App>, request: Request, next: Next) -> Response 
     let preflight = method == Method::OPTIONS && open_to_pages;
     let wanted_headers = request.headers().get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
 
+    // What a new version stores before it has proved itself could be lost with it.
+    let stores = !matches!(method, Method::GET | Method::HEAD | Method::OPTIONS);
     let mut response = if preflight {
         StatusCode::NO_CONTENT.into_response()
+    } else if stores && app.is_on_trial() {
+        CURRENT_REQUEST_ID
+            .scope(request_id.clone(), async { Error::on_trial().into_response() })
+            .await
     } else {
         CURRENT_REQUEST_ID.scope(request_id.clone(), next.run(request)).await
     };

@@ -47,7 +47,7 @@ fn start(app: &App, listening: &[SocketAddr]) -> mdns_sd::Result<Option<Announce
         ("fp", short),
         ("tls", "1"),
         ("path", PREFIX),
-        ("v", env!("CARGO_PKG_VERSION")),
+        ("v", crate::updates::running_version()),
     ];
     // A host name of its own: the machine's may be announced by the system's own responder with other addresses.
     let host = format!("photosync-{}.local.", server_id.get(..8).unwrap_or(server_id));

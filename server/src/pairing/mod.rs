@@ -46,7 +46,7 @@ pub fn describe(app: &App, caller: Caller) -> ServerAnswer {
     let policy = registration_for(app.config.registration, caller.address, caller.forwarded);
     ServerAnswer {
         name: app.presence.name().to_owned(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
+        version: crate::updates::running_version().to_owned(),
         server_id: app.presence.server_id().to_owned(),
         fingerprint: app.identity.fingerprint().to_owned(),
         now_ms: app.clock.now_ms(),

@@ -27,8 +27,7 @@ const EVERY: Duration = Duration::from_secs(3600);
 /// knows, not a folder on which a disk should be mounted.
 pub async fn require_ready(app: &App) -> Result<()> {
     let known: Option<String> = app.db.read(|tx| find_fact(tx, "volume:uploads")).await?;
-    // Writes nothing, so that nothing is synced; but the writer has to take it and answer.
-    app.db.write::<(), Error, _>(|_| Ok(())).await?;
+    app.db.ask_writer().await?;
     if known.is_some() && known == app.originals.find_volume_id().await {
         return Ok(());
     }
@@ -36,12 +35,14 @@ pub async fn require_ready(app: &App) -> Result<()> {
 }
 
 /// Runs until it is dropped: adopts what an earlier run left, then keeps the trash. Beside it, files are read back: when
-/// somebody asks for receipts, and everything in turn; and the server is backed up, if it was told where to.
+/// somebody asks for receipts, and everything in turn; the server is backed up, if it was told
+/// where to; and a newer version is looked for.
 pub async fn run(app: App) {
     tokio::join!(
         verify::run(app.clone()),
         scrub::run(app.clone()),
         backup::schedule::run(app.clone()),
+        crate::updates::check::run(app.clone()),
         keep(app)
     );
 }

@@ -10,7 +10,7 @@ use super::{project, run, said};
 
 /// Exit codes of `tests/service/system` where no machine could be made, or its systemd did not come up: nothing of ours
 /// has run by then, so that a machine without such rights fails nothing.
-pub(super) const NOT_BEGUN: [i32; 2] = [70, 77];
+pub(crate) const NOT_BEGUN: [i32; 2] = [70, 77];
 
 /// The programs of the build, without what only a debugger reads.
 pub(super) fn strip_programs(to: &Path) {

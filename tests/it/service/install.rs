@@ -39,10 +39,19 @@ pub(super) fn package(key: &Key, bin: &Path, out: &Path) {
         .args(["--key".as_ref(), key.private.as_os_str(), "--bin".as_ref(), bin.as_os_str()])
         .args(["--out".as_ref(), out.as_os_str()])
         .args(["--only", "tar"])
+        .args(["--signer", env!("CARGO_BIN_EXE_photosync-release")])
         .env("SOURCE_DATE_EPOCH", "1700000000")
         .output()
         .expect("scripts/package");
     assert!(outcome.status.success(), "{}", said(&outcome));
+}
+
+/// Makes a release with a key of its own, and returns the public one.
+pub(crate) fn package_of(folder: &Path, bin: &Path, out: &Path) -> String {
+    let key = Key::make(folder);
+    package(&key, bin, out);
+    let signer = photosync_tests::release::Signer::read(&key.private).expect("a key");
+    signer.public_text().expect("its public half")
 }
 
 /// A release of stand-ins, and a root to install it into.

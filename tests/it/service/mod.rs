@@ -10,11 +10,14 @@ mod recipes;
 mod sockets;
 mod unit;
 
+pub(crate) use booted::NOT_BEGUN;
+pub(crate) use install::package_of;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// The top folder of the project.
-fn project() -> PathBuf {
+pub(crate) fn project() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("the project's folder")
 }
 

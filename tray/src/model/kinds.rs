@@ -7,6 +7,7 @@ use photosync_protocol::process::Ready;
 
 use super::backup::{Account, Progress, RunEnd};
 use super::import::ImportEnd;
+use super::updates::UpdateEnd;
 use crate::addresses::Address;
 use crate::kept::Kept;
 
@@ -148,6 +149,10 @@ pub enum Event {
     },
     /// The copy of old photos ended, or could not begin.
     ImportEnded(ImportEnd),
+    /// The look for a newer version that a person asked for ended.
+    UpdateChecked(UpdateEnd),
+    /// An update ended; the version is installed, or why not.
+    Updated(UpdateEnd),
 }
 
 /// How our server ended.
@@ -179,6 +184,8 @@ pub enum Action {
     StopBackup,
     SignInAs(String),
     Import,
+    CheckUpdate,
+    Update(String),
     Quit,
 }
 
@@ -259,6 +266,10 @@ pub enum Effect {
     Import(PathBuf),
     /// End that copy at once.
     StopImport,
+    /// Look for a newer version: `UpdateChecked`.
+    CheckUpdate,
+    /// Install this version beside the running one: `Updated`.
+    Update(String),
     /// Keep the computer awake, or no longer.
     KeepAwake(bool),
     /// End the tray.
@@ -294,6 +305,14 @@ pub enum Notice {
     ImportFailed(String),
     /// A device has had no backup for too long.
     Overdue(OverdueDevice),
+    /// A newer version is there.
+    Newer(String),
+    /// A person asked, and there is no newer version, or it cannot be told: in the server's words.
+    Checked(String),
+    /// A newer version is installed and waits for a restart.
+    UpdateInstalled(String),
+    /// It could not be installed: why.
+    NotUpdated(String),
     /// The icon cannot be seen; the port of the page that can be opened instead.
     NoIcon(u16),
 }

@@ -2,6 +2,7 @@
 
 mod backup;
 mod import;
+mod updates;
 
 use super::*;
 
@@ -24,6 +25,7 @@ fn status(port: u16) -> Status {
         free_bytes: Some(100 << 30),
         people: Vec::new(),
         overdue: Vec::new(),
+        newer_version: None,
         backup: Default::default(),
     }
 }
