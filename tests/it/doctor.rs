@@ -122,14 +122,16 @@ fn a_stopped_server_is_told_from_a_folder_that_was_never_used() {
     let folder = tempfile::tempdir().expect("a folder");
     let (data, unused) = (folder.path().join("data"), folder.path().join("unused"));
     used_data(&data);
-    let before = tree(&data);
+    // Two of its threads that closed the database at once leave an empty one.
+    let log = data.join("photosync.db-wal");
+    let (before, had_log) = (tree(&data), log.exists());
     let found = doctor(&data, &[]);
     found.require("server", "warning", "no server is running");
     found.require("accounts", "fine", "1 account");
     found.require("port", "fine", "any port of 127.0.0.1");
     found.require_only(&["server", "address", "service", "space"]);
     assert_eq!(tree(&data), before, "a look changes nothing");
-    assert!(!data.join("photosync.db-wal").exists(), "nor makes a log");
+    assert_eq!(log.exists(), had_log, "nor makes a log");
 
     let found = doctor(&unused, &[]);
     found.require("data", "warning", "there is nothing in");

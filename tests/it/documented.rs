@@ -22,11 +22,26 @@ const TRIED: &[(&str, &str, &str)] = &[
     ("nginx -t", "tests/it/proxies.rs", "\"nginx\", vec![\"-t\""),
     ("photosync backup", "client/tests/it/real.rs", "\"backup\""),
     ("photosync doctor", "client/tests/it/real.rs", "\"doctor\""),
-    ("photosync pair", "tests/demo", "\"pair\""),
+    ("photosync pair", "tests/it/acme.rs", "&[\"pair\", &address, &code"),
     ("photosync relay backup", "client/tests/it/sealed/mod.rs", "\"backup\""),
     ("photosync relay init", "client/tests/it/sealed/mod.rs", "\"init\""),
     ("photosync restore", "client/tests/it/real.rs", "\"restore\""),
     ("photosync verify", "client/tests/it/real.rs", "\"verify\""),
+    ("avahi-browse -r", "tests/discovery/run", "avahi-browse --resolve"),
+    ("photosync duplicates", "client/tests/it/care.rs", "fn only_younger_copies"),
+    (
+        "photosync-server.previous update --rollback",
+        "tests/it/updates/drill.rs",
+        "\"photosync-server.previous\", &[\"update\", \"--rollback\"]",
+    ),
+    ("photosync-server check", "tests/it/stand.rs", "[\"check\", \"--read\"]"),
+    ("photosync-server stop", "tests/it/wire/process.rs", "\"stop\""),
+    (
+        "sh install.sh --desktop --from RELEASE",
+        "tests/it/service/install.rs",
+        "\"--desktop\", \"--from\"",
+    ),
+    ("sh install.sh --server --dry-run", "tests/it/service/install.rs", "\"--dry-run\""),
     ("photosync-server backup", "tests/it/backups.rs", "\"backup\""),
     ("photosync-server health", "tests/it/service/packages.rs", "\"health\""),
     ("podman exec", "tests/service/packages.sh", "podman exec"),
@@ -39,7 +54,7 @@ const TRIED: &[(&str, &str, &str)] = &[
     ("photosync-server pair", "tests/it/sync/pairing.rs", "\"pair\""),
     ("photosync-server rebuild", "tests/it/wire/process.rs", "\"rebuild\""),
     ("photosync-server restore-backup", "tests/it/backups.rs", "\"restore-backup\""),
-    ("photosync-server serve --data", "tests/src/server.rs", "\"serve\", \"--data\""),
+    ("photosync-server serve --data", "tests/src/server.rs", "arg(\"serve\").arg(\"--data\")"),
     ("photosync-server update", "tests/it/updates/mod.rs", "&[\"update\"]"),
     ("photosync-server user add", "tests/it/wire/accounts.rs", "\"user\", \"add\""),
     ("photosync-server user disable", "tests/it/upgrade.rs", "\"user\", \"disable\""),
@@ -58,7 +73,25 @@ const TRIED: &[(&str, &str, &str)] = &[
     ),
     ("sh install.sh --server --from-source", "tests/it/service/install.rs", "--from-source"),
     ("sh install.sh --uninstall", "tests/service/booted.sh", "install.sh --uninstall"),
-    ("systemctl", "tests/service/booted.sh", "systemctl enable --quiet --now photosync.socket"),
+    ("systemctl daemon-reload", "tests/service/booted.sh", "systemctl daemon-reload"),
+    (
+        "systemctl disable --now photosync",
+        "tests/service/booted.sh",
+        "systemctl disable --quiet --now photosync",
+    ),
+    (
+        "systemctl enable --now photosync",
+        "tests/service/booted.sh",
+        "systemctl enable --quiet --now photosync",
+    ),
+    ("systemctl reload photosync", "tests/service/booted.sh", "systemctl reload photosync"),
+    ("systemctl restart photosync", "tests/service/booted.sh", "systemctl restart photosync"),
+    (
+        "systemctl status photosync",
+        "tests/service/booted.sh",
+        "systemctl status --no-pager photosync",
+    ),
+    ("systemctl stop photosync", "tests/service/booted.sh", "systemctl stop photosync"),
     ("systemd-analyze security photosync", "tests/it/service/unit.rs", "\"security\""),
 ];
 /// Heading of the table of what no test runs: `| command | why |`.
@@ -98,7 +131,7 @@ fn commands(page: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut block: Option<&str> = None;
     for line in page.lines() {
-        if let Some(kind) = line.strip_prefix("```") {
+        if let Some(kind) = line.trim_start().strip_prefix("```") {
             block = if block.is_some() { None } else { Some(kind) };
             continue;
         }

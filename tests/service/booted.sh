@@ -213,6 +213,15 @@ systemctl disable --quiet --now photosync.socket
 systemctl stop photosync.service
 systemctl enable --quiet --now photosync.service
 
+step 'a backup of the stopped service, restored for it'
+systemctl stop photosync.service
+install -d -o photosync -g photosync -m 700 /srv/backups /srv/new
+as_service photosync-server backup /srv/backups
+runuser -u photosync -- photosync-server restore-backup /srv/backups --data /srv/new
+diff -r "$DATA/uploads" /srv/new/uploads || fail 'photos'
+rm -r /srv/backups /srv/new
+systemctl start photosync.service
+
 step 'an upgrade keeps everything'
 state "$DATA" >/tmp/before
 before=$(main_pid)

@@ -27,6 +27,7 @@ use tokio::net::TcpListener;
 use super::arguments::Import;
 use super::run::stop_signal;
 use super::service::Service;
+use super::update::attempt_of_a_command;
 use super::{absolute, ask_server, failed, refusal, require_data};
 
 /// Who carries out commands: the server that runs, or this process.
@@ -63,7 +64,11 @@ pub async fn import(config: Config, wanted: Import) -> Result<Exit, BootError> {
         let holder = Holder::Server(data_dir.clone());
         return with_sign_in(&holder, &data_dir, &client, &dir, &wanted).await;
     }
-    let options = BootOptions { identity: identity(&data_dir)?, ..BootOptions::default() };
+    let options = BootOptions {
+        identity: identity(&data_dir)?,
+        attempt: attempt_of_a_command(),
+        ..BootOptions::default()
+    };
     let app = boot(config, options).await?;
     let result = serve_meanwhile(&app, async |holder: &Holder| {
         with_sign_in(holder, &data_dir, &client, &dir, &wanted).await

@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use super::arguments::ImportArgs;
 use super::service::{self, Passed, Purpose, Reload, Service};
-use super::update::Trying;
+use super::update::{Trying, attempt_of_a_command};
 use super::{failed, refusal, say};
 
 /// Runs the server until SIGTERM or Ctrl-C.
@@ -407,7 +407,8 @@ pub async fn import(config: Config, import: ImportArgs) -> Result<Exit, BootErro
         legacy::import::Sources::find(dir.as_deref(), db, uploads, cloud, chunks).map_err(usage)?;
     // Before `boot`, which already makes folders.
     sources.require_apart(&config).map_err(usage)?;
-    let app = boot(config, BootOptions::default()).await?;
+    let options = BootOptions { attempt: attempt_of_a_command(), ..BootOptions::default() };
+    let app = boot(config, options).await?;
     let report = legacy::import::import(&app, &sources, &owners).await;
     app.db.close().await;
     let report = report.map_err(|error| {

@@ -10,7 +10,7 @@ use photosync_tests::relay::opaque_bytes;
 use photosync_tests::server::{ServerError, ServerProcess, run_command};
 use rustix::process::Signal;
 
-use crate::stand::{PASSWORD, Stand, files_below, wait_until};
+use crate::stand::{PASSWORD, SOON, Stand, files_below, wait_until};
 
 /// Exit code and log of a server that must not start.
 fn refused(data: &Path, settings: &[(&str, &str)]) -> (i32, String) {
@@ -74,6 +74,24 @@ fn the_help_and_the_example_work_without_data_and_nonsense_is_a_usage_error() {
         let outcome = run_command(words, b"").expect("an end");
         assert_eq!(outcome.code, 64, "{words:?}: {}", outcome.stderr);
     }
+}
+
+#[test]
+fn a_server_stops_when_a_command_asks_it_to_and_the_command_waits_for_it() {
+    let stand = Stand::new(&[]);
+    stand.person().keep("a.jpg", b"photo");
+    let asked = stand.command(&["stop"], "");
+    assert_eq!(
+        (asked.code, asked.stdout.trim()),
+        (0, "the server has stopped"),
+        "{}",
+        asked.stderr
+    );
+    assert_eq!(stand.command(&["check", "--read"], "").code, 0, "nobody holds the data any more");
+    let again = stand.command(&["stop"], "");
+    assert_eq!((again.code, again.stdout.trim()), (0, "no server runs on this data"));
+    let ended = stand.with_server(|server| server.wait_for_end(SOON));
+    assert_eq!(ended.expect("an end"), 0);
 }
 
 #[test]
