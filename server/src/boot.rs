@@ -1,5 +1,7 @@
 //! The composition root: turns a [`Config`] into an [`App`], or says why it cannot.
 
+mod error;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -21,8 +23,7 @@ use crate::blobs::volume::{self, VolumeError, VolumeLock};
 use crate::blobs::{LocalStore, create_private_dir};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::db::{self, Db, DbError, DbSettings, MigrateError};
-use crate::error::Error;
+use crate::db::{self, Db, DbError, DbSettings};
 use crate::library::cursors::Cursors;
 use crate::library::settled::Sets;
 use crate::metrics::Metrics;
@@ -32,6 +33,8 @@ use crate::updates::trial;
 use crate::upkeep::verify::Verifier;
 use crate::uploads::reservations::{Names, Stripes};
 use crate::uploads::tus::{self, Registry};
+
+pub use error::BootError;
 
 /// The fact under which this server remembers who it is.
 const SERVER_ID_FACT: &str = "server_id";
@@ -179,55 +182,6 @@ pub enum IdentityKey {
     Kept,
     /// This seed; the folder gets none.
     HandedOver([u8; 32]),
-}
-
-/// Why a server cannot start, with the code it exits with.
-#[derive(Debug)]
-pub struct BootError {
-    /// Exit code.
-    pub exit: Exit,
-    /// What is wrong and what to do, for people.
-    pub message: String,
-}
-
-impl BootError {
-    pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into() }
-    }
-}
-
-impl std::fmt::Display for BootError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for BootError {}
-
-impl From<VolumeError> for BootError {
-    fn from(source: VolumeError) -> Self {
-        let exit =
-            if matches!(source, VolumeError::Held(_)) { Exit::DataHeld } else { Exit::Storage };
-        Self::new(exit, source.to_string())
-    }
-}
-
-impl From<MigrateError> for BootError {
-    fn from(source: MigrateError) -> Self {
-        Self::new(Exit::Storage, format!("the database cannot be used: {source}"))
-    }
-}
-
-impl From<DbError> for BootError {
-    fn from(source: DbError) -> Self {
-        Self::new(Exit::Storage, format!("the database cannot be used: {source}"))
-    }
-}
-
-impl From<Error> for BootError {
-    fn from(source: Error) -> Self {
-        Self::new(Exit::Storage, format!("{source}: {}", source.cause_chain()))
-    }
 }
 
 /// Opens the data of `config`, making what is not there yet.

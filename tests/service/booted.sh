@@ -1,34 +1,8 @@
 #!/bin/sh
 # Runs inside tests/service/system: a release is installed, used, upgraded and removed under a real systemd.
 # /in holds `first` and `next` (two releases), and `key.pem`, the public key that signed both.
-set -eu
-PATH=$PATH:/usr/local/bin
-DATA=/var/lib/photosync
-
-step() { printf '== %s  [%s]\n' "$*" "$(date +%T)"; }
-fail() {
-  printf 'FAILED: %s\n' "$*"
-  systemctl status --no-pager --lines=5 photosync 2>&1 || true
-  journalctl --no-pager -n 40 -o short-precise 2>&1 || true
-  exit 1
-}
-# wait_for SECONDS COMMAND...: until it succeeds.
-wait_for() {
-  left=$(($1 * 20))
-  shift
-  until "$@" >/dev/null 2>&1; do
-    left=$((left - 1))
-    [ "$left" -gt 0 ] || fail "not within the time: $*"
-    sleep 0.05
-  done
-}
-main_pid() { systemctl show photosync -p MainPID --value; }
-healthy() { curl -fsS --max-time 5 http://127.0.0.1:3000/health >/dev/null; }
-as_service() { runuser -u photosync -- "$@" --data "$DATA"; }
-# Names, owners, modes and bytes of everything that must not be lost.
-state() {
-  (cd / && find "$1" /etc/photosync \( -name run.json -o -name 'photosync.db*' \) -prune -o -type f -printf '%p %u %m ' -exec sha256sum {} \; | sort)
-}
+# shellcheck source=tests/service/steps.sh
+. /in/steps.sh
 client() { photosync --profile /tmp/profile "$@"; }
 
 step 'install'
@@ -223,18 +197,18 @@ rm -r /srv/backups /srv/new
 systemctl start photosync.service
 
 step 'an upgrade keeps everything'
-state "$DATA" >/tmp/before
+state "$DATA" /etc/photosync >/tmp/before
 before=$(main_pid)
 sh /in/next/install.sh --server --from /in/next
 [ "$(main_pid)" != "$before" ] || fail 'the old program runs on'
 healthy || fail 'no answer'
-state "$DATA" >/tmp/after
+state "$DATA" /etc/photosync >/tmp/after
 diff /tmp/before /tmp/after || fail 'something changed'
 grep -q 'a remark of the owner' /etc/photosync/photosync.toml || fail 'settings'
 
 step 'uninstall keeps photos and settings, and nothing else'
 sh /in/next/install.sh --uninstall
-state "$DATA" >/tmp/after
+state "$DATA" /etc/photosync >/tmp/after
 diff /tmp/before /tmp/after || fail 'something changed'
 if systemctl is-active --quiet photosync; then fail 'it runs'; fi
 [ -z "$(find /usr/local /etc/systemd /var/lib -name '*photosync*' ! -path "$DATA*")" ] || fail "$(find /usr/local /etc/systemd /var/lib -name '*photosync*')"

@@ -1,8 +1,8 @@
 #!/bin/sh
 # Runs inside tests/service/system: the packages are installed, used, upgraded, removed and purged under a real systemd,
 # and the container is run. /in holds `first` and `next` (two versions).
-set -eu
-DATA=/var/lib/photosync
+# shellcheck source=tests/service/steps.sh
+. /in/steps.sh
 SETTINGS=/etc/photosync/photosync.toml
 export DEBIAN_FRONTEND=noninteractive
 # What images of containers have, so that no package starts a service.
@@ -10,31 +10,9 @@ rm -f /usr/sbin/policy-rc.d
 # The index of all manual pages, made anew each time.
 rm -f /var/lib/man-db/auto-update
 
-step() { printf '== %s  [%s]\n' "$*" "$(date +%T)"; }
-fail() {
-  printf 'FAILED: %s\n' "$*"
-  systemctl status --no-pager --lines=5 photosync 2>&1 || true
-  journalctl --no-pager -n 40 -o short-precise 2>&1 || true
-  exit 1
-}
-wait_for() {
-  left=$(($1 * 20))
-  shift
-  until "$@" >/dev/null 2>&1; do
-    left=$((left - 1))
-    [ "$left" -gt 0 ] || fail "not within the time: $*"
-    sleep 0.05
-  done
-}
-main_pid() { systemctl show photosync -p MainPID --value; }
-healthy() { curl -fsS --max-time 5 http://127.0.0.1:3000/health >/dev/null; }
 is_active() { systemctl is-active --quiet photosync; }
-as_service() { runuser -u photosync -- "$@" --data "$DATA"; }
-state() {
-  (cd / && find "$DATA" \( -name run.json -o -name 'photosync.db*' \) -prune -o -type f -printf '%p %u %m ' -exec sha256sum {} \; | sort)
-}
 same_state() {
-  state >/tmp/after
+  state "$DATA" >/tmp/after
   diff /tmp/before /tmp/after || fail 'the data changed'
 }
 
@@ -65,7 +43,7 @@ cmp /tmp/photos/IMG_0001.jpg "$(find /tmp/restored -name IMG_0001.jpg)" || fail 
 
 step 'an upgrade keeps data and settings and starts the new program'
 echo '# a remark of the owner' >>"$SETTINGS"
-state >/tmp/before
+state "$DATA" >/tmp/before
 before=$(main_pid)
 dpkg -i /in/next/photosync-server_*.deb
 [ "$(main_pid)" != "$before" ] || fail 'the old program runs on'
@@ -93,7 +71,7 @@ if dpkg -i /in/first/photosync-desktop_*.deb >/tmp/refused 2>&1; then fail 'serv
 grep -q 'conflict' /tmp/refused || fail "$(cat /tmp/refused)"
 
 step 'removed, everything but the program stays'
-state >/tmp/before
+state "$DATA" >/tmp/before
 dpkg -r photosync-server
 if is_active || pgrep -x photosync-serve; then fail 'it runs'; fi
 [ ! -e /usr/bin/photosync-server ] || fail 'still there'
@@ -112,7 +90,7 @@ step 'installed again, the photos are there; after a purge still'
 dpkg -i /in/first/photosync-server_*.deb
 wait_for 20 healthy
 as_service photosync-server user list | grep 'ann@example.org' || fail 'the account is gone'
-state >/tmp/before
+state "$DATA" >/tmp/before
 dpkg -P photosync-server >/tmp/purged 2>&1
 cat /tmp/purged
 grep -q "The photos stay in $DATA" /tmp/purged || fail 'nothing said'

@@ -1,29 +1,11 @@
 #!/bin/sh
 # Runs inside tests/service/system: a service is updated, to a version that dies at its first start and to one that is good.
 # /in holds `first` (a release, 0.1.0), `bad` and `good` (folders of the updater with 0.2.0 and 0.3.0), and `public`, the key.
-set -eu
-PATH=$PATH:/usr/local/bin
-DATA=/var/lib/photosync
+# shellcheck source=tests/service/steps.sh
+. /in/steps.sh
 PHOTOSYNC_FAULT_RELEASE_KEY=$(cat /in/public)
 export PHOTOSYNC_FAULT_RELEASE_KEY
 
-step() { printf '== %s  [%s]\n' "$*" "$(date +%T)"; }
-fail() {
-  printf 'FAILED: %s\n' "$*"
-  systemctl status --no-pager --lines=5 photosync 2>&1 || true
-  journalctl --no-pager -n 40 -o short-precise 2>&1 || true
-  exit 1
-}
-# wait_for SECONDS COMMAND...: until it succeeds.
-wait_for() {
-  left=$(($1 * 10))
-  shift
-  until "$@" >/dev/null 2>&1; do
-    left=$((left - 1))
-    [ "$left" -gt 0 ] || fail "not within the time: $*"
-    sleep 0.1
-  done
-}
 runs() { curl -fsS --max-time 5 http://127.0.0.1:3000/api/v2/server | grep -q "\"$1\""; }
 said() { journalctl -u photosync -o cat --no-pager | grep -q "$1"; }
 installer() { sh /in/first/install.sh "$@"; }

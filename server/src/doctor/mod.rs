@@ -9,6 +9,7 @@ mod certificate;
 mod data;
 pub mod host;
 mod index;
+mod judge;
 pub mod port_owner;
 pub mod public;
 mod queries;

@@ -3,14 +3,32 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use super::install::{Key, package};
 use super::{project, run, said};
 
 /// Exit codes of `tests/service/system` where no machine could be made, or its systemd did not come up: nothing of ours
 /// has run by then, so that a machine without such rights fails nothing.
-pub(crate) const NOT_BEGUN: [i32; 2] = [70, 77];
+const NOT_BEGUN: [i32; 2] = [70, 77];
+
+/// Boots a systemd that sees `folder` as `/in`, and runs `tests/service/SCRIPT` there, which must end well.
+pub(crate) fn boot_and_run(folder: &Path, script: &str) {
+    for name in [script, "steps.sh"] {
+        let from = project().join("tests/service").join(name);
+        fs::copy(from, folder.join(name)).expect("a copy");
+    }
+    let folder = folder.to_string_lossy();
+    let outcome =
+        run(project().join("tests/service/system"), &[&folder, "sh", &format!("/in/{script}")]);
+    let text = said(&outcome);
+    println!("{text}");
+    if outcome.status.code().is_some_and(|code| NOT_BEGUN.contains(&code)) {
+        println!("SKIPPED: no systemd can be started here");
+        return;
+    }
+    assert!(outcome.status.success(), "{text}");
+    assert!(outcome.stdout.ends_with(b"all is well\n"), "{text}");
+}
 
 /// The programs of the build, without what only a debugger reads.
 pub(super) fn strip_programs(to: &Path) {
@@ -40,19 +58,5 @@ fn under_systemd_a_release_is_installed_used_upgraded_and_removed_and_every_phot
         fs::write(&path, bytes).expect("another program");
     }
     package(&key, programs.path(), &folder.path().join("next"));
-    fs::copy(project().join("tests/service/booted.sh"), folder.path().join("booted.sh"))
-        .expect("a copy");
-    let outcome = Command::new(project().join("tests/service/system"))
-        .arg(folder.path())
-        .args(["sh", "/in/booted.sh"])
-        .output()
-        .expect("tests/service/system");
-    let text = said(&outcome);
-    println!("{text}");
-    if outcome.status.code().is_some_and(|code| NOT_BEGUN.contains(&code)) {
-        println!("SKIPPED: no systemd can be started here");
-        return;
-    }
-    assert!(outcome.status.success(), "{text}");
-    assert!(outcome.stdout.ends_with(b"all is well\n"), "{text}");
+    boot_and_run(folder.path(), "booted.sh");
 }

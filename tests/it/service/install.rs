@@ -378,20 +378,6 @@ fn without_a_release_source_or_a_key_nothing_is_asked_of_anybody() {
 }
 
 #[test]
-fn its_help_names_every_option_that_it_takes() {
-    let script = fs::read_to_string(project().join("install.sh")).expect("install.sh");
-    let outcome = run("sh", &[&project().join("install.sh").to_string_lossy(), "--help"]);
-    assert!(outcome.status.success(), "{}", said(&outcome));
-    let taken = script.lines().filter_map(|line| line.trim().strip_prefix("--")?.split_once(')'));
-    let mut count = 0;
-    for (option, _) in taken.filter(|(option, _)| !option.contains(' ')) {
-        assert!(said(&outcome).contains(&format!("--{option}")), "--{option}");
-        count += 1;
-    }
-    assert!(count >= 10, "{count} options found in the script");
-}
-
-#[test]
 fn a_desktop_gets_the_tray_and_no_service_and_does_not_turn_into_a_server_by_itself() {
     if !is_root() {
         return;

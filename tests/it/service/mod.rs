@@ -10,7 +10,7 @@ mod recipes;
 mod sockets;
 mod unit;
 
-pub(crate) use booted::NOT_BEGUN;
+pub(crate) use booted::boot_and_run;
 pub(crate) use install::package_of;
 
 use std::path::{Path, PathBuf};

@@ -9,7 +9,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use super::booted::{NOT_BEGUN, strip_programs};
+use super::booted::{boot_and_run, strip_programs};
 use super::install::{Key, files_below};
 use super::{project, run, said};
 use crate::stand::Stand;
@@ -230,26 +230,12 @@ fn under_systemd_packages_are_installed_used_upgraded_and_purged_and_every_photo
         said(&rpmlint)
     );
 
-    for (from, name) in [
-        ("tests/service/packages.sh", "packages.sh"),
-        ("install.sh", "install.sh"),
-        ("installers/container/compose.yaml", "compose.yaml"),
-    ] {
+    for (from, name) in
+        [("install.sh", "install.sh"), ("installers/container/compose.yaml", "compose.yaml")]
+    {
         fs::copy(project().join(from), folder.path().join(name)).expect("a copy");
     }
-    let outcome = Command::new(project().join("tests/service/system"))
-        .arg(folder.path())
-        .args(["sh", "/in/packages.sh"])
-        .output()
-        .expect("tests/service/system");
-    let text = said(&outcome);
-    println!("{text}");
-    if outcome.status.code().is_some_and(|code| NOT_BEGUN.contains(&code)) {
-        println!("SKIPPED: no systemd can be started here");
-        return;
-    }
-    assert!(outcome.status.success(), "{text}");
-    assert!(outcome.stdout.ends_with(b"all is well\n"), "{text}");
+    boot_and_run(folder.path(), "packages.sh");
 }
 
 #[test]

@@ -216,3 +216,17 @@ fn the_workflows_are_understood_pin_what_they_use_and_show_the_key_to_one_job_on
     assert!(publish.contains("environment: release"), "{publish}");
     assert!(!publish.contains("cargo "), "the job with the key builds nothing");
 }
+
+#[test]
+fn its_help_names_every_option_that_it_takes() {
+    let script = fs::read_to_string(project().join("install.sh")).expect("install.sh");
+    let outcome = run("sh", &[&project().join("install.sh").to_string_lossy(), "--help"]);
+    assert!(outcome.status.success(), "{}", said(&outcome));
+    let taken = script.lines().filter_map(|line| line.trim().strip_prefix("--")?.split_once(')'));
+    let mut count = 0;
+    for (option, _) in taken.filter(|(option, _)| !option.contains(' ')) {
+        assert!(said(&outcome).contains(&format!("--{option}")), "--{option}");
+        count += 1;
+    }
+    assert!(count >= 10, "{count} options found in the script");
+}

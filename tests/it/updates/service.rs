@@ -2,12 +2,11 @@
 //! not become healthy.
 
 use std::fs;
-use std::process::Command;
 
 use photosync_tests::release::Signer;
 
-use super::{Drill, said, version, write_program};
-use crate::service::{NOT_BEGUN, package_of, project};
+use super::{Drill, version, write_program};
+use crate::service::{boot_and_run, package_of};
 
 #[test]
 fn under_systemd_a_version_that_dies_goes_by_itself_and_a_good_one_stays() {
@@ -26,19 +25,5 @@ fn under_systemd_a_version_that_dies_goes_by_itself_and_a_good_one_stays() {
         Drill::release_into(&releases, number, &version(words), &signer);
         signer.write_manifest(&releases, 2_000_000_000, "0.1.0").expect("a manifest");
     }
-    fs::copy(project().join("tests/service/updated.sh"), folder.path().join("updated.sh"))
-        .expect("a copy");
-    let outcome = Command::new(project().join("tests/service/system"))
-        .arg(folder.path())
-        .args(["sh", "/in/updated.sh"])
-        .output()
-        .expect("tests/service/system");
-    let text = said(&outcome);
-    println!("{text}");
-    if outcome.status.code().is_some_and(|code| NOT_BEGUN.contains(&code)) {
-        println!("SKIPPED: no systemd can be started here");
-        return;
-    }
-    assert!(outcome.status.success(), "{text}");
-    assert!(outcome.stdout.ends_with(b"all is well\n"), "{text}");
+    boot_and_run(folder.path(), "updated.sh");
 }
