@@ -65,7 +65,7 @@ const TRIED: &[(&str, &str, &str)] = &[
     ("photosync-server verify-backup", "tests/it/backups.rs", "\"verify-backup\""),
     ("scripts/package", "tests/it/service/install.rs", "scripts/package"),
     ("scripts/test", ".ci/run", "scripts/test"),
-    ("sh install.sh --help", "tests/it/service/install.rs", "--help"),
+    ("sh install.sh --help", "tests/it/service/recipes.rs", "\"--help\""),
     (
         "sh install.sh --server --from RELEASE",
         "tests/service/booted.sh",

@@ -202,8 +202,8 @@ fn days(ms: i64) -> String {
 /// Whether there is a backup that was tried.
 pub(super) fn backup(clock: &Clock, index: &Index) -> Finding {
     const CHECK: &str = "backup";
-    const FIX: &str = "photosync-server backup /ANOTHER/DISK, then photosync-server verify-backup /ANOTHER/DISK; both \
-                       from cron or a timer";
+    const FIX: &str = "photosync-server backup /ANOTHER/DISK --verify; with backup.target set to that folder the server \
+                       goes on by itself";
     match index.proved_ms.map(|at_ms| clock.now_ms().saturating_sub(at_ms)) {
         _ if index.originals == 0 && index.relay_bytes == 0 => {
             Finding::skipped(CHECK, "there is nothing to back up yet")
