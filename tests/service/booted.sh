@@ -192,7 +192,7 @@ systemctl stop photosync.service
 install -d -o photosync -g photosync -m 700 /srv/backups /srv/new
 as_service photosync-server backup /srv/backups
 runuser -u photosync -- photosync-server restore-backup /srv/backups --data /srv/new
-diff -r "$DATA/uploads" /srv/new/uploads || fail 'photos'
+diff -r -x .staging -x .lock "$DATA/uploads" /srv/new/uploads || fail 'photos'
 rm -r /srv/backups /srv/new
 systemctl start photosync.service
 

@@ -60,27 +60,22 @@ pub fn require_source(url: Option<&str>) -> Result<(ReleaseKey, String), UpdateE
     Ok((key, from))
 }
 
-/// Why updates of a program at `exe` are not ours to make, if a package manager has put it there.
+/// Why updates of a program at `exe` are not ours to make, if a package has put it there: packages say so in a file beside
+/// (`installers/linux/stage`), and some folders belong to package managers alone.
 pub fn package_manager(exe: &Path) -> Option<&'static str> {
-    let below = |folder: &str| exe.starts_with(folder);
-    if below("/nix/store")
-        || below("/opt/homebrew")
-        || below("/home/linuxbrew")
-        || below("/snap")
-        || below("/app")
-    {
-        return Some("a package manager");
+    let mark = exe.ancestors().nth(2)?.join("lib/photosync/installed-by");
+    match fs::read_to_string(mark).map(|text| text.trim().to_owned()).as_deref() {
+        Ok("apt") => return Some("apt (sudo apt update && sudo apt upgrade)"),
+        Ok("rpm") => return Some("dnf or zypper (sudo dnf upgrade)"),
+        Ok("appimage") => return Some("the next AppImage, which takes the place of this one"),
+        Ok("brew") => return Some("Homebrew (brew upgrade)"),
+        Ok(_) => return Some("a package manager"),
+        Err(_) => {}
     }
-    if !below("/usr") || below("/usr/local") {
-        return None;
-    }
-    if Path::new("/var/lib/dpkg/status").exists() {
-        return Some("apt (sudo apt update && sudo apt upgrade)");
-    }
-    if Path::new("/var/lib/rpm").exists() || Path::new("/usr/lib/sysimage/rpm").exists() {
-        return Some("dnf or zypper (sudo dnf upgrade)");
-    }
-    Some("a package manager")
+    let below = |folder: &&str| exe.starts_with(folder);
+    let foreign = ["/nix/store", "/opt/homebrew", "/home/linuxbrew", "/snap", "/app", "/usr"];
+    let is_foreign = foreign.iter().any(below) && !exe.starts_with("/usr/local");
+    is_foreign.then_some("a package manager")
 }
 
 impl Updater {
@@ -383,5 +378,11 @@ mod tests {
         ] {
             assert_eq!(package_manager(Path::new(path)), None, "{path}");
         }
+        let prefix = tempfile::tempdir().unwrap();
+        let exe = prefix.path().join("bin/photosync-server");
+        assert_eq!(package_manager(&exe), None);
+        fs::create_dir_all(prefix.path().join("lib/photosync")).unwrap();
+        fs::write(prefix.path().join("lib/photosync/installed-by"), "apt\n").unwrap();
+        assert!(package_manager(&exe).unwrap().starts_with("apt"));
     }
 }

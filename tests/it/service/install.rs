@@ -9,7 +9,7 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
-use super::{project, run, said};
+use super::{SIGNER, project, run, said};
 
 /// An Ed25519 key pair for releases.
 pub(super) struct Key {
@@ -39,7 +39,7 @@ pub(super) fn package(key: &Key, bin: &Path, out: &Path) {
         .args(["--key".as_ref(), key.private.as_os_str(), "--bin".as_ref(), bin.as_os_str()])
         .args(["--out".as_ref(), out.as_os_str()])
         .args(["--only", "tar"])
-        .args(["--signer", env!("CARGO_BIN_EXE_photosync-release")])
+        .args(["--signer", SIGNER])
         .env("SOURCE_DATE_EPOCH", "1700000000")
         .output()
         .expect("scripts/package");
@@ -484,6 +484,7 @@ fn on_a_mac_the_server_becomes_a_launch_agent() {
         .arg(place.path("bin"))
         .arg("--out")
         .arg(place.path("mac"))
+        .args(["--signer", SIGNER])
         .output()
         .expect("scripts/package");
     assert!(outcome.status.success(), "{}", said(&outcome));

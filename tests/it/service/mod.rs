@@ -16,6 +16,9 @@ pub(crate) use install::package_of;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+/// Signs releases for `scripts/package`, which would build it otherwise.
+pub(crate) const SIGNER: &str = env!("CARGO_BIN_EXE_photosync-release");
+
 /// The top folder of the project.
 pub(crate) fn project() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("the project's folder")

@@ -11,13 +11,13 @@ use tempfile::TempDir;
 
 use super::booted::{boot_and_run, strip_programs};
 use super::install::{Key, files_below};
-use super::{project, run, said};
+use super::{SIGNER, project, run, said};
 use crate::stand::Stand;
 
 /// `scripts/package` with these options, quick; the names of the files it made.
 fn package(options: &[&str], variables: &[(&str, &str)]) -> Vec<PathBuf> {
     let outcome = Command::new(project().join("scripts/package"))
-        .arg("--quick")
+        .args(["--quick", "--signer", SIGNER])
         .args(options)
         .env("SOURCE_DATE_EPOCH", "1700000000")
         .envs(variables.iter().copied())
@@ -63,7 +63,7 @@ fn the_same_programs_give_the_same_bytes_in_every_kind_of_package_and_one_list_c
     };
     let (made, first) = make("first");
     let (_, second) = make("second");
-    assert_eq!(made.len(), 7, "{made:?}");
+    assert_eq!(made.len(), 9, "{made:?}");
     for (name, bytes) in &first {
         assert!(second[name] == *bytes, "{name} differs");
     }
