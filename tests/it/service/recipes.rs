@@ -29,7 +29,10 @@ fn release(folder: &Path, files: &[&str]) -> (PathBuf, String) {
         fs::write(out.join(file), format!("the bytes of {file}")).expect("a file");
         if file.ends_with(".gz") {
             let path = out.join(file).to_string_lossy().into_owned();
-            let packed = run("sh", &["-c", "gzip -n \"$1\" && mv \"$1.gz\" \"$1\"", "gz", &path]);
+            let packed = run(
+                "sh",
+                &["-c", "gzip -n -c \"$1\" >\"$1.packed\" && mv \"$1.packed\" \"$1\"", "gz", &path],
+            );
             assert!(packed.status.success(), "{}", said(&packed));
         }
     }
