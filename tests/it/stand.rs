@@ -361,8 +361,13 @@ impl Person {
         for entry in fs::read_dir(&self.folder).expect("the account's folder") {
             let entry = entry.expect("an entry");
             let name = entry.file_name().to_string_lossy().into_owned();
-            if !name.starts_with('.') {
-                files.insert(name, fs::read(entry.path()).expect("a readable file"));
+            if name.starts_with('.') {
+                continue;
+            }
+            match fs::read(entry.path()) {
+                // Moved to the trash since the folder was listed.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                read => drop(files.insert(name, read.expect("a readable file"))),
             }
         }
         files
