@@ -5,11 +5,13 @@
 //! Every error has the body of [`crate::error::ErrorBody`].
 
 pub mod claims;
+pub mod library;
 pub mod places;
 pub mod relay;
 pub mod session;
 pub mod settled;
 pub mod tus;
+pub mod web;
 
 use serde::{Deserialize, Serialize};
 

@@ -24,6 +24,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { number: 2, sql: include_str!("migrations/0002_sync.sql") },
     Migration { number: 3, sql: include_str!("migrations/0003_relay.sql") },
     Migration { number: 4, sql: include_str!("migrations/0004_second_copies.sql") },
+    Migration { number: 5, sql: include_str!("migrations/0005_library.sql") },
 ];
 
 /// A migration of a version that does not exist, for tests of updates.
