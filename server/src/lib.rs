@@ -20,6 +20,7 @@ pub mod upkeep;
 
 pub mod auth;
 pub mod blobs;
+pub mod bus;
 pub mod clock;
 pub mod config;
 pub mod db;

@@ -23,7 +23,7 @@ use crate::boot::App;
 use crate::clock::Stopwatch;
 use crate::error::Error;
 use crate::legacy::{accounts, files as originals, relay};
-use crate::library::routes as library;
+use crate::library::routes::{self as library, acts, browse};
 use crate::metrics::RequestLabels;
 use crate::pairing::routes as pairing;
 use crate::relay::routes as sealed;
@@ -83,9 +83,21 @@ pub fn router(app: &App) -> Router {
             post(sessions::issue_upload_token).delete(sessions::revoke_upload_token),
         )
         .merge(crate::uploads::tus::routes::routes(app))
-        .route("/api/v2/library/assets", put(uploads::put_asset).get(library::list_assets))
+        .route(
+            "/api/v2/library/assets",
+            put(uploads::put_asset).get(library::list_assets).patch(acts::edit),
+        )
         .route("/api/v2/library/assets/{id}", get(library::get_asset))
         .route("/api/v2/library/assets/{id}/original", get(library::get_original))
+        .route("/api/v2/me", get(browse::me))
+        .route("/api/v2/library/timeline", get(browse::timeline))
+        .route("/api/v2/library/timeline/tiles", get(browse::timeline_tiles))
+        .route("/api/v2/library/tiles", get(browse::tiles))
+        .route("/api/v2/library/assets/{id}/details", get(browse::details))
+        .route("/api/v2/library/trash", post(acts::trash))
+        .route("/api/v2/library/restore", post(acts::restore))
+        .route("/api/v2/library/trash/empty", post(acts::empty_trash))
+        .route("/api/v2/library/events", get(browse::events))
         .route("/api/v2/library/receipts", post(library::receipts))
         .route("/api/v2/library/changes", get(library::list_changes))
         .route("/api/v2/library/missing", post(library::missing))

@@ -9,7 +9,7 @@ use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
 use crate::accounts::routes as sessions;
-use crate::library::routes as library;
+use crate::library::routes::{self as library, acts, browse};
 use crate::pairing::routes as pairing;
 use crate::relay::routes as relay;
 use crate::uploads::routes as uploads;
@@ -45,6 +45,16 @@ use crate::uploads::routes as uploads;
         library::get_original,
         library::list_changes,
         library::receipts,
+        browse::me,
+        browse::timeline,
+        browse::timeline_tiles,
+        browse::tiles,
+        browse::details,
+        browse::events,
+        acts::edit,
+        acts::trash,
+        acts::restore,
+        acts::empty_trash,
         relay::have,
         relay::put_object,
         relay::put_objects,

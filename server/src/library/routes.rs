@@ -1,5 +1,8 @@
 //! Native routes about the library: what is missing, what is settled, listings, originals, changes and receipts.
 
+pub mod acts;
+pub mod browse;
+
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, RawQuery, State};
