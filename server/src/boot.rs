@@ -26,6 +26,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::{self, Db, DbError, DbSettings};
 use crate::library::cursors::Cursors;
+use crate::library::downloads::Downloads;
 use crate::library::events::Listeners;
 use crate::library::settled::Sets;
 use crate::metrics::Metrics;
@@ -68,6 +69,7 @@ pub struct AppState {
     pub pages: Cursors,
     pub changes: Changes,
     pub listeners: Listeners,
+    pub downloads: Downloads,
     pub sets: Sets,
     pub verifier: Verifier,
     pub metrics: Metrics,
@@ -312,6 +314,7 @@ pub async fn boot(config: Config, options: BootOptions) -> Result<App, BootError
         pages: Cursors::default(),
         changes: Changes::default(),
         listeners: Listeners::default(),
+        downloads: Downloads::default(),
         sets: Sets::default(),
         verifier: Verifier::default(),
         metrics: Metrics::default(),

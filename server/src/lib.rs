@@ -7,6 +7,7 @@ pub mod serve;
 pub mod http;
 
 pub mod accounts;
+pub mod albums;
 pub mod library;
 pub mod pairing;
 pub mod relay;

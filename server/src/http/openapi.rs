@@ -9,7 +9,8 @@ use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
 use crate::accounts::routes as sessions;
-use crate::library::routes::{self as library, acts, browse};
+use crate::albums::routes as albums;
+use crate::library::routes::{self as library, acts, browse, downloads};
 use crate::pairing::routes as pairing;
 use crate::relay::routes as relay;
 use crate::uploads::routes as uploads;
@@ -50,11 +51,25 @@ use crate::uploads::routes as uploads;
         browse::timeline_tiles,
         browse::tiles,
         browse::details,
+        browse::search,
+        browse::map,
+        browse::duplicates,
+        downloads::create,
+        downloads::get,
         browse::events,
         acts::edit,
         acts::trash,
         acts::restore,
         acts::empty_trash,
+        albums::list,
+        albums::create,
+        albums::get,
+        albums::edit,
+        albums::delete,
+        albums::tiles,
+        albums::add,
+        albums::remove,
+        albums::order,
         relay::have,
         relay::put_object,
         relay::put_objects,

@@ -5,6 +5,7 @@
 pub mod claims;
 pub mod cursors;
 pub mod details;
+pub mod downloads;
 pub mod edits;
 pub mod events;
 pub mod listing;
@@ -12,12 +13,14 @@ pub mod queries;
 pub mod receipts;
 pub mod routes;
 pub mod rules;
+pub mod search;
 pub mod settled;
 #[cfg(test)]
 mod tests;
 pub mod tiles;
 pub mod timeline;
 pub mod words;
+pub mod zip;
 
 use std::fs::File;
 

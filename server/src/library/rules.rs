@@ -271,12 +271,16 @@ mod tests {
     }
     #[test]
     fn a_place_reads_back_also_before_1970_and_nonsense_is_none() {
-        for place in [Place { key: -5, asset_id: "ab12".into() }, Place::newest(), Place::first()] {
-            assert_eq!(Place::from_text(&place.to_text()), Some(place));
+        for place in [
+            super::Place { key: -5, asset_id: "ab12".into() },
+            super::Place::newest(),
+            super::Place::first(),
+        ] {
+            assert_eq!(super::Place::from_text(&place.to_text()), Some(place));
         }
         for text in ["", "7", "x-ab", "7-a'b", "2024-05-12T"] {
-            assert_eq!(Place::from_text(text), None, "{text}");
+            assert_eq!(super::Place::from_text(text), None, "{text}");
         }
-        assert_eq!(Place::end_of_day(0).key, 86_400_000);
+        assert_eq!(super::Place::end_of_day(0).key, 86_400_000);
     }
 }

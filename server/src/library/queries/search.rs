@@ -119,7 +119,7 @@ pub fn has_words(tx: &mut dyn Tx, asset_id: &str, prefixes: &[String]) -> DbResu
     Ok(true)
 }
 
-/// A query whose last column but none says whether the filters let a row through.
+/// A query whose last column says whether the filters let a row through.
 macro_rules! filtered {
     ($rest:literal) => {
         tile_query!(
@@ -165,7 +165,7 @@ pub fn list_filtered(
             limit,
         ],
     )?;
-    rows.iter().map(|row| Ok((found(row)?, row.boolean(13)?))).collect()
+    rows.iter().map(|row| Ok((found(row)?, row.boolean(14)?))).collect()
 }
 
 /// One held picture, if the filters let it through.
@@ -193,5 +193,83 @@ pub fn find_filtered(
         ],
     )?;
     let Some(row) = row else { return Ok(None) };
-    Ok(row.boolean(13)?.then(|| found(&row)).transpose()?)
+    row.boolean(14)?.then(|| found(&row)).transpose()
+}
+
+/// The next places after an id, in order of ids; `None` for a picture that is not in the timeline.
+#[expect(clippy::type_complexity, reason = "an id, and north and east if it is shown")]
+pub fn list_points(
+    tx: &mut dyn Tx,
+    account: Uuid,
+    after: &str,
+    limit: i64,
+) -> DbResult<Vec<(String, Option<(i64, i64)>)>> {
+    let rows = tx.query(
+        "SELECT f.asset_id, f.latitude_e7, f.longitude_e7, a.listed = 1 AND a.hidden = 0 AND a.archived = 0
+         FROM asset_facts f INDEXED BY asset_facts_place JOIN assets a ON a.asset_id = f.asset_id
+         WHERE f.account_uuid = ?1 AND f.latitude_e7 IS NOT NULL AND f.asset_id > ?2
+         ORDER BY f.asset_id
+         LIMIT ?3",
+        params![account, after, limit],
+    )?;
+    rows.iter()
+        .map(|row| {
+            let place = row.find_integer(1)?.zip(row.find_integer(2)?);
+            Ok((row.text(0)?, place.filter(|_| row.boolean(3).unwrap_or(false))))
+        })
+        .collect()
+}
+
+/// Hashes of pictures without their metadata that several held originals have, after a hash.
+pub fn list_same(
+    tx: &mut dyn Tx,
+    account: Uuid,
+    after: &[u8],
+    limit: i64,
+) -> DbResult<Vec<Vec<u8>>> {
+    let rows = tx.query(
+        "SELECT f.payload_hash
+         FROM asset_facts f INDEXED BY asset_facts_payload JOIN assets a ON a.asset_id = f.asset_id
+         WHERE f.account_uuid = ?1 AND f.payload_hash IS NOT NULL AND f.payload_hash > ?2
+           AND a.listed = 1 AND a.hidden = 0
+         GROUP BY f.payload_hash
+         HAVING COUNT(*) > 1
+         ORDER BY f.payload_hash
+         LIMIT ?3",
+        params![account, after, limit],
+    )?;
+    rows.iter().map(|row| Ok(row.find_bytes(0)?.unwrap_or_default())).collect()
+}
+
+/// Held pictures with this hash, oldest arrival first.
+pub fn list_with_payload(
+    tx: &mut dyn Tx,
+    account: Uuid,
+    hash: &[u8],
+    limit: i64,
+) -> DbResult<Vec<String>> {
+    let rows = tx.query(
+        "SELECT a.asset_id FROM asset_facts f INDEXED BY asset_facts_payload JOIN assets a ON a.asset_id = f.asset_id
+         WHERE f.account_uuid = ?1 AND f.payload_hash = ?2 AND a.listed = 1 AND a.hidden = 0
+         ORDER BY a.seq
+         LIMIT ?3",
+        params![account, hash, limit],
+    )?;
+    rows.iter().map(|row| row.text(0)).collect()
+}
+
+/// By which way of folding all words were made; `None`: not yet.
+pub fn find_version(tx: &mut dyn Tx) -> DbResult<Option<String>> {
+    let row = find(tx, "SELECT value FROM facts WHERE name = 'search_words'", &[])?;
+    row.map(|row| row.text(0)).transpose()
+}
+
+/// Notes by which way of folding all words were made.
+pub fn set_version(tx: &mut dyn Tx, version: &str) -> DbResult<()> {
+    tx.execute(
+        "INSERT INTO facts (name, value) VALUES ('search_words', ?1)
+         ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        params![version],
+    )?;
+    Ok(())
 }

@@ -17,6 +17,8 @@ pub struct Found {
     pub tile: Tile,
     /// Wall clock, arrival number, time in the trash or position.
     pub key: i64,
+    /// Whether it is held.
+    pub is_listed: bool,
 }
 
 impl Found {
@@ -31,7 +33,7 @@ macro_rules! tile_query {
     ($key:literal, $rest:literal) => {
         concat!(
             "SELECT a.asset_id, a.kind, a.taken_ms, a.width, a.height, a.placeholder, a.duration_ms, a.favourite,
-                    a.pair_id IS NOT NULL, a.media_state, a.caption, a.trashed_at_ms, ",
+                    a.pair_id IS NOT NULL, a.media_state, a.caption, a.trashed_at_ms, a.listed, ",
             $key,
             " ",
             $rest
@@ -66,7 +68,7 @@ pub(crate) fn found(row: &Row) -> DbResult<Found> {
         caption: row.text(10)?,
         trashed_at_ms: row.find_integer(11)?,
     };
-    Ok(Found { tile, key: row.integer(12)? })
+    Ok(Found { tile, is_listed: row.boolean(12)?, key: row.integer(13)? })
 }
 
 /// What is listed, and so in which order.

@@ -5,14 +5,20 @@ use axum::body::Body;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use photosync_protocol::v2::library::{Details, MAX_TILES, TilePage, Timeline};
+use photosync_protocol::calendar::read_day;
+use photosync_protocol::names::decode_wire_text;
+use photosync_protocol::v2::library::{
+    Details, Duplicates, MAX_TILES, MapPoints, TilePage, Timeline,
+};
 use photosync_protocol::v2::web::Me;
 
 use super::find_value;
 use crate::accounts::native::Member;
 use crate::boot::App;
+use crate::clock::DAY_MS;
 use crate::error::{Error, Result};
-use crate::library::{details, events, tiles, timeline};
+use crate::library::search::Filters;
+use crate::library::{details, events, search, tiles, timeline};
 
 /// `GET /api/v2/me`
 #[utoipa::path(
@@ -148,6 +154,104 @@ pub async fn events(State(app): State<App>, member: Member) -> Result<Response> 
         (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
     ];
     Ok((headers, Body::from_stream(lines)).into_response())
+}
+
+/// `GET /api/v2/library/search`
+#[utoipa::path(
+    get, path = "/api/v2/library/search", tag = "Library",
+    summary = "Find pictures",
+    security(("access" = [])),
+    params(
+        ("q" = Option<String>, Query, description = "Words of names, captions, cameras, folders and albums of devices, or their beginnings; all of them. Letters with and without marks and case are the same. At most 256 bytes."),
+        ("after_day" = Option<String>, Query, description = "Taken on this day or later."),
+        ("before_day" = Option<String>, Query, description = "Taken on this day or before."),
+        ("kind" = Option<String>, Query, description = "`photo`, `video` or `file`."),
+        ("favourite" = Option<bool>, Query, description = "Marked, or not."),
+        ("located" = Option<bool>, Query, description = "With a place, or without."),
+        ("camera" = Option<String>, Query, description = "Exactly as details tell it."),
+        ("after" = Option<String>, Query, description = "`next` of the page before."),
+        ("limit" = Option<u32>, Query, description = "At most 500, which is the default."),
+    ),
+    responses((status = 200, body = TilePage, description = "Newest first, the archive included. A page may be short or empty; only the absence of `next` is the end.")),
+)]
+pub async fn search(
+    State(app): State<App>,
+    member: Member,
+    RawQuery(query): RawQuery,
+) -> Result<Json<TilePage>> {
+    let query = query.as_deref();
+    let text = find_text(query, "q").unwrap_or_default();
+    let filters = Filters {
+        from_ms: read_day_of(query, "after_day")?.map(|day| day * DAY_MS),
+        before_ms: read_day_of(query, "before_day")?.map(|day| (day + 1) * DAY_MS),
+        kind: match find_value(query, "kind").as_deref() {
+            None => None,
+            Some("photo") => Some("photo"),
+            Some("video") => Some("video"),
+            Some("file") => Some("file"),
+            Some(_) => return Err(Error::bad_request("kind must be photo, video or file")),
+        },
+        favourite: read_flag(query, "favourite")?,
+        located: read_flag(query, "located")?,
+        camera: find_text(query, "camera"),
+    };
+    let after = find_value(query, "after");
+    let limit = read_limit(query)?;
+    search::find(&app, member.account, &text, filters, after.as_deref(), limit).await.map(Json)
+}
+
+/// A value as a person typed it: percent-encoded, a blank also as `+`.
+fn find_text(query: Option<&str>, key: &str) -> Option<String> {
+    let value = find_value(query, key)?;
+    Some(decode_wire_text(value.replace('+', "%20").as_bytes()))
+}
+
+fn read_day_of(query: Option<&str>, key: &str) -> Result<Option<i64>> {
+    let wrong = || Error::bad_request(format!("{key} must be a day as 2024-05-12"));
+    find_value(query, key).map(|text| read_day(&text).ok_or_else(wrong)).transpose()
+}
+
+fn read_flag(query: Option<&str>, key: &str) -> Result<Option<bool>> {
+    match find_value(query, key).as_deref() {
+        None => Ok(None),
+        Some("1" | "true") => Ok(Some(true)),
+        Some("0" | "false") => Ok(Some(false)),
+        Some(_) => Err(Error::bad_request(format!("{key} must be true or false"))),
+    }
+}
+
+/// `GET /api/v2/library/map?after=`
+#[utoipa::path(
+    get, path = "/api/v2/library/map", tag = "Library",
+    summary = "Where pictures were taken",
+    security(("access" = [])),
+    params(("after" = Option<String>, Query, description = "`next` of the page before.")),
+    responses((status = 200, body = MapPoints, description = "Pictures of the timeline, about 10,000 a page.")),
+)]
+pub async fn map(
+    State(app): State<App>,
+    member: Member,
+    RawQuery(query): RawQuery,
+) -> Result<Json<MapPoints>> {
+    let after = find_value(query.as_deref(), "after");
+    search::list_points(&app, member.account, after.as_deref()).await.map(Json)
+}
+
+/// `GET /api/v2/library/duplicates?after=`
+#[utoipa::path(
+    get, path = "/api/v2/library/duplicates", tag = "Library",
+    summary = "Pictures that are the same but for their metadata",
+    security(("access" = [])),
+    params(("after" = Option<String>, Query, description = "`next` of the page before.")),
+    responses((status = 200, body = Duplicates, description = "Groups of originals; nothing was changed.")),
+)]
+pub async fn duplicates(
+    State(app): State<App>,
+    member: Member,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Duplicates>> {
+    let after = find_value(query.as_deref(), "after");
+    search::list_duplicates(&app, member.account, after.as_deref()).await.map(Json)
 }
 
 /// How many tiles are wanted: at most [`MAX_TILES`], which is also the default.
