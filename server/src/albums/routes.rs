@@ -8,7 +8,8 @@ use photosync_protocol::v2::library::{
     Album, AlbumEdit, Albums, Changed, Chosen, NewAlbum, Reorder, TilePage,
 };
 
-use crate::accounts::native::{Member, Member as Person};
+use crate::accounts::native::Member;
+use crate::accounts::web::Person;
 use crate::boot::App;
 use crate::error::Result;
 use crate::http::body::read_json;
@@ -31,7 +32,7 @@ pub async fn list(State(app): State<App>, member: Member) -> Result<Json<Albums>
 #[utoipa::path(
     post, path = "/api/v2/albums", tag = "Albums",
     summary = "Make an album",
-    security(("access" = [])),
+    security(("browser" = [])),
     request_body = NewAlbum,
     responses((status = 201, body = Album, description = "With the pictures that are held.")),
 )]
@@ -42,7 +43,7 @@ pub async fn create(
     body: Body,
 ) -> Result<(StatusCode, Json<Album>)> {
     let new: NewAlbum = read_json(&app, &headers, body, MAX_CHOSEN_BYTES).await?;
-    let album = super::create(&app, person.account, new).await?;
+    let album = super::create(&app, person.0.account, new).await?;
     Ok((StatusCode::CREATED, Json(album)))
 }
 
@@ -66,7 +67,7 @@ pub async fn get(
 #[utoipa::path(
     patch, path = "/api/v2/albums/{id}", tag = "Albums",
     summary = "Name, describe or order an album, or choose its cover",
-    security(("access" = [])),
+    security(("browser" = [])),
     params(("id" = String, Path, description = "Of an album of this account.")),
     request_body = AlbumEdit,
     responses((status = 200, body = Album, description = "As it is now.")),
@@ -79,14 +80,14 @@ pub async fn edit(
     body: Body,
 ) -> Result<Json<Album>> {
     let edit: AlbumEdit = read_json(&app, &headers, body, MAX_CHOSEN_BYTES).await?;
-    super::edit(&app, person.account, &id, edit).await.map(Json)
+    super::edit(&app, person.0.account, &id, edit).await.map(Json)
 }
 
 /// `DELETE /api/v2/albums/{id}`
 #[utoipa::path(
     delete, path = "/api/v2/albums/{id}", tag = "Albums",
     summary = "Forget an album",
-    security(("access" = [])),
+    security(("browser" = [])),
     params(("id" = String, Path, description = "Of an album of this account.")),
     responses((status = 204, description = "Its pictures stay.")),
 )]
@@ -95,7 +96,7 @@ pub async fn delete(
     person: Person,
     Path(id): Path<String>,
 ) -> Result<StatusCode> {
-    super::delete(&app, person.account, &id).await?;
+    super::delete(&app, person.0.account, &id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -126,7 +127,7 @@ pub async fn tiles(
 #[utoipa::path(
     post, path = "/api/v2/albums/{id}/assets", tag = "Albums",
     summary = "Add pictures at the end",
-    security(("access" = [])),
+    security(("browser" = [])),
     params(("id" = String, Path, description = "Of an album of this account.")),
     request_body = Chosen,
     responses((status = 200, body = Changed, description = "How many were not in it.")),
@@ -139,7 +140,7 @@ pub async fn add(
     body: Body,
 ) -> Result<Json<Changed>> {
     let chosen: Chosen = read_json(&app, &headers, body, MAX_CHOSEN_BYTES).await?;
-    let changed = super::add(&app, person.account, &id, chosen.ids).await?;
+    let changed = super::add(&app, person.0.account, &id, chosen.ids).await?;
     Ok(Json(Changed { changed }))
 }
 
@@ -147,7 +148,7 @@ pub async fn add(
 #[utoipa::path(
     post, path = "/api/v2/albums/{id}/remove", tag = "Albums",
     summary = "Take pictures out of an album",
-    security(("access" = [])),
+    security(("browser" = [])),
     params(("id" = String, Path, description = "Of an album of this account.")),
     request_body = Chosen,
     responses((status = 200, body = Changed, description = "How many were in it. They stay in the library.")),
@@ -160,7 +161,7 @@ pub async fn remove(
     body: Body,
 ) -> Result<Json<Changed>> {
     let chosen: Chosen = read_json(&app, &headers, body, MAX_CHOSEN_BYTES).await?;
-    let changed = super::remove(&app, person.account, &id, chosen.ids).await?;
+    let changed = super::remove(&app, person.0.account, &id, chosen.ids).await?;
     Ok(Json(Changed { changed }))
 }
 
@@ -168,7 +169,7 @@ pub async fn remove(
 #[utoipa::path(
     post, path = "/api/v2/albums/{id}/order", tag = "Albums",
     summary = "Put pictures before another one",
-    security(("access" = [])),
+    security(("browser" = [])),
     params(("id" = String, Path, description = "Of an album of this account.")),
     request_body = Reorder,
     responses((status = 200, body = Changed, description = "How many were moved; at most 500 a request.")),
@@ -181,6 +182,6 @@ pub async fn order(
     body: Body,
 ) -> Result<Json<Changed>> {
     let order: Reorder = read_json(&app, &headers, body, MAX_CHOSEN_BYTES).await?;
-    let changed = super::reorder(&app, person.account, &id, order).await?;
+    let changed = super::reorder(&app, person.0.account, &id, order).await?;
     Ok(Json(Changed { changed }))
 }

@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use photosync_protocol::v2::library::{Changed, Chosen, Edit};
 
-use crate::accounts::native::Member as Person;
+use crate::accounts::web::Person;
 use crate::boot::App;
 use crate::error::Result;
 use crate::http::body::read_json;
@@ -19,7 +19,7 @@ pub const MAX_CHOSEN_BYTES: usize = 512 * 1024;
 #[utoipa::path(
     patch, path = "/api/v2/library/assets", tag = "Library",
     summary = "Mark, rate, describe, archive or date pictures",
-    security(("access" = [])),
+    security(("browser" = [])),
     request_body = Edit,
     responses((status = 200, body = Changed, description = "How many of them are held.")),
 )]
@@ -30,7 +30,7 @@ pub async fn edit(
     body: Body,
 ) -> Result<Json<Changed>> {
     let edit: Edit = read_json(&app, &headers, body, MAX_CHOSEN_BYTES).await?;
-    let changed = edits::edit(&app, person.account, edit).await?;
+    let changed = edits::edit(&app, person.0.account, edit).await?;
     Ok(Json(Changed { changed }))
 }
 
@@ -38,7 +38,7 @@ pub async fn edit(
 #[utoipa::path(
     post, path = "/api/v2/library/trash", tag = "Library",
     summary = "Put pictures into the trash",
-    security(("access" = [])),
+    security(("browser" = [])),
     request_body = Chosen,
     responses((status = 200, body = Changed, description = "How many were held. Moving halves go with their stills.")),
 )]
@@ -49,7 +49,7 @@ pub async fn trash(
     body: Body,
 ) -> Result<Json<Changed>> {
     let chosen: Chosen = read_json(&app, &headers, body, MAX_CHOSEN_BYTES).await?;
-    let changed = edits::trash(&app, person.account, chosen.ids).await?;
+    let changed = edits::trash(&app, person.0.account, chosen.ids).await?;
     Ok(Json(Changed { changed }))
 }
 
@@ -57,7 +57,7 @@ pub async fn trash(
 #[utoipa::path(
     post, path = "/api/v2/library/restore", tag = "Library",
     summary = "Take pictures back out of the trash",
-    security(("access" = [])),
+    security(("browser" = [])),
     request_body = Chosen,
     responses((status = 200, body = Changed, description = "How many came back.")),
 )]
@@ -68,7 +68,7 @@ pub async fn restore(
     body: Body,
 ) -> Result<Json<Changed>> {
     let chosen: Chosen = read_json(&app, &headers, body, MAX_CHOSEN_BYTES).await?;
-    let changed = edits::restore(&app, person.account, chosen.ids).await?;
+    let changed = edits::restore(&app, person.0.account, chosen.ids).await?;
     Ok(Json(Changed { changed }))
 }
 
@@ -76,10 +76,10 @@ pub async fn restore(
 #[utoipa::path(
     post, path = "/api/v2/library/trash/empty", tag = "Library",
     summary = "Remove for good what a person put into the trash",
-    security(("access" = [])),
+    security(("browser" = [])),
     responses((status = 200, body = Changed, description = "How many files. What a device's purge put there stays its time.")),
 )]
 pub async fn empty_trash(State(app): State<App>, person: Person) -> Result<Json<Changed>> {
-    let changed = edits::empty_trash(&app, person.account).await?;
+    let changed = edits::empty_trash(&app, person.0.account).await?;
     Ok(Json(Changed { changed }))
 }
