@@ -13,6 +13,7 @@ use photosync_protocol::process::Exit;
 use tokio::sync::{Notify, RwLock, Semaphore, watch};
 
 use crate::accounts::queries::{find_fact, set_fact};
+use crate::accounts::web::Setup;
 use crate::auth::aliases::Aliases;
 use crate::auth::identity::Identity;
 use crate::auth::passwords::{PasswordCost, Passwords};
@@ -57,6 +58,7 @@ pub struct AppState {
     pub aliases: Aliases,
     pub identity: Identity,
     pub presence: Presence,
+    pub setup: Setup,
     pub sign_in_calls: Window<(IpAddr, &'static str)>,
     pub sign_in_failures: Window<String>,
     pub reset_failures: Window<String>,
@@ -292,6 +294,7 @@ pub async fn boot(config: Config, options: BootOptions) -> Result<App, BootError
         tokens: Tokens::new(&jwt_secret),
         aliases: Aliases::new(&alias_key),
         presence: Presence::new(server_id, config.server_name.clone()),
+        setup: Setup::default(),
         identity,
         sign_in_calls: Window::new(config.throttle_max, config.throttle_window_ms),
         sign_in_failures: Window::new(u32::MAX, config.throttle_window_ms),

@@ -4,6 +4,7 @@
 mod acme;
 mod architecture;
 mod backups;
+mod browsers;
 mod crash;
 #[cfg(unix)]
 mod doctor;

@@ -30,7 +30,6 @@ use Opens::{Door, ForAnybody, Nothing, Only};
 
 /// Every route of the server. A test fails when the server has one that is not here.
 const ROUTES: &[(&str, Opens)] = &[
-    ("/", ForAnybody),
     ("/health", ForAnybody),
     ("/health/live", ForAnybody),
     ("/health/ready", ForAnybody),
@@ -55,6 +54,10 @@ const ROUTES: &[(&str, Opens)] = &[
     ("/api/cloud/usage", Nothing),
     ("/api/cloud/purge", Nothing),
     ("/api/cloud/device-state", Nothing),
+    ("/api/v2/web", ForAnybody),
+    ("/api/v2/web/setup", Door),
+    ("/api/v2/web/session", Door),
+    ("/api/v2/web/link", Door),
     ("/api/v2/server", ForAnybody),
     ("/api/v2/openapi.json", ForAnybody),
     ("/api/v2/session", Door),

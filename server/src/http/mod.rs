@@ -1,5 +1,6 @@
 //! The HTTP edge: every route on one page, and what happens to every request before and after its handler.
 
+mod app_files;
 pub mod body;
 mod error;
 pub mod extract;
@@ -9,7 +10,6 @@ pub mod openapi;
 pub use error::{Answered, status_of};
 
 use axum::Router;
-use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
@@ -18,6 +18,7 @@ use axum::routing::{any, delete, get, post, put};
 use photosync_protocol::error::ErrorCode;
 
 use crate::accounts::routes as sessions;
+use crate::accounts::web::routes as browsers;
 use crate::auth::random_id;
 use crate::boot::App;
 use crate::clock::Stopwatch;
@@ -45,7 +46,6 @@ pub fn current_request_id() -> String {
 /// Every public route.
 pub fn router(app: &App) -> Router {
     Router::new()
-        .route("/", get(front_page))
         .route("/health", get(health))
         .route("/health/live", get(health))
         .route("/health/ready", get(ready))
@@ -72,6 +72,10 @@ pub fn router(app: &App) -> Router {
         .route("/api/cloud/device-state", get(relay::get_device_state).put(relay::put_device_state))
         .route("/api/v2/session", post(sessions::sign_in).delete(sessions::sign_out))
         .route("/api/v2/session/refresh", post(sessions::refresh))
+        .route("/api/v2/web", get(browsers::state))
+        .route("/api/v2/web/setup", post(browsers::set_up))
+        .route("/api/v2/web/session", post(browsers::sign_in).delete(browsers::sign_out))
+        .route("/api/v2/web/link", post(browsers::enter))
         .route("/api/v2/server", get(pairing::describe))
         .route("/api/v2/pairing", post(pairing::offer))
         .route("/api/v2/pairing/claim", post(pairing::claim))
@@ -229,26 +233,19 @@ async fn ready(State(app): State<App>) -> Response {
     }
 }
 
-async fn no_such_route(uri: Uri) -> Response {
-    if uri.path().starts_with("/api") {
+/// What is no route of an API is the web app's.
+async fn no_such_route(method: Method, uri: Uri, headers: HeaderMap) -> Response {
+    let is_api = ["/api", "/health", "/.well-known", "/control"]
+        .iter()
+        .any(|start| uri.path().starts_with(start));
+    if is_api {
         return Error::not_found("there is no such route").into_response();
     }
-    (StatusCode::NOT_FOUND, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], "Not found\n")
-        .into_response()
+    app_files::answer(method, uri, headers).await
 }
 
 async fn no_such_method() -> Response {
     Error::new(ErrorCode::MethodNotAllowed, "this route does not take this method").into_response()
-}
-
-/// What a browser shows until the web app is built in.
-async fn front_page() -> impl IntoResponse {
-    let policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'";
-    let headers = [
-        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
-        (header::CONTENT_SECURITY_POLICY, policy),
-    ];
-    (headers, Body::from(include_str!("front_page.html")))
 }
 
 #[cfg(test)]

@@ -4,11 +4,12 @@
 use photosync_protocol::error::ErrorBody;
 use photosync_protocol::v2::session::{Endpoints, QrPayload};
 use utoipa::openapi::path::{Operation, PathItem};
-use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
 use crate::accounts::routes as sessions;
+use crate::accounts::web::routes as browsers;
 use crate::library::routes as library;
 use crate::pairing::routes as pairing;
 use crate::relay::routes as relay;
@@ -34,6 +35,11 @@ use crate::uploads::routes as uploads;
         sessions::revoke_device,
         sessions::issue_upload_token,
         sessions::revoke_upload_token,
+        browsers::state,
+        browsers::set_up,
+        browsers::sign_in,
+        browsers::enter,
+        browsers::sign_out,
         uploads::put_asset,
         library::missing,
         library::sync,
@@ -93,6 +99,13 @@ impl Modify for Shared {
         components.add_security_scheme(
             "upload_only",
             bearer("An upload-only token `psu_…`: adding files, asking what is missing, telling where files lie."),
+        );
+        components.add_security_scheme(
+            "browser",
+            SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::with_description(
+                photosync_protocol::v2::web::COOKIE,
+                "A signed-in browser; `__Host-photosync` over HTTPS. It opens what an access token opens, and more.",
+            ))),
         );
         let refused = ResponseBuilder::new()
             .description("Refused or failed; `code` says why.")

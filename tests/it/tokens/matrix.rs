@@ -65,6 +65,8 @@ enum Opens {
     Adding,
     /// As `Adding`, for one thing of the victim's.
     AddingItem,
+    /// A person at a browser; no token is one.
+    Person,
 }
 
 impl Opens {
@@ -77,6 +79,7 @@ impl Opens {
         match (self, kind) {
             (Opens::ForAnybody | Opens::BySecret, _) => fine,
             (_, Nobody | Garbage | Refresh | Ended | Bare) => &[401],
+            (Opens::Person, _) => &[403],
             (Opens::Account | Opens::AccountItem, Upload | OtherUpload | StrangerUpload) => &[403],
             (Opens::AccountItem | Opens::AddingItem, StrangerAccess | StrangerVersion1)
             | (Opens::AddingItem, StrangerUpload) => &[404],
@@ -90,6 +93,12 @@ impl Opens {
 struct Row(&'static str, &'static str, Opens, &'static [u16]);
 
 const ROWS: &[Row] = &[
+    Row("GET", "/api/v2/web", Opens::ForAnybody, &[200]),
+    // They take requests from pages of the server only.
+    Row("POST", "/api/v2/web/setup", Opens::BySecret, &[403]),
+    Row("POST", "/api/v2/web/session", Opens::BySecret, &[403]),
+    Row("POST", "/api/v2/web/link", Opens::BySecret, &[403]),
+    Row("DELETE", "/api/v2/web/session", Opens::Person, &[]),
     Row("GET", "/api/v2/server", Opens::ForAnybody, &[200]),
     Row("POST", "/api/v2/session", Opens::BySecret, &[401]),
     Row("DELETE", "/api/v2/session", Opens::Account, &[204]),
