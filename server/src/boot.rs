@@ -22,10 +22,13 @@ use crate::auth::tokens::Tokens;
 use crate::auth::{random_bytes, random_id};
 use crate::blobs::volume::{self, VolumeError, VolumeLock};
 use crate::blobs::{LocalStore, create_private_dir};
+use crate::bus::Changes;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::{self, Db, DbError, DbSettings};
 use crate::library::cursors::Cursors;
+use crate::library::downloads::Downloads;
+use crate::library::events::Listeners;
 use crate::library::settled::Sets;
 use crate::metrics::Metrics;
 use crate::pairing::presence::Presence;
@@ -66,6 +69,9 @@ pub struct AppState {
     pub stripes: Stripes,
     pub tus: Registry,
     pub pages: Cursors,
+    pub changes: Changes,
+    pub listeners: Listeners,
+    pub downloads: Downloads,
     pub sets: Sets,
     pub verifier: Verifier,
     pub metrics: Metrics,
@@ -309,6 +315,9 @@ pub async fn boot(config: Config, options: BootOptions) -> Result<App, BootError
         stripes: Stripes::default(),
         tus: Registry::default(),
         pages: Cursors::default(),
+        changes: Changes::default(),
+        listeners: Listeners::default(),
+        downloads: Downloads::default(),
         sets: Sets::default(),
         verifier: Verifier::default(),
         metrics: Metrics::default(),

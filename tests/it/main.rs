@@ -13,6 +13,7 @@ mod faults;
 mod foreign;
 #[cfg(unix)]
 mod import;
+mod library;
 mod model;
 #[cfg(target_os = "linux")]
 mod outside;

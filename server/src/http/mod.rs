@@ -19,12 +19,13 @@ use photosync_protocol::error::ErrorCode;
 
 use crate::accounts::routes as sessions;
 use crate::accounts::web::routes as browsers;
+use crate::albums::routes as albums;
 use crate::auth::random_id;
 use crate::boot::App;
 use crate::clock::Stopwatch;
 use crate::error::Error;
 use crate::legacy::{accounts, files as originals, relay};
-use crate::library::routes as library;
+use crate::library::routes::{self as library, acts, browse, downloads};
 use crate::metrics::RequestLabels;
 use crate::pairing::routes as pairing;
 use crate::relay::routes as sealed;
@@ -87,9 +88,26 @@ pub fn router(app: &App) -> Router {
             post(sessions::issue_upload_token).delete(sessions::revoke_upload_token),
         )
         .merge(crate::uploads::tus::routes::routes(app))
-        .route("/api/v2/library/assets", put(uploads::put_asset).get(library::list_assets))
+        .route(
+            "/api/v2/library/assets",
+            put(uploads::put_asset).get(library::list_assets).patch(acts::edit),
+        )
         .route("/api/v2/library/assets/{id}", get(library::get_asset))
         .route("/api/v2/library/assets/{id}/original", get(library::get_original))
+        .route("/api/v2/me", get(browse::me))
+        .route("/api/v2/library/timeline", get(browse::timeline))
+        .route("/api/v2/library/timeline/tiles", get(browse::timeline_tiles))
+        .route("/api/v2/library/tiles", get(browse::tiles))
+        .route("/api/v2/library/assets/{id}/details", get(browse::details))
+        .route("/api/v2/library/trash", post(acts::trash))
+        .route("/api/v2/library/restore", post(acts::restore))
+        .route("/api/v2/library/trash/empty", post(acts::empty_trash))
+        .route("/api/v2/library/search", get(browse::search))
+        .route("/api/v2/library/map", get(browse::map))
+        .route("/api/v2/library/duplicates", get(browse::duplicates))
+        .route("/api/v2/library/downloads", post(downloads::create))
+        .route("/api/v2/library/downloads/{id}", get(downloads::get))
+        .route("/api/v2/library/events", get(browse::events))
         .route("/api/v2/library/receipts", post(library::receipts))
         .route("/api/v2/library/changes", get(library::list_changes))
         .route("/api/v2/library/missing", post(library::missing))
@@ -97,6 +115,12 @@ pub fn router(app: &App) -> Router {
         .route("/api/v2/library/forget", post(library::forget))
         .route("/api/v2/library/claims", post(library::tell_claims))
         .route("/api/v2/library/moves", post(library::tell_moves))
+        .route("/api/v2/albums", get(albums::list).post(albums::create))
+        .route("/api/v2/albums/{id}", get(albums::get).patch(albums::edit).delete(albums::delete))
+        .route("/api/v2/albums/{id}/tiles", get(albums::tiles))
+        .route("/api/v2/albums/{id}/assets", post(albums::add))
+        .route("/api/v2/albums/{id}/remove", post(albums::remove))
+        .route("/api/v2/albums/{id}/order", post(albums::order))
         .route("/api/v2/relay/have", post(sealed::have))
         .route("/api/v2/relay/objects", post(sealed::put_objects).get(sealed::list_objects))
         .route("/api/v2/relay/objects/{id}", put(sealed::put_object).get(sealed::get_object))

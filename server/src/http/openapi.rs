@@ -10,7 +10,8 @@ use utoipa::{Modify, OpenApi};
 
 use crate::accounts::routes as sessions;
 use crate::accounts::web::routes as browsers;
-use crate::library::routes as library;
+use crate::albums::routes as albums;
+use crate::library::routes::{self as library, acts, browse, downloads};
 use crate::pairing::routes as pairing;
 use crate::relay::routes as relay;
 use crate::uploads::routes as uploads;
@@ -51,6 +52,30 @@ use crate::uploads::routes as uploads;
         library::get_original,
         library::list_changes,
         library::receipts,
+        browse::me,
+        browse::timeline,
+        browse::timeline_tiles,
+        browse::tiles,
+        browse::details,
+        browse::search,
+        browse::map,
+        browse::duplicates,
+        downloads::create,
+        downloads::get,
+        browse::events,
+        acts::edit,
+        acts::trash,
+        acts::restore,
+        acts::empty_trash,
+        albums::list,
+        albums::create,
+        albums::get,
+        albums::edit,
+        albums::delete,
+        albums::tiles,
+        albums::add,
+        albums::remove,
+        albums::order,
         relay::have,
         relay::put_object,
         relay::put_objects,

@@ -43,6 +43,7 @@ pub async fn run(app: App) {
         scrub::run(app.clone()),
         backup::schedule::run(app.clone()),
         crate::updates::check::run(app.clone()),
+        crate::library::search::index_old(app.clone()),
         keep(app)
     );
 }
