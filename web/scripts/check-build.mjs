@@ -7,9 +7,9 @@ import { gzipSync } from 'node:zlib';
 /** Compressed script of the first page, in bytes. */
 const MOST_BYTES = 150_000;
 
-const html = readFileSync('build/index.html', 'utf8');
-if (/\sstyle="/.test(html)) throw new Error('build/index.html holds a style attribute');
-if (/(?:src|href)="(?:https?:)?\/\//.test(html)) throw new Error('build/index.html asks another server');
+const html = readFileSync('build/app/index.html', 'utf8');
+if (/\sstyle="/.test(html)) throw new Error('index.html holds a style attribute');
+if (/(?:src|href)="(?:https?:)?\/\//.test(html)) throw new Error('index.html asks another server');
 
 const seen = new Set();
 let bytes = 0;
@@ -22,13 +22,13 @@ function count(path) {
   const folder = path.slice(0, path.lastIndexOf('/'));
   for (const match of source.toString().matchAll(/(?:from|import)\s*"(\.[^"]+\.js)"/g)) count(join(folder, match[1]));
 }
-for (const match of html.matchAll(/"\/(_app\/immutable\/[^"]+\.js)"/g)) count(join('build', match[1]));
+for (const match of html.matchAll(/"\/(_app\/immutable\/[^"]+\.js)"/g)) count(join('build/app', match[1]));
 
 // The page of the timeline comes by the router: its node and the layouts above it.
-const nodes = join('build', '_app', 'immutable', 'nodes');
+const nodes = join('build/app', '_app', 'immutable', 'nodes');
 const timeline = readdirSync(nodes)
   .map((name) => join(nodes, name))
-  .filter((path) => /^build\/_app\/immutable\/nodes\/[0234]\./.test(path));
+  .filter((path) => /nodes\/[0234]\.[^/]*\.js$/.test(path));
 timeline.forEach(count);
 console.log(`first page: ${(bytes / 1000).toFixed(1)} kB of script, compressed, in ${seen.size} files`);
 if (bytes > MOST_BYTES) throw new Error(`more than ${MOST_BYTES / 1000} kB`);

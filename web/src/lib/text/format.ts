@@ -2,12 +2,18 @@
 
 import { currentLanguage, t } from './index.svelte';
 
+/** The browser's own way of writing the language (British dates, Swiss numbers), if it is the one that is shown. */
+function locale(): string {
+  const language = currentLanguage();
+  return navigator.languages.find((tag) => tag.toLowerCase().startsWith(language)) ?? language;
+}
+
 const formats = new Map<string, Intl.DateTimeFormat>();
 
 function format(options: Intl.DateTimeFormatOptions): Intl.DateTimeFormat {
-  const key = currentLanguage() + JSON.stringify(options);
+  const key = locale() + JSON.stringify(options);
   let found = formats.get(key);
-  if (!found) formats.set(key, (found = new Intl.DateTimeFormat(currentLanguage(), options)));
+  if (!found) formats.set(key, (found = new Intl.DateTimeFormat(locale(), options)));
   return found;
 }
 
@@ -22,17 +28,17 @@ function today(): string {
   return `${now.getFullYear()}-${two(now.getMonth() + 1)}-${two(now.getDate())}`;
 }
 
-/** `2024-05-12` → “Sunday, 12 May”, with the year unless it is this one; “Today”, “Yesterday”. */
-export function dayHeading(day: string): string {
+/** `2024-05-12` → “Sunday, 12 May”, with the year unless it is this one; “Today”, “Yesterday”. Narrow: “Sun, 12 May”. */
+export function dayHeading(day: string, narrow = false): string {
   const now = today();
   if (day === now) return t('date.today');
   const days = Math.round((wall(now).getTime() - wall(day).getTime()) / 86_400_000);
   if (days === 1) return t('date.yesterday');
   const sameYear = day.slice(0, 4) === now.slice(0, 4);
   return format({
-    weekday: sameYear ? 'long' : 'short',
+    weekday: sameYear && !narrow ? 'long' : 'short',
     day: 'numeric',
-    month: sameYear ? 'long' : 'short',
+    month: sameYear && !narrow ? 'long' : 'short',
     ...(sameYear ? {} : { year: 'numeric' }),
     timeZone: 'UTC'
   }).format(wall(day));
@@ -92,7 +98,7 @@ export function sizeText(bytes: number): string {
     value /= 1000;
     unit++;
   }
-  return new Intl.NumberFormat(currentLanguage(), {
+  return new Intl.NumberFormat(locale(), {
     style: 'unit',
     unit: units[unit] ?? 'byte',
     unitDisplay: 'short',
