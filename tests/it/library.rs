@@ -351,7 +351,7 @@ fn albums_keep_an_order_and_what_comes_back_from_the_trash_and_lose_no_picture()
 fn a_search_finds_words_whatever_their_marks_and_signs_and_only_what_is_held() {
     let stand = Stand::shared();
     let (alice, bob) = (Owner::new(&stand), Owner::new(&stand));
-    let bytes = |n| opaque_bytes(9480 + n, 900);
+    let bytes = |n: u64| opaque_bytes(9480 + n, 900);
     let one = alice.picture("%C3%84rger_am_See.jpg", "2024-05-12T12:00:00", &bytes(1));
     let two = alice.picture("IMG_0002.jpg", "2024-05-13T12:00:00", &bytes(2));
     let three =

@@ -28,4 +28,5 @@ mod tokens;
 mod updates;
 mod upgrade;
 mod weaknesses;
+mod web;
 mod wire;

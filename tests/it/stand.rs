@@ -206,7 +206,19 @@ impl Stand {
         let body = json!({"email": email, "password": PASSWORD, "device_uuid": device_uuid});
         let answer = self.post_json("/api/register", &body);
         assert_eq!(answer.status(), 201, "{}", answer.text());
-        let token = text_of(&answer, "token");
+        self.person_of(email, device_uuid, &answer)
+    }
+
+    /// The phone of somebody who has an account already.
+    pub(crate) fn phone_of(&self, email: &str) -> Person {
+        let device_uuid = phone_device_uuid(email, PASSWORD);
+        let answer = self.login(email, PASSWORD, &device_uuid);
+        assert_eq!(answer.status(), 200, "{}", answer.text());
+        self.person_of(email, device_uuid, &answer)
+    }
+
+    fn person_of(&self, email: &str, device_uuid: String, answer: &Answer) -> Person {
+        let token = text_of(answer, "token");
         let folder = self.uploads().join(account_uuid(email, 1));
         let address = self.address();
         Person { address, email: email.to_owned(), device_uuid, token, folder }

@@ -1,6 +1,6 @@
 //! Starts programs of others and reads what they say.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -31,7 +31,7 @@ fn require(there: bool, what: &str) {
 pub(crate) struct Program {
     child: Child,
     /// Kept open: the scripts that serve end with their input.
-    _stdin: Option<ChildStdin>,
+    stdin: Option<ChildStdin>,
     lines: Receiver<String>,
     shown: String,
 }
@@ -71,7 +71,23 @@ impl Program {
             }
         });
         let stdin = child.stdin.take();
-        Program { child, _stdin: stdin, lines, shown }
+        Program { child, stdin, lines, shown }
+    }
+
+    /// Runs a script of the web app's browser tests with Node.
+    pub(crate) fn browser(script: &str, words: &[&str]) -> Program {
+        let web = Path::new(env!("CARGO_MANIFEST_DIR")).join("../web");
+        let there = web.join("node_modules/playwright-core").is_dir();
+        assert!(there, "the web app is not built; run this, then try again: scripts/web");
+        let mut command = Command::new(node());
+        command.arg(web.join("browser").join(script)).args(words);
+        Self::spawn(command, "node")
+    }
+
+    /// Gives a script that waits a line.
+    pub(crate) fn tell(&mut self, line: &str) {
+        let stdin = self.stdin.as_mut().expect("a pipe");
+        writeln!(stdin, "{line}").expect("a script that listens");
     }
 
     /// The next line, as JSON.

@@ -1,0 +1,103 @@
+//! The web app in a real browser, against the real server. Scripts of `web/browser` do what a person does; what is left on the
+//! server is judged here.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::foreign::Program;
+use crate::stand::{PASSWORD, Stand};
+
+const EMAIL: &str = "ada@example.org";
+/// Photos that are sent in the long test.
+const PHOTOS: usize = 200;
+const STEP_WITHIN: Duration = Duration::from_secs(120);
+
+/// Pictures that a browser can show, no two alike: a few are drawn, the others are those with a byte more behind their end.
+fn draw(folder: &Path, count: usize) {
+    let mut command = Command::new("convert");
+    for (width, height) in [(320, 240), (240, 320), (300, 300), (480, 200)] {
+        command.args(["(", "-size", &format!("{width}x{height}"), "plasma:teal-gold", ")"]);
+    }
+    let drawn = folder.join("drawn-%d.jpg");
+    let done = command.args(["-seed", "7"]).arg(&drawn).status();
+    assert!(done.expect("ImageMagick").success(), "pictures could not be drawn");
+    let seeds: Vec<Vec<u8>> =
+        (0..4).map(|at| fs::read(folder.join(format!("drawn-{at}.jpg"))).expect("drawn")).collect();
+    for at in 0..4 {
+        fs::remove_file(folder.join(format!("drawn-{at}.jpg"))).expect("drawn");
+    }
+    for at in 0..count {
+        let bytes = [seeds[at % 4].as_slice(), &(at as u32).to_be_bytes()].concat();
+        fs::write(folder.join(format!("IMG_{at}.jpg")), bytes).expect("a photo");
+    }
+}
+
+fn digest(bytes: &Vec<u8>) -> String {
+    hex::encode(Sha256::digest(bytes))
+}
+
+fn digests_below(folder: &Path) -> BTreeSet<String> {
+    let entries = fs::read_dir(folder).expect("a folder");
+    entries
+        .map(|entry| digest(&fs::read(entry.expect("an entry").path()).expect("a photo")))
+        .collect()
+}
+
+/// Digests of what is in an archive, as a program of others reads it.
+fn digests_in(archive: &Path) -> BTreeSet<String> {
+    let script = "import hashlib, sys, zipfile\n\
+                  z = zipfile.ZipFile(sys.argv[1])\n\
+                  assert z.testzip() is None\n\
+                  [print(hashlib.sha256(z.read(n)).hexdigest()) for n in z.namelist()]";
+    let read = Command::new("python3").args(["-c", script]).arg(archive).output().expect("python3");
+    assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
+    String::from_utf8_lossy(&read.stdout).lines().map(str::to_owned).collect()
+}
+
+/// The script's next line, which names a step.
+fn step(program: &mut Program, wanted: &str) -> Value {
+    let line = program.next(STEP_WITHIN);
+    assert_eq!(line["step"], wanted, "{line}");
+    line
+}
+
+#[test]
+fn a_first_evening_ends_with_everything_there_once_and_downloaded_bit_for_bit() {
+    let stand = Stand::new(&[]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let photos = folder.path().join("photos");
+    fs::create_dir(&photos).expect("a folder");
+    draw(&photos, PHOTOS);
+    let base = format!("http://{}", stand.address());
+    let out = folder.path().to_string_lossy().into_owned();
+    let mut evening =
+        Program::browser("flow.mjs", &[&base, EMAIL, PASSWORD, &photos.to_string_lossy(), &out]);
+    step(&mut evening, "set up");
+    step(&mut evening, "sent");
+    let phone = stand.phone_of(EMAIL);
+    let sent = digests_below(&photos);
+    assert_eq!(phone.on_disk().len(), PHOTOS, "each once, whatever the network did");
+    let stored: BTreeSet<String> = phone.on_disk().values().map(digest).collect();
+    assert_eq!(stored, sent);
+    for wanted in
+        ["viewed", "found by name", "made an album", "took the deletion back", "downloaded"]
+    {
+        step(&mut evening, wanted);
+    }
+    assert_eq!(digests_in(&folder.path().join("everything.zip")), sent);
+    step(&mut evening, "wants another photo");
+    let mut another = fs::read(photos.join("IMG_1.jpg")).expect("a photo");
+    another.extend(b"another");
+    phone.keep("from the phone.jpg", &another);
+    evening.tell("it is there");
+    step(&mut evening, "saw it arrive");
+    step(&mut evening, "nothing went wrong");
+    assert_eq!(phone.staged(), 0, "nothing half-sent is left");
+    stand.require_agreement();
+}
