@@ -54,8 +54,13 @@ impl<'a> Owner<'a> {
     fn days(&self, query: &str) -> Vec<(String, i64)> {
         let timeline = self.read(&format!("/library/timeline{query}"));
         let days = timeline["days"].as_array().expect("days").iter();
-        days.map(|day| (day["day"].as_str().unwrap().to_owned(), day["count"].as_i64().unwrap()))
-            .collect()
+        days.map(|day| {
+            (
+                day["day"].as_str().expect("a text").to_owned(),
+                day["count"].as_i64().expect("a number"),
+            )
+        })
+        .collect()
     }
 
     /// Ids of a listing, over all its pages.
@@ -67,7 +72,7 @@ impl<'a> Owner<'a> {
             let page = self.read(&format!("{path}{sign}limit={limit}{next}"));
             let tiles = page["tiles"].as_array().expect("tiles");
             assert!(tiles.len() <= limit);
-            ids.extend(tiles.iter().map(|tile| tile["id"].as_str().unwrap().to_owned()));
+            ids.extend(tiles.iter().map(|tile| tile["id"].as_str().expect("a text").to_owned()));
             let Some(after) = page["next"].as_str() else { return ids };
             next = format!("&{cursor}={after}");
         }
@@ -351,7 +356,7 @@ fn albums_keep_an_order_and_what_comes_back_from_the_trash_and_lose_no_picture()
 fn a_search_finds_words_whatever_their_marks_and_signs_and_only_what_is_held() {
     let stand = Stand::shared();
     let (alice, bob) = (Owner::new(&stand), Owner::new(&stand));
-    let bytes = |n| opaque_bytes(9480 + n, 900);
+    let bytes = |n: u64| opaque_bytes(9480 + n, 900);
     let one = alice.picture("%C3%84rger_am_See.jpg", "2024-05-12T12:00:00", &bytes(1));
     let two = alice.picture("IMG_0002.jpg", "2024-05-13T12:00:00", &bytes(2));
     let three =
