@@ -406,7 +406,7 @@ fn an_archive_has_the_promised_length_and_every_byte_and_is_its_owners() {
         let bytes = opaque_bytes(9490 + n as u64, 300_000 * n + 7);
         alice.picture(name, "2024-05-12T18:30:06", &bytes);
         let digest = hex::encode(<sha2::Sha256 as sha2::Digest>::digest(&bytes));
-        let name = ["a.jpg", "写真 📷.jpg", "large.mov"][n];
+        let name = ["a.jpg", "寫真 📷.jpg", "large.mov"][n];
         wanted.push(format!("{digest} 2024-05-12T18:30:06 {name}"));
     }
     let prepare = |body: Value| alice.send_json("POST", "/library/downloads", &body);
