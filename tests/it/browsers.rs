@@ -196,7 +196,7 @@ fn a_new_password_and_a_disabled_account_end_browsers_and_links() {
 /// What stands after `#` in a link that an operator made.
 fn link_of(stand: &Stand, email: &str) -> String {
     let said = stand.command(&["user", "link", email], "").stdout;
-    let (_, rest) = said.split_once("/enter#").unwrap_or_else(|| panic!("no link: {said}"));
+    let (_, rest) = said.split_once("/link#").unwrap_or_else(|| panic!("no link: {said}"));
     rest.split_whitespace().next().unwrap_or_default().to_owned()
 }
 
@@ -232,7 +232,7 @@ fn the_icons_menu_leads_to_the_first_run_then_into_the_library_then_asks_for_who
     let (_, to, _) = lead();
     let to = to.expect("a way in");
     let (address, token) = to.split_once('#').expect("a link");
-    assert_eq!(address, format!("http://127.0.0.1:{port}/enter"));
+    assert_eq!(address, format!("http://127.0.0.1:{port}/link"));
     let mut browser = Browser::new(&stand);
     assert_eq!(browser.enter("/api/v2/web/link", &json!({ "token": token })).status(), 200);
     assert_eq!(browser.state()["session"]["email"], ada.email);

@@ -142,7 +142,7 @@ pub async fn execute(app: &App, command: Command) -> Result<Outcome> {
                 account.email
             );
             for address in addresses {
-                text += &format!("\n  {address}/enter#{token}");
+                text += &format!("\n  {address}/link#{token}");
             }
             Ok(Outcome::said(text))
         }

@@ -168,7 +168,7 @@ async fn web(
         return Ok(page("Open PhotoSync", &body));
     };
     let token = browsers::offer_link(&app, account.account_uuid, OPEN_LINK_MS).await?;
-    Ok(Redirect::to(&format!("http://127.0.0.1:{port}/enter#{token}")).into_response())
+    Ok(Redirect::to(&format!("http://127.0.0.1:{port}/link#{token}")).into_response())
 }
 
 /// What the page is asked for.

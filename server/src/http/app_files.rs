@@ -2,7 +2,7 @@
 //! elsewhere.
 //!
 //! A program that was built without them shows a page that says how to build them. In a debug build they are read from
-//! `web/build` at every request.
+//! `web/build/app` at every request.
 
 use std::borrow::Cow;
 use std::sync::OnceLock;
@@ -16,7 +16,7 @@ use rust_embed::{EmbeddedFile, RustEmbed};
 use sha2::{Digest, Sha256};
 
 #[derive(RustEmbed)]
-#[folder = "../web/build"]
+#[folder = "../web/build/app"]
 #[allow_missing = true]
 struct Built;
 
