@@ -1,4 +1,5 @@
-//! Side-by-side measurements: `photosync-bench lan`, `sync`, `relay`, `tray` and `upkeep`.
+//! Side-by-side measurements: `photosync-bench lan`, `sync`, `relay`, `tray`, `upkeep` and
+//! `library`.
 //!
 //! Started by `scripts/bench`. It prints figures and ratios taken in one run and never fails because
 //! of a figure: exit 0 when the measurement could be made, 1 when it could not, 64 for wrong usage.
@@ -8,6 +9,7 @@ mod durable;
 mod goals;
 mod http;
 mod lan;
+mod library;
 mod listing;
 mod load;
 mod machine;
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
         Bench::Relay(options) => relay::run(&options),
         Bench::Tray(options) => tray::run(&options),
         Bench::Upkeep(options) => scrubbing::run(&options),
+        Bench::Library(options) => library::run(&options),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

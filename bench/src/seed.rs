@@ -16,6 +16,45 @@ const CLAIMED_BYTES: i64 = 3 * 1024 * 1024;
 /// Arrival of the first row, 2024-01-01 in ms UTC; each further one comes a second later.
 const FIRST_ARRIVAL_MS: i64 = 1_704_067_200_000;
 
+/// As [`make_library`], with pictures that were taken over ten years, and words by which they are found: one that all have,
+/// one that every thousandth has, and two that half of them have each.
+pub fn make_pictures(server: &PhotoSync, home: &Path, rows: u64) -> Result<(), Failure> {
+    make_library(server, home, rows)?;
+    let database = photosync::data_dir(home).join("photosync.db");
+    describe(&database).map_err(|error| {
+        format!("could not describe the rows of {}: {error}", database.display()).into()
+    })
+}
+
+fn describe(database: &Path) -> rusqlite::Result<()> {
+    let mut connection = Connection::open(database)?;
+    connection.execute_batch("PRAGMA synchronous = OFF; PRAGMA cache_size = -524288;")?;
+    let transaction = connection.transaction()?;
+    describe_rows(&transaction)?;
+    transaction.commit()?;
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+}
+
+fn describe_rows(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    transaction.execute_batch(
+        "UPDATE assets
+         SET taken_ms = 1388534400000 + seq * (315360000000 / (SELECT MAX(seq) FROM assets)), kind = 'photo',
+             width = 4000, height = 3000 - seq % 5 * 400, media_state = 'done', media_due_at_ms = NULL,
+             placeholder = randomblob(25);
+         INSERT INTO timeline_days (account_uuid, day)
+           SELECT DISTINCT account_uuid, taken_ms / 86400000 FROM assets WHERE true
+         ON CONFLICT DO NOTHING;
+         INSERT INTO search_words (account_uuid, word, asset_id)
+           SELECT account_uuid, 'img', asset_id FROM assets ORDER BY asset_id;
+         INSERT INTO search_words (account_uuid, word, asset_id)
+           SELECT account_uuid, 'holiday', asset_id FROM assets WHERE seq % 1000 = 0 ORDER BY asset_id;
+         INSERT INTO search_words (account_uuid, word, asset_id)
+           SELECT account_uuid, iif(seq % 2, 'odd', 'even'), asset_id FROM assets ORDER BY 2, asset_id;
+         INSERT INTO facts (name, value) VALUES ('search_words', '1')
+         ON CONFLICT (name) DO UPDATE SET value = excluded.value;",
+    )
+}
+
 /// Makes a data folder below `home` whose one account lists `rows` assets; the server is stopped
 /// again afterwards.
 pub fn make_library(server: &PhotoSync, home: &Path, rows: u64) -> Result<(), Failure> {
@@ -108,6 +147,7 @@ mod tests {
             .unwrap();
         let transaction = connection.transaction().unwrap();
         insert_rows(&transaction, 1_200).unwrap();
+        describe_rows(&transaction).unwrap();
         let counted: (i64, i64, i64) = transaction
             .query_row(
                 "SELECT (SELECT count(*) FROM assets WHERE listed = 1), held_count, next_seq

@@ -54,8 +54,13 @@ impl<'a> Owner<'a> {
     fn days(&self, query: &str) -> Vec<(String, i64)> {
         let timeline = self.read(&format!("/library/timeline{query}"));
         let days = timeline["days"].as_array().expect("days").iter();
-        days.map(|day| (day["day"].as_str().unwrap().to_owned(), day["count"].as_i64().unwrap()))
-            .collect()
+        days.map(|day| {
+            (
+                day["day"].as_str().expect("a text").to_owned(),
+                day["count"].as_i64().expect("a number"),
+            )
+        })
+        .collect()
     }
 
     /// Ids of a listing, over all its pages.
@@ -67,7 +72,7 @@ impl<'a> Owner<'a> {
             let page = self.read(&format!("{path}{sign}limit={limit}{next}"));
             let tiles = page["tiles"].as_array().expect("tiles");
             assert!(tiles.len() <= limit);
-            ids.extend(tiles.iter().map(|tile| tile["id"].as_str().unwrap().to_owned()));
+            ids.extend(tiles.iter().map(|tile| tile["id"].as_str().expect("a text").to_owned()));
             let Some(after) = page["next"].as_str() else { return ids };
             next = format!("&{cursor}={after}");
         }
@@ -401,7 +406,7 @@ fn an_archive_has_the_promised_length_and_every_byte_and_is_its_owners() {
         let bytes = opaque_bytes(9490 + n as u64, 300_000 * n + 7);
         alice.picture(name, "2024-05-12T18:30:06", &bytes);
         let digest = hex::encode(<sha2::Sha256 as sha2::Digest>::digest(&bytes));
-        let name = ["a.jpg", "写真 📷.jpg", "large.mov"][n];
+        let name = ["a.jpg", "寫真 📷.jpg", "large.mov"][n];
         wanted.push(format!("{digest} 2024-05-12T18:30:06 {name}"));
     }
     let prepare = |body: Value| alice.send_json("POST", "/library/downloads", &body);

@@ -3,12 +3,14 @@
 //! Each bench has its flags, parts and defaults in a file of its own; here is what they share.
 
 mod lan;
+mod library;
 mod relay;
 mod sync;
 mod tray;
 mod upkeep;
 
 pub use lan::{LanOptions, Part};
+pub use library::LibraryOptions;
 pub use relay::{RelayOptions, RelayPart};
 pub use sync::{SyncOptions, SyncPart};
 pub use tray::TrayOptions;
@@ -30,6 +32,8 @@ pub enum Bench {
     Tray(TrayOptions),
     /// Reading everything back, and backups of the server.
     Upkeep(UpkeepOptions),
+    /// The library that people look at, of many assets.
+    Library(LibraryOptions),
 }
 
 /// Why no bench was chosen.
@@ -43,7 +47,7 @@ pub enum UsageError {
 
 /// Text of `--help`.
 pub fn help() -> String {
-    [lan::HELP, sync::HELP, relay::HELP, tray::HELP, upkeep::HELP].join("\n")
+    [lan::HELP, sync::HELP, relay::HELP, tray::HELP, upkeep::HELP, library::HELP].join("\n")
 }
 
 /// Parses arguments without the program name.
@@ -59,8 +63,11 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Bench, UsageErro
         Some("relay") => relay::parse(arguments.collect()).map(Bench::Relay),
         Some("tray") => tray::parse(arguments.collect()).map(Bench::Tray),
         Some("upkeep") => upkeep::parse(arguments.collect()).map(Bench::Upkeep),
+        Some("library") => library::parse(arguments.collect()).map(Bench::Library),
         Some(other) => Err(UsageError::Wrong(format!("there is no bench named {other}"))),
-        None => Err(UsageError::Wrong("name a bench: lan, sync, relay, tray or upkeep".into())),
+        None => {
+            Err(UsageError::Wrong("name a bench: lan, sync, relay, tray, upkeep or library".into()))
+        }
     }
 }
 
@@ -133,7 +140,7 @@ mod tests {
 
     #[test]
     fn help_names_every_bench_once() {
-        for name in ["lan", "sync", "relay", "tray", "upkeep"] {
+        for name in ["lan", "sync", "relay", "tray", "upkeep", "library"] {
             let heading = format!("photosync-bench {name} [flags]\n");
             assert_eq!(help().matches(&heading).count(), 1, "{name}");
         }

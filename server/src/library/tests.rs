@@ -1,11 +1,13 @@
 //! What is settled, against a model: whatever happens, count and sum are those of the rows, and reconciling finds
 //! exactly the difference.
 
+mod following;
+
 use std::collections::BTreeSet;
 
 use negentropy::{Id, Negentropy, NegentropyStorageVector};
 use photosync_protocol::digest::Digest;
-use photosync_protocol::v2::claims::Claims;
+use photosync_protocol::v2::claims::{CaptureSource, Captured, Claims};
 use photosync_protocol::v2::settled::{MAX_NEGENTROPY_BYTES, Presence, Sum, Tally};
 use photosync_protocol::v2::{ChangeKind, Changes};
 use proptest::prelude::*;
@@ -77,7 +79,7 @@ impl Stand {
         let staged = stage.seal().await.unwrap();
         let origin = Origin {
             device_id: Some(self.devices[device].device_id.clone()),
-            claims: Claims::default(),
+            claims: Claims { captured: Some(taken(file)), ..Claims::default() },
         };
         let arrived = Arrived {
             account: self.account(),
@@ -145,6 +147,12 @@ impl Stand {
 
 fn bytes_of(file: u8) -> Vec<u8> {
     vec![file; 50 + usize::from(file)]
+}
+
+/// Three days, and times that some share.
+fn taken(file: u8) -> Captured {
+    let local = format!("2024-05-{:02}T12:00:0{}", file % 3 + 1, file % 2);
+    Captured { local, offset_minutes: None, source: CaptureSource::Library }
 }
 
 fn digest_of(file: u8) -> Digest {
@@ -249,8 +257,10 @@ proptest! {
         runtime.block_on(async {
             let stand = Stand::new().await;
             let mut model = Model::default();
+            let mut follower = following::Follower::default();
             for step in steps {
                 take(&stand, &mut model, step).await;
+                follower.follow(&stand, model.held.len()).await;
                 for device in 0..2 {
                     let (tally, rows) = stand.settled(device).await;
                     let expected: BTreeSet<Digest> =

@@ -2,7 +2,7 @@
 //! nothing has to be gone back to. APPNOTE 6.3, with the 64-bit records where numbers need them. Pure.
 //!
 //! Files are not compressed, because pictures are; each is followed by a descriptor with its checksum, which is only known
-//! then. No crate of the field tells the exact length beforehand.
+//! then. Why this is ours: decision 0029.
 
 use photosync_protocol::calendar::civil_from_days;
 
@@ -173,7 +173,7 @@ fn dos_time(wall_ms: i64) -> (u16, u16) {
     }
     let second = wall_ms.rem_euclid(DAY_MS) / 1000;
     let date = (year.min(2107) - 1980) << 9 | month << 5 | day;
-    let time = (second / 3600) << 11 | (second / 60 % 60) << 5 | second % 60 / 2;
+    let time = (second / 3600) << 11 | (second / 60 % 60) << 5 | (second % 60 / 2);
     (u16::try_from(date).unwrap_or(0), u16::try_from(time).unwrap_or(0))
 }
 

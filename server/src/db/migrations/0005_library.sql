@@ -30,7 +30,8 @@ SET taken_ms = arrived_at_ms,
     kind = CASE substr(media_type, 1, 6) WHEN 'image/' THEN 'photo' WHEN 'video/' THEN 'video' ELSE 'file' END;
 
 -- With what a day of the timeline is made of, so that making one reads this index alone.
-CREATE INDEX assets_timeline ON assets (account_uuid, taken_ms, asset_id, archived, width, height) WHERE listed = 1 AND hidden = 0;
+CREATE INDEX assets_timeline ON assets (account_uuid, taken_ms, asset_id, archived, width, height, listed, hidden)
+  WHERE listed = 1 AND hidden = 0;
 CREATE INDEX assets_favourite ON assets (account_uuid, taken_ms, asset_id) WHERE listed = 1 AND hidden = 0 AND favourite = 1;
 CREATE INDEX assets_video ON assets (account_uuid, taken_ms, asset_id) WHERE listed = 1 AND archived = 0 AND hidden = 0 AND kind = 'video';
 CREATE INDEX assets_archived ON assets (account_uuid, taken_ms, asset_id) WHERE listed = 1 AND hidden = 0 AND archived = 1;

@@ -51,7 +51,7 @@ pub fn list_stale(
     limit: i64,
 ) -> DbResult<Vec<StaleDay>> {
     let rows = tx.query(
-        "SELECT day, stale, changed_version FROM timeline_days
+        "SELECT day, stale, changed_version FROM timeline_days INDEXED BY timeline_days_stale
          WHERE account_uuid = ?1 AND stale > 0 AND day < ?2
          ORDER BY day DESC
          LIMIT ?3",
@@ -64,7 +64,9 @@ pub fn list_stale(
 pub fn has_stale(tx: &mut dyn Tx, account: Uuid) -> DbResult<bool> {
     let row = find(
         tx,
-        "SELECT 1 FROM timeline_days WHERE account_uuid = ?1 AND stale > 0 LIMIT 1",
+        "SELECT 1 FROM timeline_days INDEXED BY timeline_days_stale
+         WHERE account_uuid = ?1 AND stale > 0
+         LIMIT 1",
         params![account],
     )?;
     Ok(row.is_some())
