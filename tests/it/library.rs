@@ -134,8 +134,9 @@ fn a_timeline_that_did_not_change_is_not_sent_again() {
     alice.picture("a.jpg", "2024-05-12T12:00:00", &opaque_bytes(9411, 900));
     let first = alice.get("/library/timeline");
     let tag = first.header("etag").expect("a tag").to_owned();
-    let again =
-        |path: &str, tag: &str| alice.phone.send(alice.phone.request("GET", path).header("If-None-Match", tag));
+    let again = |path: &str, tag: &str| {
+        alice.phone.send(alice.phone.request("GET", path).header("If-None-Match", tag))
+    };
     let same = again("/library/timeline", &tag);
     assert_eq!((same.status(), same.body.len()), (304, 0));
     assert_eq!(same.header("etag"), Some(tag.as_str()));
@@ -327,9 +328,13 @@ fn albums_keep_an_order_and_what_comes_back_from_the_trash_and_lose_no_picture()
     assert_eq!(details["albums"][0]["id"], album["id"]);
 
     assert_eq!(bob.read("/albums"), json!({"albums": []}));
-    for (method, end) in
-        [("PATCH", ""), ("DELETE", ""), ("POST", "/assets"), ("POST", "/remove"), ("POST", "/order")]
-    {
+    for (method, end) in [
+        ("PATCH", ""),
+        ("DELETE", ""),
+        ("POST", "/assets"),
+        ("POST", "/remove"),
+        ("POST", "/order"),
+    ] {
         let all = json!({"ids": [ids[0]], "name": "mine"});
         assert_eq!(bob.send_json(method, &format!("{path}{end}"), &all).status(), 404, "{end}");
     }
@@ -349,7 +354,8 @@ fn a_search_finds_words_whatever_their_marks_and_signs_and_only_what_is_held() {
     let bytes = |n| opaque_bytes(9480 + n, 900);
     let one = alice.picture("%C3%84rger_am_See.jpg", "2024-05-12T12:00:00", &bytes(1));
     let two = alice.picture("IMG_0002.jpg", "2024-05-13T12:00:00", &bytes(2));
-    let three = alice.phone.put("IMG_0003.jpg", &[("PhotoSync-Albums", "C%C3%B4te%20d'Azur")], &bytes(3));
+    let three =
+        alice.phone.put("IMG_0003.jpg", &[("PhotoSync-Albums", "C%C3%B4te%20d'Azur")], &bytes(3));
     let three = text_of(&three, "id");
     let edit = json!({"ids": [two], "caption": "Feier \u{1f389} am Strand", "favourite": true});
     assert_eq!(alice.change("PATCH", "/library/assets", &edit), 1);
@@ -389,7 +395,9 @@ fn an_archive_has_the_promised_length_and_every_byte_and_is_its_owners() {
     let stand = Stand::shared();
     let (alice, bob) = (Owner::new(&stand), Owner::new(&stand));
     let mut wanted = Vec::new();
-    for (n, name) in ["a.jpg", "%E5%AF%AB%E7%9C%9F%20%F0%9F%93%B7.jpg", "large.mov"].iter().enumerate() {
+    for (n, name) in
+        ["a.jpg", "%E5%AF%AB%E7%9C%9F%20%F0%9F%93%B7.jpg", "large.mov"].iter().enumerate()
+    {
         let bytes = opaque_bytes(9490 + n as u64, 300_000 * n + 7);
         alice.picture(name, "2024-05-12T18:30:06", &bytes);
         let digest = hex::encode(<sha2::Sha256 as sha2::Digest>::digest(&bytes));
@@ -406,8 +414,8 @@ fn an_archive_has_the_promised_length_and_every_byte_and_is_its_owners() {
     assert_eq!(archive.header("content-type"), Some("application/zip"));
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(file.path(), &archive.body).expect("written");
-    let read = std::process::Command::new("python3").arg("-c").arg(UNPACK).arg(file.path());
-    let read = { read }.output().expect("python3");
+    let mut python = std::process::Command::new("python3");
+    let read = python.args(["-c", UNPACK]).arg(file.path()).output().expect("python3");
     assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
     assert_eq!(String::from_utf8_lossy(&read.stdout).lines().collect::<Vec<_>>(), wanted);
 
@@ -418,7 +426,7 @@ fn an_archive_has_the_promised_length_and_every_byte_and_is_its_owners() {
     assert_eq!(prepare(json!({"ids": ["nothing"]})).status(), 404);
     // A file that is gone by the time it is sent: never a short archive that looks whole.
     std::fs::remove_file(alice.person.folder.join("large.mov")).expect("removed");
-    let broken = alice.stand.try_send(alice.browser.request("GET", path));
+    let broken = Client::new(alice.stand.address()).send(alice.browser.request("GET", path));
     assert!(broken.is_err(), "the connection ends early");
 }
 
