@@ -14,7 +14,7 @@ export const de: Catalogue = {
 
   'nav.label': 'Hauptmenü',
   'nav.skip': 'Zum Inhalt springen',
-  'nav.home': 'Start: alle Fotos',
+  'nav.home': 'Alle Fotos',
   'nav.photos': 'Fotos',
   'nav.albums': 'Alben',
   'nav.favourites': 'Favoriten',

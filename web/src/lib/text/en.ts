@@ -12,7 +12,7 @@ export const en = {
 
   'nav.label': 'Main',
   'nav.skip': 'Skip to content',
-  'nav.home': 'Home: all photos',
+  'nav.home': 'All photos',
   'nav.photos': 'Photos',
   'nav.albums': 'Albums',
   'nav.favourites': 'Favourites',
