@@ -8,6 +8,7 @@ pub mod http;
 
 pub mod accounts;
 pub mod library;
+pub mod media;
 pub mod pairing;
 pub mod relay;
 pub mod uploads;

@@ -12,6 +12,8 @@ mod faults;
 mod foreign;
 #[cfg(unix)]
 mod import;
+#[cfg(target_os = "linux")]
+mod media;
 mod model;
 #[cfg(target_os = "linux")]
 mod outside;

@@ -24,6 +24,7 @@ use crate::clock::Stopwatch;
 use crate::error::Error;
 use crate::legacy::{accounts, files as originals, relay};
 use crate::library::routes as library;
+use crate::media::routes as renditions;
 use crate::metrics::RequestLabels;
 use crate::pairing::routes as pairing;
 use crate::relay::routes as sealed;
@@ -86,6 +87,7 @@ pub fn router(app: &App) -> Router {
         .route("/api/v2/library/assets", put(uploads::put_asset).get(library::list_assets))
         .route("/api/v2/library/assets/{id}", get(library::get_asset))
         .route("/api/v2/library/assets/{id}/original", get(library::get_original))
+        .route("/api/v2/library/assets/{id}/renditions/{recipe}", get(renditions::get))
         .route("/api/v2/library/receipts", post(library::receipts))
         .route("/api/v2/library/changes", get(library::list_changes))
         .route("/api/v2/library/missing", post(library::missing))

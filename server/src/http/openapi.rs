@@ -10,6 +10,7 @@ use utoipa::{Modify, OpenApi};
 
 use crate::accounts::routes as sessions;
 use crate::library::routes as library;
+use crate::media::routes as renditions;
 use crate::pairing::routes as pairing;
 use crate::relay::routes as relay;
 use crate::uploads::routes as uploads;
@@ -43,6 +44,7 @@ use crate::uploads::routes as uploads;
         library::list_assets,
         library::get_asset,
         library::get_original,
+        renditions::get,
         library::list_changes,
         library::receipts,
         relay::have,

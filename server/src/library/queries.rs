@@ -1,8 +1,10 @@
 //! The SQL of assets: their rows and every change of their state.
 
+pub mod media;
 pub mod pages;
 pub mod safety;
 pub mod settled;
+pub mod timeline;
 
 use photosync_protocol::digest::Digest;
 use uuid::Uuid;

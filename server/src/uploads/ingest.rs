@@ -151,6 +151,7 @@ async fn finish_here(app: &App, arrived: Arrived, also: Option<Also>) -> Result<
         }
         return Err(error);
     }
+    app.wake_media();
     Ok(finished)
 }
 

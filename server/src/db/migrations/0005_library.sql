@@ -36,6 +36,7 @@ CREATE INDEX assets_archived ON assets (account_uuid, taken_ms, asset_id) WHERE 
 CREATE INDEX assets_in_trash ON assets (account_uuid, trashed_at_ms, asset_id) WHERE trashed_at_ms IS NOT NULL;
 CREATE INDEX assets_pair ON assets (account_uuid, pair_id) WHERE pair_id IS NOT NULL;
 CREATE INDEX assets_media ON assets (media_due_at_ms) WHERE media_due_at_ms IS NOT NULL;
+CREATE INDEX assets_media_failed ON assets (media_error) WHERE media_error IS NOT NULL;
 
 -- One day of a timeline: a cache of what the rows of assets say, made again when it is stale. The day stays with a count of 0
 -- when its last picture goes, so that whoever asks what changed is told.
