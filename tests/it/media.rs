@@ -2,6 +2,7 @@
 //! `heif-enc`; what the server noted is read with Python's SQLite.
 
 mod files;
+mod formats;
 mod hostile;
 
 use std::process::Command;

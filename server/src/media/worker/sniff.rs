@@ -117,7 +117,7 @@ fn of_brands(head: &[u8]) -> Format {
     let length = head
         .get(..4)
         .map_or(0, |bytes| bytes.iter().fold(0usize, |sum, byte| sum << 8 | usize::from(*byte)));
-    let brands = head.get(8..length.clamp(12, head.len())).unwrap_or_default();
+    let brands = head.get(8..length.max(12).min(head.len())).unwrap_or_default();
     let mut brands = brands.as_chunks::<4>().0.iter();
     let still: [&[u8; 4]; 8] =
         [b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1", b"avif", b"avis"];
