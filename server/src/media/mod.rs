@@ -16,7 +16,7 @@ mod tools;
 pub mod worker;
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -171,9 +171,4 @@ async fn blocking<T: Send + 'static>(
     let failed = move |source| BlobError::new(action, "thumbnails", source);
     let done = tokio::task::spawn_blocking(work).await;
     Ok(done.map_err(|source| failed(std::io::Error::other(source)))?.map_err(failed)?)
-}
-
-/// The folder of all renditions, for those who say how much is where.
-pub fn folder(config: &Config) -> PathBuf {
-    Path::new(&config.data_dir).join(renditions::FOLDER)
 }

@@ -8,16 +8,19 @@ fn png_webp_gif_bmp_and_tiff_get_thumbnails_and_transparency_stays() {
     let album = Album::new(&[]);
     let folder = tempfile::tempdir().expect("a folder");
     let picture = "testsrc2=size=800x600:duration=1:rate=1";
-    for (name, options) in [
+    let made = [
         ("a.png", &["-frames:v", "1"][..]),
         ("a.gif", &["-frames:v", "1"]),
         ("a.bmp", &["-frames:v", "1"]),
-        ("a.tiff", &["-frames:v", "1"]),
+        ("a.tiff", &["-frames:v", "1", "-pix_fmt", "rgb24"]),
         ("a.webp", &["-frames:v", "1"]),
         ("clear.png", &["-frames:v", "1", "-vf", "format=rgba,colorchannelmixer=aa=0.5"]),
-    ] {
+    ]
+    .map(|(name, options)| {
         let bytes = by_ffmpeg(folder.path(), name, picture, options);
-        let id = album.keep(name, &bytes);
+        (name, album.keep(name, &bytes), bytes)
+    });
+    for (name, id, bytes) in made {
         let row = album.looked_at(&id);
         assert_eq!((&row["media_state"], &row["kind"]), (&"done".into(), &"photo".into()), "{row}");
         assert_eq!((row["width"].as_i64(), row["height"].as_i64()), (Some(800), Some(600)));
@@ -130,9 +133,12 @@ fn every_orientation_is_turned_upright() {
     let encoder = &mut image::codecs::jpeg::JpegEncoder::new_with_quality(&mut plain, 90);
     encoder.encode_image(&picture).expect("a JPEG in memory");
     // Where the upper left quarter is shown: EXIF 2.32, 4.6.4.
-    for (orientation, quarter) in [(1, 0), (2, 1), (3, 3), (4, 2), (5, 0), (6, 1), (7, 3), (8, 2)] {
+    let places = [(1, 0), (2, 1), (3, 3), (4, 2), (5, 0), (6, 1), (7, 3), (8, 2)];
+    let sent = places.map(|(orientation, quarter)| {
         let bytes = with_exif(&plain, &Exif::new().orientation(orientation));
-        let id = album.keep(&format!("{orientation}.jpg"), &bytes);
+        (orientation, quarter, album.keep(&format!("{orientation}.jpg"), &bytes))
+    });
+    for (orientation, quarter, id) in sent {
         let row = album.looked_at(&id);
         let thumb = album.rendition(&id, "thumb").body;
         let is_turned = size_of(&thumb) == (320, 427);

@@ -52,8 +52,8 @@ fn bombs_damage_and_disguises_get_their_class_and_the_next_picture_is_made() {
         ("noise.heic", [&b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"[..], &[7; 500]].concat(), "corrupt"),
         ("noise.mp4", [&b"\0\0\0\x14ftypisom\0\0\0\0isom"[..], &[7; 500]].concat(), "corrupt"),
     ];
-    for (name, bytes, class) in &cases {
-        let id = album.keep(name, bytes);
+    let ids: Vec<String> = cases.iter().map(|(name, bytes, _)| album.keep(name, bytes)).collect();
+    for ((name, bytes, class), id) in cases.iter().zip(ids) {
         let row = album.looked_at(&id);
         assert_eq!(
             (&row["media_state"], &row["media_error"]),

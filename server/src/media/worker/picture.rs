@@ -64,7 +64,7 @@ pub fn draw(bytes: &[u8], format: Format, mut facts: Facts) -> Answer {
 fn render(decoded: Decoded, facts: &mut Facts) -> Result<Vec<Rendition>, Class> {
     let screen = fit(decoded.pixels, SCREEN, SCREEN)?.without_idle_alpha();
     let screen = match &decoded.profile {
-        Some(profile) => screen.to_srgb(profile),
+        Some(profile) => screen.into_srgb(profile),
         None => screen,
     };
     facts.dhash = Some(hex::encode(screen.dhash()));
@@ -247,7 +247,7 @@ impl Pixels {
     }
 
     /// The colours as a browser shows them without a profile. A profile that cannot be used is as good as none.
-    fn to_srgb(self, profile: &[u8]) -> Self {
+    fn into_srgb(self, profile: &[u8]) -> Self {
         let Ok(profile) = ColorProfile::new_from_slice(profile) else { return self };
         if profile.color_space != DataColorSpace::Rgb {
             return self;
