@@ -234,6 +234,10 @@ build_release() {
   say "building (this takes some minutes)"
   set -- -p photosync-server -p photosync-client
   if [ "$what" = desktop ]; then set -- "$@" -p photosync-tray; fi
+  # The library in the browser is built with Node; the server works without it.
+  if [ -f "$from/web/package.json" ] && ! { command -v bash >/dev/null 2>&1 && (cd "$from" && bash scripts/web); }; then
+    say 'the library in the browser could not be built (Node 20.19 or newer is needed): the server comes without it'
+  fi
   (cd "$from" && cargo build --quiet --release --locked "$@")
   built=${CARGO_TARGET_DIR:-$from/target}/release
   mkdir -p "$work/release/bin" "$work/release/doc"

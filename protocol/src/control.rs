@@ -13,6 +13,10 @@ pub const STOP_PATH: &str = "/control/stop";
 /// `POST` with the control token: opens the page for pairing a phone; the answer is an [`OpenedPage`].
 pub const PAIR_PAGE_PATH: &str = "/control/pages/pair";
 
+/// `POST` with the control token: opens the web app, signed in; the answer is an [`OpenedPage`]. Where there are several
+/// accounts, the page asks for whom.
+pub const WEB_PAGE_PATH: &str = "/control/pages/web";
+
 /// `POST` with the control token and a [`PairComputer`] as JSON: this computer's own client may sign in; the answer is a
 /// [`PairingOffer`](crate::v2::session::PairingOffer). Nobody types a password: who holds the control token has the data.
 pub const PAIR_COMPUTER_PATH: &str = "/control/devices";

@@ -13,6 +13,7 @@ use photosync_protocol::process::Exit;
 use tokio::sync::{Notify, RwLock, Semaphore, watch};
 
 use crate::accounts::queries::{find_fact, set_fact};
+use crate::accounts::web::Setup;
 use crate::auth::aliases::Aliases;
 use crate::auth::identity::Identity;
 use crate::auth::passwords::{PasswordCost, Passwords};
@@ -21,10 +22,13 @@ use crate::auth::tokens::Tokens;
 use crate::auth::{random_bytes, random_id};
 use crate::blobs::volume::{self, VolumeError, VolumeLock};
 use crate::blobs::{LocalStore, create_private_dir};
+use crate::bus::Changes;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::{self, Db, DbError, DbSettings};
 use crate::library::cursors::Cursors;
+use crate::library::downloads::Downloads;
+use crate::library::events::Listeners;
 use crate::library::settled::Sets;
 use crate::media::Media;
 use crate::metrics::Metrics;
@@ -58,6 +62,7 @@ pub struct AppState {
     pub aliases: Aliases,
     pub identity: Identity,
     pub presence: Presence,
+    pub setup: Setup,
     pub sign_in_calls: Window<(IpAddr, &'static str)>,
     pub sign_in_failures: Window<String>,
     pub reset_failures: Window<String>,
@@ -65,6 +70,9 @@ pub struct AppState {
     pub stripes: Stripes,
     pub tus: Registry,
     pub pages: Cursors,
+    pub changes: Changes,
+    pub listeners: Listeners,
+    pub downloads: Downloads,
     pub sets: Sets,
     pub verifier: Verifier,
     pub media: Media,
@@ -302,6 +310,7 @@ pub async fn boot(config: Config, options: BootOptions) -> Result<App, BootError
         tokens: Tokens::new(&jwt_secret),
         aliases: Aliases::new(&alias_key),
         presence: Presence::new(server_id, config.server_name.clone()),
+        setup: Setup::default(),
         identity,
         sign_in_calls: Window::new(config.throttle_max, config.throttle_window_ms),
         sign_in_failures: Window::new(u32::MAX, config.throttle_window_ms),
@@ -316,6 +325,9 @@ pub async fn boot(config: Config, options: BootOptions) -> Result<App, BootError
         stripes: Stripes::default(),
         tus: Registry::default(),
         pages: Cursors::default(),
+        changes: Changes::default(),
+        listeners: Listeners::default(),
+        downloads: Downloads::default(),
         sets: Sets::default(),
         verifier: Verifier::default(),
         media: Media::new(&config, options.media_program),

@@ -61,6 +61,11 @@ impl Stopwatch {
         Self(Instant::now())
     }
 
+    /// How long ago it was started.
+    pub fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+
     /// Milliseconds since it was started.
     pub fn elapsed_ms(&self) -> u64 {
         u64::try_from(self.0.elapsed().as_millis()).unwrap_or(u64::MAX)

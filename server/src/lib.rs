@@ -7,6 +7,7 @@ pub mod serve;
 pub mod http;
 
 pub mod accounts;
+pub mod albums;
 pub mod library;
 pub mod media;
 pub mod pairing;
@@ -21,6 +22,7 @@ pub mod upkeep;
 
 pub mod auth;
 pub mod blobs;
+pub mod bus;
 pub mod clock;
 pub mod config;
 pub mod db;

@@ -33,7 +33,10 @@ fn in_server(path: &str) -> bool {
 fn is_route(path: &str) -> bool {
     let legacy = path.strip_prefix("server/src/legacy/").is_some_and(|rest| !rest.contains('/'));
     in_server(path)
-        && (legacy || path.ends_with("/routes.rs") || path.starts_with("server/src/http/"))
+        && (legacy
+            || path.ends_with("/routes.rs")
+            || path.contains("/routes/")
+            || path.starts_with("server/src/http/"))
 }
 
 /// The rooms of SQL: `queries.rs` of a capability, or its parts in a folder of that name.

@@ -58,6 +58,7 @@ const TRIED: &[(&str, &str, &str)] = &[
     ("photosync-server update", "tests/it/updates/mod.rs", "&[\"update\"]"),
     ("photosync-server user add", "tests/it/wire/accounts.rs", "\"user\", \"add\""),
     ("photosync-server user disable", "tests/it/upgrade.rs", "\"user\", \"disable\""),
+    ("photosync-server user link", "tests/it/browsers.rs", "\"user\", \"link\""),
     ("photosync-server user invite", "tests/it/wire/accounts.rs", "\"user\", \"invite\""),
     ("photosync-server user list", "tests/it/service/owner.rs", "\"user\", \"list\""),
     ("photosync-server user remove", "tests/it/sync/pairing.rs", "\"user\", \"remove\""),

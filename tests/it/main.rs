@@ -4,6 +4,7 @@
 mod acme;
 mod architecture;
 mod backups;
+mod browsers;
 mod crash;
 #[cfg(unix)]
 mod doctor;
@@ -12,6 +13,7 @@ mod faults;
 mod foreign;
 #[cfg(unix)]
 mod import;
+mod library;
 #[cfg(target_os = "linux")]
 mod media;
 mod model;

@@ -6,8 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use photosync_protocol::control::{
-    OpenedPage, PAIR_COMPUTER_PATH, PAIR_PAGE_PATH, PairComputer, STATUS_EVERY_MS, STATUS_PATH,
-    STOP_PATH, Status,
+    OpenedPage, PAIR_COMPUTER_PATH, PairComputer, STATUS_EVERY_MS, STATUS_PATH, STOP_PATH, Status,
 };
 use photosync_protocol::process::RunFile;
 use photosync_protocol::v2::session::PairingOffer;
@@ -87,9 +86,9 @@ pub fn stop_process(data_dir: &Path, pid: u32) -> io::Result<()> {
     stop(data_dir)
 }
 
-/// Opens the page for pairing a phone: its address, which works once.
-pub fn open_pair_page(data_dir: &Path) -> io::Result<String> {
-    let stream = ask(data_dir, "POST", PAIR_PAGE_PATH, "")?;
+/// Opens a page of the control listener (`PAIR_PAGE_PATH`, `WEB_PAGE_PATH`): its address, which works once.
+pub fn open_page(data_dir: &Path, path: &str) -> io::Result<String> {
+    let stream = ask(data_dir, "POST", path, "")?;
     let port = stream.peer_addr()?.port();
     let mut answer = BufReader::new(stream);
     skip_head(&mut answer)?;

@@ -6,6 +6,8 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use photosync_protocol::control::{PAIR_PAGE_PATH, WEB_PAGE_PATH};
+
 use crate::awake::Awake;
 use crate::client_process::{Client, SignedIn};
 use crate::control::End;
@@ -98,13 +100,20 @@ impl Edges {
             }
             Effect::Copy(text) => self.copy(text),
             Effect::OpenPairing => self.in_background("pair", |program, _| {
-                let opened =
-                    control::open_pair_page(&program.data_dir).and_then(open::that_detached);
+                let opened = control::open_page(&program.data_dir, PAIR_PAGE_PATH)
+                    .and_then(open::that_detached);
                 if let Err(error) = opened {
                     program.log.note(&format!("the page for pairing could not be opened: {error}"));
                 }
             }),
-            Effect::OpenPage(port) => self.open(format!("http://127.0.0.1:{port}/").into()),
+            Effect::OpenPage(port) => self.in_background("page", move |program, _| {
+                // Without a way to sign in, as with another user's server, the page asks for a password.
+                let signed_in = control::open_page(&program.data_dir, WEB_PAGE_PATH);
+                let address = signed_in.unwrap_or_else(|_| format!("http://127.0.0.1:{port}/"));
+                if let Err(error) = open::that_detached(address) {
+                    program.log.note(&format!("the page could not be opened: {error}"));
+                }
+            }),
             Effect::OpenPhotos => self.open(self.program.data_dir.join("uploads")),
             Effect::OpenLog => self.open(self.log().path().to_owned()),
             Effect::SetLogin(on) => self.set_login(on),

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use std::sync::mpsc::{Sender, channel};
 
 use clap::Parser;
+use photosync_protocol::control::WEB_PAGE_PATH;
 use photosync_protocol::process::{Exit, usual_data_dir};
 use photosync_tray::client_process::Client;
 use photosync_tray::edges::Edges;
@@ -152,9 +153,11 @@ fn open_page(data_dir: &Path) -> Result<(), (Exit, String)> {
         let message = "PhotoSync runs already, but its server does not; look at its icon";
         return Err((Exit::DataHeld, message.to_owned()));
     };
-    println!("PhotoSync runs already: http://127.0.0.1:{port}/");
+    let address = format!("http://127.0.0.1:{port}/");
+    println!("PhotoSync runs already: {address}");
     let failed = |error| (Exit::Unexpected, format!("the page could not be opened: {error}"));
-    open::that_detached(format!("http://127.0.0.1:{port}/")).map_err(failed)
+    let signed_in = control::open_page(data_dir, WEB_PAGE_PATH);
+    open::that_detached(signed_in.unwrap_or(address)).map_err(failed)
 }
 
 /// SIGTERM, SIGINT and SIGHUP end the tray as its menu does: with the server that it started.

@@ -189,7 +189,8 @@ pub struct Details {
     /// Minutes east of UTC at the place where it was taken; absent: nobody knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offset_minutes: Option<i64>,
-    /// Where the time comes from: `exif`, `gps`, `library`, `sidecar`, `container`, `name`, `file_time`, `arrival`, `person`.
+    /// Where the time comes from: `exif`, `gps`, `library`, `sidecar`, `container`, `name`, `file_time`,
+    /// `unknown` (a device said it, and not how it knows), `arrival`, `person`.
     pub taken_source: String,
     /// How sure the server is of its bytes.
     pub safety: Safety,
@@ -389,6 +390,25 @@ pub struct MapPoints {
     /// What to send as `after` for the next page; absent after the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
+}
+
+/// `GET /api/v2/library/duplicates`: held pictures that are the same but for their metadata. Suggestions: nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Duplicates {
+    /// The groups.
+    pub groups: Vec<DuplicateGroup>,
+    /// What to send as `after` for the next page; absent after the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// Originals of one picture.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct DuplicateGroup {
+    /// At least two, the one that arrived first first.
+    pub tiles: Vec<Tile>,
 }
 
 #[cfg(test)]

@@ -46,7 +46,7 @@ pub struct ServerAnswer {
     pub fingerprint: String,
     /// The server's clock.
     pub now_ms: i64,
-    /// What it can do: `pairing`, `tus`, `sync`, `receipts`, `relay`.
+    /// What it can do: `pairing`, `tus`, `sync`, `receipts`, `relay`, `library`.
     pub features: Vec<String>,
     /// What it takes.
     pub limits: Limits,

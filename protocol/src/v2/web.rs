@@ -64,7 +64,7 @@ pub struct WebSetup {
     pub code: String,
     /// E-mail of the account.
     pub email: String,
-    /// At least 10 characters.
+    /// At least 8 characters.
     pub password: String,
 }
 

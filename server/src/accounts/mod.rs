@@ -10,6 +10,7 @@ pub mod owner_file;
 pub mod queries;
 pub mod routes;
 pub mod rules;
+pub mod web;
 
 use std::net::IpAddr;
 
@@ -424,9 +425,10 @@ pub async fn set_password(app: &App, account: Uuid, password: String) -> Result<
         .await
 }
 
-/// Ends every session and pairing code of an account. Returns how many sessions there were.
+/// Ends every session, pairing code and sign-in link of an account. Returns how many sessions there were.
 fn end_access(tx: &mut dyn Tx, account: Uuid, now_ms: i64) -> DbResult<i64> {
     crate::pairing::queries::remove_all(tx, account)?;
+    web::queries::remove_links(tx, account)?;
     sessions::revoke_sessions(tx, account, now_ms)
 }
 

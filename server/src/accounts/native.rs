@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::queries::sessions::{self, NewDevice, NewSession, Session};
 use super::queries::{self, Account};
+use super::web::Person;
 use super::{LAST_SEEN_MS, Verified, require_unchanged, shorten, verify_password};
 use crate::auth::tokens::AccessClaims;
 use crate::auth::{random_bytes, random_id};
@@ -131,6 +132,7 @@ impl Draft {
                 session_id: self.session_id.clone(),
                 account_uuid: account,
                 device_id: device_id.clone(),
+                kind: "device",
                 scope: "full",
                 label,
                 token_hash: hash_token(&self.refresh_token),
@@ -205,8 +207,10 @@ pub async fn sign_out(app: &App, member: &Member) -> Result<()> {
     Ok(app.db.write(move |tx| sessions::revoke_session(tx, &session_id, now_ms)).await?)
 }
 
-/// What a bearer token of the native wire proves.
+/// What a caller of the native wire proves.
 pub enum Proof {
+    /// The whole library, and that a person decides.
+    Person(Person),
     /// The whole library.
     Member(Member),
     /// Adding, and asking what is missing.
@@ -217,7 +221,7 @@ impl Proof {
     /// Whoever may add may come in.
     pub fn into_uploader(self) -> Uploader {
         match self {
-            Self::Member(member) => {
+            Self::Person(Person(member)) | Self::Member(member) => {
                 Uploader { account: member.account, device_id: member.device_id }
             }
             Self::UploadOnly(uploader) => uploader,
@@ -227,9 +231,20 @@ impl Proof {
     /// Only whoever may use the whole library.
     pub fn into_member(self) -> Result<Member> {
         match self {
-            Self::Member(member) => Ok(member),
+            Self::Person(Person(member)) | Self::Member(member) => Ok(member),
             Self::UploadOnly(_) => {
                 let message = "an upload-only token adds files and asks what is missing; it opens nothing else";
+                Err(Error::new(ErrorCode::OutOfScope, message))
+            }
+        }
+    }
+
+    /// Only a person at a browser.
+    pub fn into_person(self) -> Result<Person> {
+        match self {
+            Self::Person(person) => Ok(person),
+            Self::Member(_) | Self::UploadOnly(_) => {
+                let message = "only a person decides this, signed in at this server's own page";
                 Err(Error::new(ErrorCode::OutOfScope, message))
             }
         }

@@ -193,6 +193,8 @@ pub fn set_erased(
     if erased == 0 {
         return Ok(false);
     }
+    tx.execute("DELETE FROM albums WHERE account_uuid = ?1", params![account_uuid])?;
+    tx.execute("DELETE FROM timeline_days WHERE account_uuid = ?1", params![account_uuid])?;
     tx.execute("DELETE FROM assets WHERE account_uuid = ?1", params![account_uuid])?;
     tx.execute("DELETE FROM relay_chunks WHERE account_uuid = ?1", params![account_uuid])?;
     tx.execute("DELETE FROM relay_manifests WHERE account_uuid = ?1", params![account_uuid])?;

@@ -286,6 +286,11 @@ pub enum UserAction {
         /// E-mail
         email: String,
     },
+    /// Make a link that signs a browser in: once, within a day
+    Link {
+        /// E-mail
+        email: String,
+    },
 }
 
 /// What to show.

@@ -7,11 +7,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use photosync_protocol::process::{Exit, Ready};
+use photosync_server::accounts::web::find_setup_code;
 use photosync_server::boot::{App, BootError, BootOptions, IdentityKey, boot};
 use photosync_server::config::{Config, Resolved};
 use photosync_server::control::remote;
 use photosync_server::http::{metrics_router, router};
 use photosync_server::legacy;
+use photosync_server::pairing::presence::browser_urls;
 use photosync_server::pairing::{discovery, rules};
 use photosync_server::serve::{self, Listener, Speaks, Tls};
 use photosync_server::updates::rules::Progress;
@@ -89,7 +91,7 @@ pub async fn serve(
     let certificates = tokio::spawn(serve::acme::keep(app.clone(), tls.clone(), ports));
     let running = tokio::spawn(serve::serve(app.clone(), listeners, stop));
     let announcement = discovery::announce(&app);
-    greet(&app, &urls, resolved);
+    greet(&app, &urls, resolved).await;
     print_ready(&ready)?;
     let status = match urls.as_slice() {
         [] => format!("Ready on {}", ready.listen.join(" ")),
@@ -326,7 +328,7 @@ async fn bind_metrics(app: &App) -> Result<Option<TcpListener>, BootError> {
 }
 
 /// What a person at a terminal wants to know first.
-fn greet(app: &App, urls: &[String], resolved: &Resolved) {
+async fn greet(app: &App, urls: &[String], resolved: &Resolved) {
     tracing::info!(data = %app.config.data_dir.display(), "PhotoSync {} is ready", photosync_server::updates::running_version());
     for url in urls {
         tracing::info!("type into the phone app: {}", url.trim_start_matches("http://"));
@@ -334,6 +336,13 @@ fn greet(app: &App, urls: &[String], resolved: &Resolved) {
     tracing::info!("key of this server: {}", app.identity.fingerprint());
     if urls.is_empty() {
         tracing::warn!("this machine has no network address a phone could reach");
+    }
+    match (find_setup_code(app).await, browser_urls(app).first()) {
+        (Ok(Some(code)), Some(url)) => tracing::info!(
+            "nobody has an account yet: open {url}/setup and type the code {code}, or register in the phone app"
+        ),
+        (Ok(_), _) => {}
+        (Err(error), _) => tracing::warn!(%error, "whether anybody has an account is not known"),
     }
     if resolved.value("registration.mode") == "auto" {
         tracing::info!(

@@ -12,6 +12,7 @@ use photosync_protocol::v2::session::PairingOffer;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::accounts::web::{self, HANDED_LINK_MS};
 use crate::accounts::{self, queries::Account};
 use crate::boot::App;
 use crate::clock::{DAY_MS, iso_utc};
@@ -35,6 +36,7 @@ pub enum Command {
     UserRemove { email: String },
     UserRestore { email: String },
     UserInvite { email: String },
+    UserLink { email: String },
     Pair { email: String },
     Trash { email: String, names: Vec<String> },
     TrashRestore { email: String },
@@ -123,6 +125,26 @@ pub async fn execute(app: &App, command: Command) -> Result<Outcome> {
         Command::UserInvite { email } => {
             let email = accounts::invite(app, &email).await?;
             Ok(Outcome::said(format!("{email} may register now")))
+        }
+        Command::UserLink { email } => {
+            let account = accounts::get_by_email(app, &email).await?;
+            if account.disabled {
+                return Err(Error::bad_request(format!("{} is disabled", account.email)));
+            }
+            let addresses = pairing::presence::browser_urls(app);
+            if addresses.is_empty() {
+                let message = "no server is running on this data; start it first";
+                return Err(Error::bad_request(message));
+            }
+            let token = web::offer_link(app, account.account_uuid, HANDED_LINK_MS).await?;
+            let mut text = format!(
+                "This link signs {} in, once, within a day. Whoever has it can do so.",
+                account.email
+            );
+            for address in addresses {
+                text += &format!("\n  {address}/link#{token}");
+            }
+            Ok(Outcome::said(text))
         }
         Command::Pair { email } => {
             let account = accounts::get_by_email(app, &email).await?;

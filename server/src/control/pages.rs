@@ -1,4 +1,5 @@
-//! Small pages for the person at this computer, opened by the tray in the browser: today the one for pairing a phone.
+//! Small pages for the person at this computer, opened by the tray in the browser: the one for pairing a phone, and the way
+//! into the web app.
 //!
 //! Nobody signs in here: whoever holds the control token may open a page, and gets an address with a key in it. That
 //! key stands for a moment on a command line, which other users of the machine can read; it works once, within
@@ -19,6 +20,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::accounts::queries::{Account, list};
+use crate::accounts::web::{self as browsers, OPEN_LINK_MS};
 use crate::auth::random_id;
 use crate::boot::App;
 use crate::error::{Error, Result};
@@ -37,9 +39,19 @@ const STYLE: &str = include_str!("page.css");
 #[derive(Default)]
 pub struct Pages(Mutex<HashMap<String, Page>>);
 
+/// What a page is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Goal {
+    /// Pairing a phone.
+    Pair,
+    /// Coming into the web app without a password.
+    Web,
+}
+
 struct Page {
     /// Works once, for coming in.
     is_first: bool,
+    goal: Goal,
     until_ms: i64,
     /// The offer that each account's page shows, and when it was made.
     offers: HashMap<Uuid, (PairingOffer, i64)>,
@@ -50,7 +62,7 @@ impl Pages {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn add(&self, now_ms: i64, is_first: bool) -> String {
+    fn add(&self, now_ms: i64, is_first: bool, goal: Goal) -> String {
         let (key, lifetime_ms) = (random_id(), if is_first { OPEN_MS } else { USE_MS });
         let mut pages = self.lock();
         pages.retain(|_, page| page.until_ms > now_ms);
@@ -59,21 +71,28 @@ impl Pages {
             let oldest = oldest.map(|(key, _)| key.clone()).unwrap_or_default();
             pages.remove(&oldest);
         }
-        let page = Page { is_first, until_ms: now_ms + lifetime_ms, offers: HashMap::new() };
+        let page = Page { is_first, goal, until_ms: now_ms + lifetime_ms, offers: HashMap::new() };
         pages.insert(key.clone(), page);
         key
     }
 
-    /// Uses up a first key.
-    fn enter(&self, now_ms: i64, key: &str) -> bool {
+    /// Uses up a first key; what it was for.
+    fn enter(&self, now_ms: i64, key: &str) -> Option<Goal> {
         let mut pages = self.lock();
         let is_open = pages.get(key).is_some_and(|page| page.is_first && page.until_ms > now_ms);
-        is_open && pages.remove(key).is_some()
+        is_open.then(|| pages.remove(key)).flatten().map(|page| page.goal)
     }
 
-    fn require(&self, now_ms: i64, key: &str) -> Result<MutexGuard<'_, HashMap<String, Page>>> {
+    fn require(
+        &self,
+        now_ms: i64,
+        key: &str,
+        goal: Goal,
+    ) -> Result<MutexGuard<'_, HashMap<String, Page>>> {
         let pages = self.lock();
-        let is_open = pages.get(key).is_some_and(|page| !page.is_first && page.until_ms > now_ms);
+        let is_open = pages
+            .get(key)
+            .is_some_and(|page| !page.is_first && page.goal == goal && page.until_ms > now_ms);
         is_open.then_some(pages).ok_or_else(closed)
     }
 }
@@ -82,9 +101,9 @@ fn closed() -> Error {
     Error::not_found("this page is closed; open it again from the icon's menu")
 }
 
-/// Opens the page for pairing; the answer says where.
-pub fn open(app: &App, pages: &Pages) -> OpenedPage {
-    OpenedPage { path: format!("/control/open/{}", pages.add(app.clock.now_ms(), true)) }
+/// Opens a page; the answer says where.
+pub fn open(app: &App, pages: &Pages, goal: Goal) -> OpenedPage {
+    OpenedPage { path: format!("/control/open/{}", pages.add(app.clock.now_ms(), true, goal)) }
 }
 
 /// The routes of browsers: no token, a key in the path.
@@ -92,6 +111,7 @@ pub fn router(app: &App, pages: Arc<Pages>) -> Router {
     Router::new()
         .route("/control/open/{key}", get(enter))
         .route("/control/pair/{key}", get(pair))
+        .route("/control/web/{key}", get(web))
         .with_state((app.clone(), pages))
 }
 
@@ -99,13 +119,56 @@ type Stand = State<(App, Arc<Pages>)>;
 
 async fn enter(State((app, pages)): Stand, Path(key): Path<String>) -> Response {
     let now_ms = app.clock.now_ms();
-    if !pages.enter(now_ms, &key) {
+    let Some(goal) = pages.enter(now_ms, &key) else {
         return page(
             "Closed",
             "<h1>This page was opened already</h1><p>Open it again from the icon's menu.</p>",
         );
+    };
+    let folder = match goal {
+        Goal::Pair => "pair",
+        Goal::Web => "web",
+    };
+    Redirect::to(&format!("/control/{folder}/{}", pages.add(now_ms, false, goal))).into_response()
+}
+
+/// Accounts that somebody could be.
+async fn list_accounts(app: &App) -> Result<Vec<Account>> {
+    let mut accounts = app.db.read(list).await?;
+    accounts.retain(|account| account.deleted_at_ms.is_none() && !account.disabled);
+    Ok(accounts)
+}
+
+/// The account that was chosen, or the only one.
+fn choose(accounts: &[Account], wanted: Option<Uuid>) -> Option<&Account> {
+    match (wanted, accounts) {
+        (Some(wanted), all) => all.iter().find(|account| account.account_uuid == wanted),
+        (None, [only]) => Some(only),
+        (None, _) => None,
     }
-    Redirect::to(&format!("/control/pair/{}", pages.add(now_ms, false))).into_response()
+}
+
+/// Leads into the web app by a link that works once. Where nobody has an account yet, to the first run.
+async fn web(
+    State((app, pages)): Stand,
+    Path(key): Path<String>,
+    Query(asked): Query<Asked>,
+) -> Result<Response> {
+    drop(pages.require(app.clock.now_ms(), &key, Goal::Web)?);
+    let port = app.presence.listening().first().map(SocketAddr::port);
+    let port = port.ok_or_else(|| Error::internal("know the port of this server"))?;
+    let accounts = list_accounts(&app).await?;
+    if accounts.is_empty() {
+        return Ok(Redirect::to(&format!("http://127.0.0.1:{port}/setup")).into_response());
+    }
+    let Some(account) = choose(&accounts, asked.account) else {
+        let own_address = format!("/control/web/{key}");
+        let body = "<h1>Open PhotoSync</h1>\n".to_owned()
+            + &choice("Whose photos?", &accounts, &own_address);
+        return Ok(page("Open PhotoSync", &body));
+    };
+    let token = browsers::offer_link(&app, account.account_uuid, OPEN_LINK_MS).await?;
+    Ok(Redirect::to(&format!("http://127.0.0.1:{port}/link#{token}")).into_response())
 }
 
 /// What the page is asked for.
@@ -124,26 +187,19 @@ async fn pair(
     Query(asked): Query<Asked>,
 ) -> Result<Response> {
     let now_ms = app.clock.now_ms();
-    drop(pages.require(now_ms, &key)?);
-    let accounts: Vec<Account> = app
-        .db
-        .read(list)
-        .await?
-        .into_iter()
-        .filter(|account| account.deleted_at_ms.is_none() && !account.disabled)
-        .collect();
+    drop(pages.require(now_ms, &key, Goal::Pair)?);
+    let accounts = list_accounts(&app).await?;
     let own_address = format!("/control/pair/{key}");
     let reachable = app.presence.reachable();
-    let chosen = match (asked.account, accounts.as_slice()) {
-        (Some(wanted), all) => all.iter().find(|account| account.account_uuid == wanted),
-        (None, [only]) => Some(only),
-        (None, _) => None,
-    };
     let mut body = String::from("<h1>Pair a phone</h1>\n");
     body += &newer(app.newer_version().as_deref());
     body += &addresses(&reachable);
-    let Some(account) = chosen else {
-        body += &choice(&accounts, &own_address);
+    let Some(account) = choose(&accounts, asked.account) else {
+        body += &match accounts.as_slice() {
+            [] => "<p>Nobody has an account here yet. Register in the app: then it can be paired with a code, too.</p>"
+                .to_owned(),
+            several => choice("With a code: whose device is it?", several, &own_address),
+        };
         return Ok(page("Pair a phone", &body));
     };
     let known = if asked.fresh { None } else { live_offer(&pages, &key, account, now_ms)? };
@@ -151,7 +207,7 @@ async fn pair(
         Some(known) => known,
         None => {
             let offer = pairing::offer(&app, account.account_uuid).await?;
-            let mut open = pages.require(now_ms, &key)?;
+            let mut open = pages.require(now_ms, &key, Goal::Pair)?;
             if let Some(page) = open.get_mut(&key) {
                 page.offers.insert(account.account_uuid, (offer.clone(), now_ms));
             }
@@ -195,7 +251,7 @@ fn live_offer(
     account: &Account,
     now_ms: i64,
 ) -> Result<Option<(PairingOffer, i64)>> {
-    let open = pages.require(now_ms, key)?;
+    let open = pages.require(now_ms, key, Goal::Pair)?;
     let known = open.get(key).and_then(|page| page.offers.get(&account.account_uuid).cloned());
     Ok(known.filter(|(offer, made_ms)| made_ms + offer.expires_in_s * 1_000 > now_ms))
 }
@@ -233,13 +289,8 @@ fn addresses(reachable: &[SocketAddr]) -> String {
     )
 }
 
-fn choice(accounts: &[Account], own_address: &str) -> String {
-    if accounts.is_empty() {
-        return "<p>Nobody has an account here yet. Register in the app: then it can be paired with a code, too.</p>"
-            .into();
-    }
-    let mut text =
-        String::from("<section><h2>With a code: whose device is it?</h2><ul class=choice>");
+fn choice(question: &str, accounts: &[Account], own_address: &str) -> String {
+    let mut text = format!("<section><h2>{question}</h2><ul class=choice>");
     for account in accounts {
         let (uuid, email) = (account.account_uuid, escaped(&account.email));
         text += &format!("<li><a href=\"{own_address}?account={uuid}\">{email}</a>");
@@ -307,22 +358,25 @@ mod tests {
     #[test]
     fn a_first_key_opens_once_and_in_time() {
         let pages = Pages::default();
-        let key = pages.add(0, true);
-        assert!(pages.require(1, &key).is_err(), "it is not a page");
-        assert!(pages.enter(1, &key));
-        assert!(!pages.enter(2, &key));
-        let late = pages.add(0, true);
-        assert!(!pages.enter(OPEN_MS, &late));
-        let page = pages.add(0, false);
-        assert!(!pages.enter(1, &page), "a page is no way in");
-        assert!(pages.require(USE_MS - 1, &page).is_ok() && pages.require(USE_MS, &page).is_err());
+        let add = |is_first| pages.add(0, is_first, Goal::Pair);
+        let is_page = |now_ms, key: &str, goal| pages.require(now_ms, key, goal).is_ok();
+        let key = add(true);
+        assert!(!is_page(1, &key, Goal::Pair), "it is not a page");
+        assert_eq!(pages.enter(1, &key), Some(Goal::Pair));
+        assert_eq!(pages.enter(2, &key), None);
+        let late = add(true);
+        assert_eq!(pages.enter(OPEN_MS, &late), None);
+        let page = add(false);
+        assert_eq!(pages.enter(1, &page), None, "a page is no way in");
+        assert!(is_page(USE_MS - 1, &page, Goal::Pair) && !is_page(USE_MS, &page, Goal::Pair));
+        assert!(!is_page(1, &page, Goal::Web), "a page is good for one thing");
     }
 
     #[test]
     fn pages_that_nobody_closes_do_not_pile_up() {
         let pages = Pages::default();
         for now_ms in 0..1_000 {
-            pages.add(now_ms, true);
+            pages.add(now_ms, true, Goal::Web);
         }
         assert_eq!(pages.lock().len(), MAX_PAGES);
     }

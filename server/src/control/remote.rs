@@ -13,13 +13,13 @@ use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use photosync_protocol::control::{
-    PAIR_COMPUTER_PATH, PAIR_PAGE_PATH, PairComputer, STATUS_PATH, STOP_PATH,
+    PAIR_COMPUTER_PATH, PAIR_PAGE_PATH, PairComputer, STATUS_PATH, STOP_PATH, WEB_PAGE_PATH,
 };
 use photosync_protocol::error::{ErrorBody, ErrorCode};
 use photosync_protocol::process::RunFile;
 use sha2::{Digest, Sha256};
 
-use super::pages::{self, Pages};
+use super::pages::{self, Goal, Pages};
 use super::{Command, Outcome, execute, status};
 use crate::blobs::volume;
 use crate::boot::App;
@@ -59,13 +59,16 @@ pub fn router(app: &App) -> io::Result<Router> {
         StatusCode::NO_CONTENT
     };
     let pages = Arc::new(Pages::default());
-    let opening = pages.clone();
-    let pair = |State(app): State<App>| async move { Json(pages::open(&app, &opening)) };
+    let opening = |goal: Goal| {
+        let pages = pages.clone();
+        move |State(app): State<App>| async move { Json(pages::open(&app, &pages, goal)) }
+    };
     Ok(Router::new()
         .route("/control/command", post(command))
         .route(STATUS_PATH, get(status))
         .route(STOP_PATH, post(stop))
-        .route(PAIR_PAGE_PATH, post(pair))
+        .route(PAIR_PAGE_PATH, post(opening(Goal::Pair)))
+        .route(WEB_PAGE_PATH, post(opening(Goal::Web)))
         .route(PAIR_COMPUTER_PATH, post(pair_computer))
         .layer(guard)
         .with_state(app.clone())

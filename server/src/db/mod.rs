@@ -124,6 +124,15 @@ impl Row {
         }
     }
 
+    /// Bytes or NULL.
+    pub fn find_bytes(&self, index: usize) -> DbResult<Option<Vec<u8>>> {
+        match self.0.get(index) {
+            Some(Value::Bytes(value)) => Ok(Some(value.clone())),
+            Some(Value::Null) => Ok(None),
+            _ => Err(self.wrong(index)),
+        }
+    }
+
     /// A UUID, stored as lower-case text.
     pub fn uuid(&self, index: usize) -> DbResult<uuid::Uuid> {
         self.text(index)?.parse().map_err(|_| self.wrong(index))

@@ -9,6 +9,8 @@ use photosync_protocol::error::ErrorCode;
 use photosync_protocol::v1::DEVICE_UUID_HEADER;
 
 use crate::accounts::native::{self, Member, Proof, Uploader};
+use crate::accounts::web::rules as web;
+use crate::accounts::web::{self as browsers, Person};
 use crate::accounts::{self, Caller, Device};
 use crate::boot::App;
 use crate::error::{Error, Result};
@@ -20,6 +22,26 @@ pub struct Peer {
     pub address: IpAddr,
     /// How the connection is encrypted.
     pub encryption: Encryption,
+}
+
+impl Peer {
+    /// Whether the client came over HTTPS, be it up to a proxy.
+    pub fn is_https(self) -> bool {
+        self.encryption != Encryption::None
+    }
+
+    fn of(parts: &Parts) -> Result<Self> {
+        let peer = parts.extensions.get::<Self>().copied();
+        peer.ok_or_else(|| Error::internal("know the peer of a connection"))
+    }
+}
+
+impl FromRequestParts<App> for Peer {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _app: &App) -> Result<Self> {
+        Self::of(parts)
+    }
 }
 
 /// How a connection is encrypted.
@@ -51,11 +73,7 @@ impl FromRequestParts<App> for Caller {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
-        let peer = parts
-            .extensions
-            .get::<Peer>()
-            .copied()
-            .ok_or_else(|| Error::internal("know the peer of a connection"))?;
+        let peer = Peer::of(parts)?;
         Ok(caller_of(peer.address, &parts.headers, &app.config.trusted_proxies))
     }
 }
@@ -132,6 +150,14 @@ impl FromRequestParts<App> for Member {
     }
 }
 
+impl FromRequestParts<App> for Person {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
+        prove(parts, app).await?.into_person()
+    }
+}
+
 impl FromRequestParts<App> for Uploader {
     type Rejection = Error;
 
@@ -140,7 +166,8 @@ impl FromRequestParts<App> for Uploader {
     }
 }
 
-/// The bearer token of a native request. Cookies and passwords prove nothing here.
+/// The bearer token of a native request, or else the cookie of a browser; with a cookie, whatever changes something must come
+/// from a page of this server. Passwords prove nothing here.
 async fn prove(parts: &Parts, app: &App) -> Result<Proof> {
     let text = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
     let token = text(header::AUTHORIZATION.as_str()).and_then(|value| {
@@ -148,10 +175,27 @@ async fn prove(parts: &Parts, app: &App) -> Result<Proof> {
         scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
     });
     let Some(token) = token.filter(|token| !token.is_empty()) else {
-        return Err(Error::new(ErrorCode::Unauthorised, "please sign in"));
+        return prove_browser(parts, app).await.map(Proof::Person);
     };
     let (token, legacy) = (token.to_owned(), text(DEVICE_UUID_HEADER).map(str::to_owned));
     native::authenticate(app, &token, legacy.as_deref()).await
+}
+
+async fn prove_browser(parts: &Parts, app: &App) -> Result<Person> {
+    let cookie = web::find_cookie(&parts.headers, Peer::of(parts)?.is_https());
+    let Some(cookie) = cookie.map(str::to_owned) else {
+        return Err(Error::new(ErrorCode::Unauthorised, "please sign in"));
+    };
+    let person = browsers::authenticate(app, &cookie).await?;
+    let changes = !web::is_safe(&parts.method);
+    if changes
+        && !(web::is_own_page(&parts.headers)
+            && web::has_csrf(&parts.headers, &browsers::csrf_of(&cookie)))
+    {
+        let message = "this request does not come from a page of this server; please reload it";
+        return Err(Error::new(ErrorCode::Forbidden, message));
+    }
+    Ok(person)
 }
 
 /// `offset` and `limit` of a listing; junk and negative numbers are 0.

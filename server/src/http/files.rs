@@ -99,7 +99,7 @@ fn insert(headers: &mut HeaderMap, name: header::HeaderName, value: &str) {
 }
 
 /// `attachment` with the name in plain ASCII and, where that loses something, in RFC 8187 form.
-fn disposition(name: &str) -> String {
+pub fn disposition(name: &str) -> String {
     let plain: String = name
         .chars()
         .map(|c| {

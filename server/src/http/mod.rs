@@ -1,5 +1,6 @@
 //! The HTTP edge: every route on one page, and what happens to every request before and after its handler.
 
+mod app_files;
 pub mod body;
 mod error;
 pub mod extract;
@@ -9,7 +10,6 @@ pub mod openapi;
 pub use error::{Answered, status_of};
 
 use axum::Router;
-use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
@@ -18,12 +18,14 @@ use axum::routing::{any, delete, get, post, put};
 use photosync_protocol::error::ErrorCode;
 
 use crate::accounts::routes as sessions;
+use crate::accounts::web::routes as browsers;
+use crate::albums::routes as albums;
 use crate::auth::random_id;
 use crate::boot::App;
 use crate::clock::Stopwatch;
 use crate::error::Error;
 use crate::legacy::{accounts, files as originals, relay};
-use crate::library::routes as library;
+use crate::library::routes::{self as library, acts, browse, downloads};
 use crate::media::routes as renditions;
 use crate::metrics::RequestLabels;
 use crate::pairing::routes as pairing;
@@ -46,7 +48,6 @@ pub fn current_request_id() -> String {
 /// Every public route.
 pub fn router(app: &App) -> Router {
     Router::new()
-        .route("/", get(front_page))
         .route("/health", get(health))
         .route("/health/live", get(health))
         .route("/health/ready", get(ready))
@@ -73,6 +74,10 @@ pub fn router(app: &App) -> Router {
         .route("/api/cloud/device-state", get(relay::get_device_state).put(relay::put_device_state))
         .route("/api/v2/session", post(sessions::sign_in).delete(sessions::sign_out))
         .route("/api/v2/session/refresh", post(sessions::refresh))
+        .route("/api/v2/web", get(browsers::state))
+        .route("/api/v2/web/setup", post(browsers::set_up))
+        .route("/api/v2/web/session", post(browsers::sign_in).delete(browsers::sign_out))
+        .route("/api/v2/web/link", post(browsers::enter))
         .route("/api/v2/server", get(pairing::describe))
         .route("/api/v2/pairing", post(pairing::offer))
         .route("/api/v2/pairing/claim", post(pairing::claim))
@@ -84,10 +89,27 @@ pub fn router(app: &App) -> Router {
             post(sessions::issue_upload_token).delete(sessions::revoke_upload_token),
         )
         .merge(crate::uploads::tus::routes::routes(app))
-        .route("/api/v2/library/assets", put(uploads::put_asset).get(library::list_assets))
+        .route(
+            "/api/v2/library/assets",
+            put(uploads::put_asset).get(library::list_assets).patch(acts::edit),
+        )
         .route("/api/v2/library/assets/{id}", get(library::get_asset))
         .route("/api/v2/library/assets/{id}/original", get(library::get_original))
         .route("/api/v2/library/assets/{id}/renditions/{recipe}", get(renditions::get))
+        .route("/api/v2/me", get(browse::me))
+        .route("/api/v2/library/timeline", get(browse::timeline))
+        .route("/api/v2/library/timeline/tiles", get(browse::timeline_tiles))
+        .route("/api/v2/library/tiles", get(browse::tiles))
+        .route("/api/v2/library/assets/{id}/details", get(browse::details))
+        .route("/api/v2/library/trash", post(acts::trash))
+        .route("/api/v2/library/restore", post(acts::restore))
+        .route("/api/v2/library/trash/empty", post(acts::empty_trash))
+        .route("/api/v2/library/search", get(browse::search))
+        .route("/api/v2/library/map", get(browse::map))
+        .route("/api/v2/library/duplicates", get(browse::duplicates))
+        .route("/api/v2/library/downloads", post(downloads::create))
+        .route("/api/v2/library/downloads/{id}", get(downloads::get))
+        .route("/api/v2/library/events", get(browse::events))
         .route("/api/v2/library/receipts", post(library::receipts))
         .route("/api/v2/library/changes", get(library::list_changes))
         .route("/api/v2/library/missing", post(library::missing))
@@ -95,6 +117,12 @@ pub fn router(app: &App) -> Router {
         .route("/api/v2/library/forget", post(library::forget))
         .route("/api/v2/library/claims", post(library::tell_claims))
         .route("/api/v2/library/moves", post(library::tell_moves))
+        .route("/api/v2/albums", get(albums::list).post(albums::create))
+        .route("/api/v2/albums/{id}", get(albums::get).patch(albums::edit).delete(albums::delete))
+        .route("/api/v2/albums/{id}/tiles", get(albums::tiles))
+        .route("/api/v2/albums/{id}/assets", post(albums::add))
+        .route("/api/v2/albums/{id}/remove", post(albums::remove))
+        .route("/api/v2/albums/{id}/order", post(albums::order))
         .route("/api/v2/relay/have", post(sealed::have))
         .route("/api/v2/relay/objects", post(sealed::put_objects).get(sealed::list_objects))
         .route("/api/v2/relay/objects/{id}", put(sealed::put_object).get(sealed::get_object))
@@ -231,26 +259,19 @@ async fn ready(State(app): State<App>) -> Response {
     }
 }
 
-async fn no_such_route(uri: Uri) -> Response {
-    if uri.path().starts_with("/api") {
+/// What is no route of an API is the web app's.
+async fn no_such_route(method: Method, uri: Uri, headers: HeaderMap) -> Response {
+    let is_api = ["/api", "/health", "/.well-known", "/control"]
+        .iter()
+        .any(|start| uri.path().starts_with(start));
+    if is_api {
         return Error::not_found("there is no such route").into_response();
     }
-    (StatusCode::NOT_FOUND, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], "Not found\n")
-        .into_response()
+    app_files::answer(method, uri, headers).await
 }
 
 async fn no_such_method() -> Response {
     Error::new(ErrorCode::MethodNotAllowed, "this route does not take this method").into_response()
-}
-
-/// What a browser shows until the web app is built in.
-async fn front_page() -> impl IntoResponse {
-    let policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'";
-    let headers = [
-        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
-        (header::CONTENT_SECURITY_POLICY, policy),
-    ];
-    (headers, Body::from(include_str!("front_page.html")))
 }
 
 #[cfg(test)]

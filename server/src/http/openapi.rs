@@ -4,12 +4,14 @@
 use photosync_protocol::error::ErrorBody;
 use photosync_protocol::v2::session::{Endpoints, QrPayload};
 use utoipa::openapi::path::{Operation, PathItem};
-use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
 use crate::accounts::routes as sessions;
-use crate::library::routes as library;
+use crate::accounts::web::routes as browsers;
+use crate::albums::routes as albums;
+use crate::library::routes::{self as library, acts, browse, downloads};
 use crate::media::routes as renditions;
 use crate::pairing::routes as pairing;
 use crate::relay::routes as relay;
@@ -35,6 +37,11 @@ use crate::uploads::routes as uploads;
         sessions::revoke_device,
         sessions::issue_upload_token,
         sessions::revoke_upload_token,
+        browsers::state,
+        browsers::set_up,
+        browsers::sign_in,
+        browsers::enter,
+        browsers::sign_out,
         uploads::put_asset,
         library::missing,
         library::sync,
@@ -47,6 +54,30 @@ use crate::uploads::routes as uploads;
         renditions::get,
         library::list_changes,
         library::receipts,
+        browse::me,
+        browse::timeline,
+        browse::timeline_tiles,
+        browse::tiles,
+        browse::details,
+        browse::search,
+        browse::map,
+        browse::duplicates,
+        downloads::create,
+        downloads::get,
+        browse::events,
+        acts::edit,
+        acts::trash,
+        acts::restore,
+        acts::empty_trash,
+        albums::list,
+        albums::create,
+        albums::get,
+        albums::edit,
+        albums::delete,
+        albums::tiles,
+        albums::add,
+        albums::remove,
+        albums::order,
         relay::have,
         relay::put_object,
         relay::put_objects,
@@ -95,6 +126,13 @@ impl Modify for Shared {
         components.add_security_scheme(
             "upload_only",
             bearer("An upload-only token `psu_…`: adding files, asking what is missing, telling where files lie."),
+        );
+        components.add_security_scheme(
+            "browser",
+            SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::with_description(
+                photosync_protocol::v2::web::COOKIE,
+                "A signed-in browser; `__Host-photosync` over HTTPS. It opens what an access token opens, and more.",
+            ))),
         );
         let refused = ResponseBuilder::new()
             .description("Refused or failed; `code` says why.")

@@ -8,7 +8,8 @@ use photosync_protocol::v2::claims::Claims;
 use photosync_protocol::v2::places::{DigestClaims, Move, Told};
 use uuid::Uuid;
 
-use super::queries::{self, pages};
+use super::queries::{self, pages, search};
+use super::words;
 use crate::accounts::native::{Member, Uploader};
 use crate::boot::App;
 use crate::db::Tx;
@@ -34,6 +35,8 @@ pub fn add(
     let is_kept = claims.add(said);
     if claims != known {
         store(tx, asset_id, device_id, &claims, now_ms)?;
+        // Claims are only added to here, and so are their words.
+        search::add_claimed_words(tx, asset_id, &words::of_claims(&claims))?;
     }
     Ok(is_kept)
 }
@@ -77,6 +80,7 @@ fn leave_one(
     claims.leave(&gone.from, &gone.to);
     if claims != known {
         store(tx, &asset.asset_id, device_id, &claims, now_ms)?;
+        search::index_words(tx, account, &asset.asset_id)?;
     }
     Ok(())
 }

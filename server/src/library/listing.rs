@@ -98,16 +98,21 @@ pub async fn open_by_id(app: &App, account: Uuid, asset_id: &str) -> Result<Orig
     open(app, found.filter(|asset| asset.listed).ok_or_else(no_asset)?).await
 }
 
-fn row_of(tx: &mut dyn Tx, asset: Asset, viewer: &str) -> DbResult<AssetRow> {
-    let rows = pages::list_claims(tx, &asset.asset_id, viewer)?;
+/// What devices say about an asset, put together for one of them.
+pub fn claims_of(tx: &mut dyn Tx, asset_id: &str, viewer: &str) -> DbResult<Claims> {
+    let rows = pages::list_claims(tx, asset_id, viewer)?;
     // Written by this server; what an older one wrote and nobody can read any more says nothing.
     let read = |(device_id, json): (String, String)| {
         let claims = serde_json::from_str::<Claims>(&json).ok()?;
         Some(Said { device_id, claims })
     };
     let said: Vec<Said> = rows.into_iter().filter_map(read).collect();
+    Ok(merge_claims(&said, viewer))
+}
+
+fn row_of(tx: &mut dyn Tx, asset: Asset, viewer: &str) -> DbResult<AssetRow> {
     Ok(AssetRow {
-        claims: merge_claims(&said, viewer),
+        claims: claims_of(tx, &asset.asset_id, viewer)?,
         id: asset.asset_id,
         digest: Digest(asset.digest),
         size_bytes: u64::try_from(asset.size_bytes).unwrap_or(0),

@@ -4,14 +4,23 @@
 
 pub mod claims;
 pub mod cursors;
+pub mod details;
+pub mod downloads;
+pub mod edits;
+pub mod events;
 pub mod listing;
 pub mod queries;
 pub mod receipts;
 pub mod routes;
 pub mod rules;
+pub mod search;
 pub mod settled;
 #[cfg(test)]
 mod tests;
+pub mod tiles;
+pub mod timeline;
+pub mod words;
+pub mod zip;
 
 use std::fs::File;
 
@@ -153,7 +162,10 @@ pub async fn quarantine(app: &App, asset: Asset) -> Result<()> {
     require_storage(app).await?;
     tracing::error!(account = %asset.account_uuid, asset = %asset.asset_id, "an original is missing or damaged; it is wanted again");
     let now_ms = app.clock.now_ms();
-    Ok(app.db.write(move |tx| queries::set_quarantined(tx, &asset, now_ms)).await?)
+    let account = asset.account_uuid;
+    app.db.write(move |tx| queries::set_quarantined(tx, &asset, now_ms)).await?;
+    app.changes.publish(account);
+    Ok(())
 }
 
 /// Moves every held asset to the trash, where it stays for the trash period. One statement, whatever the size; the
@@ -163,6 +175,7 @@ pub async fn purge(app: &App, account: Uuid) -> Result<i64> {
     let files = app.db.write(move |tx| queries::trash_all(tx, account, now_ms)).await?;
     let days = app.config.trash_days;
     tracing::warn!(%account, files, days, "a device emptied its library; `trash restore` brings it back until the trash period is over");
+    app.changes.publish(account);
     app.wake_upkeep();
     Ok(files)
 }
@@ -201,6 +214,7 @@ pub async fn delete_by_person(app: &App, account: Uuid, asset_id: &str) -> Resul
         return Err(Error::not_found("there is no such file"));
     }
     tracing::info!(%account, asset = asset_id, "a person deleted a file; `trash-restore` brings it back until the trash period is over");
+    app.changes.publish(account);
     app.wake_upkeep();
     Ok(())
 }

@@ -1,9 +1,13 @@
 //! The SQL of assets: their rows and every change of their state.
 
+pub mod downloads;
+pub mod edits;
 pub mod media;
 pub mod pages;
 pub mod safety;
+pub mod search;
 pub mod settled;
+pub mod tiles;
 pub mod timeline;
 
 use photosync_protocol::digest::Digest;
@@ -11,6 +15,9 @@ use uuid::Uuid;
 
 use crate::db::{DbResult, Row, Tx, find};
 use crate::params;
+
+use super::rules::{self, Taken};
+use super::words;
 
 /// An asset row.
 #[derive(Debug, Clone)]
@@ -162,6 +169,7 @@ pub struct NewAsset {
     pub stored_fold: String,
     pub media_type: String,
     pub arrived_at_ms: i64,
+    pub taken: Option<Taken>,
 }
 
 /// Adds a held asset and counts it.
@@ -177,10 +185,13 @@ pub fn store(tx: &mut dyn Tx, new: &NewAsset) -> DbResult<()> {
     )?;
     let (seq, version) =
         row.map_or(Ok((0, 0)), |row| -> DbResult<_> { Ok((row.integer(0)?, row.integer(1)?)) })?;
+    let arrival = Taken { wall_ms: new.arrived_at_ms, offset_minutes: None, source: "arrival" };
+    let taken = new.taken.as_ref().unwrap_or(&arrival);
     tx.execute(
         "INSERT INTO assets (asset_id, account_uuid, seq, digest, size_bytes, name, stored_name, name_fold,
-                             stored_fold, media_type, retention, arrived_at_ms, changed_version)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 'keep', ?11, ?12)",
+                             stored_fold, media_type, retention, arrived_at_ms, changed_version, kind, taken_ms,
+                             taken_offset_minutes, taken_source)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 'keep', ?11, ?12, ?13, ?14, ?15, ?16)",
         params![
             &new.asset_id,
             new.account_uuid,
@@ -193,9 +204,15 @@ pub fn store(tx: &mut dyn Tx, new: &NewAsset) -> DbResult<()> {
             &new.stored_fold,
             &new.media_type,
             new.arrived_at_ms,
-            version
+            version,
+            rules::kind_of(&new.media_type),
+            taken.wall_ms,
+            taken.offset_minutes,
+            taken.source,
         ],
     )?;
+    timeline::mark_stale(tx, new.account_uuid, taken.wall_ms)?;
+    search::add_words(tx, new.account_uuid, &new.asset_id, &words::of_name(&new.name))?;
     forget_removed(tx, new.account_uuid, &new.digest)
 }
 
@@ -209,7 +226,7 @@ fn forget_removed(tx: &mut dyn Tx, account: Uuid, digest: &[u8; 32]) -> DbResult
 }
 
 /// The version of the library that the change being made gets.
-fn next_version(tx: &mut dyn Tx, account: Uuid) -> DbResult<i64> {
+pub fn next_version(tx: &mut dyn Tx, account: Uuid) -> DbResult<i64> {
     let row = find(
         tx,
         "UPDATE accounts SET library_version = library_version + 1 WHERE account_uuid = ?1 RETURNING library_version",
@@ -238,14 +255,17 @@ pub fn store_claims(
 /// Makes an asset held again, under this name, whatever its state was.
 pub fn set_held(tx: &mut dyn Tx, asset: &Asset, new: &NewAsset) -> DbResult<()> {
     // Read here, not from `asset`: a purge may have come in between.
-    let row = find(tx, "SELECT listed FROM assets WHERE asset_id = ?1", params![&asset.asset_id])?;
-    let was_listed = row.map_or(Ok(0), |row| row.integer(0))?;
+    let sql = "SELECT listed, taken_ms FROM assets WHERE asset_id = ?1";
+    let row = find(tx, sql, params![&asset.asset_id])?;
+    let (was_listed, taken_ms) =
+        row.map_or(Ok((0, 0)), |row| -> DbResult<_> { Ok((row.integer(0)?, row.integer(1)?)) })?;
     let version = next_version(tx, asset.account_uuid)?;
     tx.execute(
         "UPDATE assets
          SET name = ?2, stored_name = ?3, name_fold = ?4, stored_fold = ?5, trashed_at_ms = NULL,
              trashed_by_person = 0, quarantined_at_ms = NULL, verified_at_ms = NULL, retention = 'keep', listed = 1,
-             changed_version = ?6
+             changed_version = ?6,
+             media_due_at_ms = CASE media_state WHEN 'done' THEN media_due_at_ms ELSE 0 END, media_attempts = 0
          WHERE asset_id = ?1",
         params![
             &asset.asset_id,
@@ -262,6 +282,8 @@ pub fn set_held(tx: &mut dyn Tx, asset: &Asset, new: &NewAsset) -> DbResult<()> 
          WHERE account_uuid = ?1",
         params![asset.account_uuid, was_listed, asset.size_bytes],
     )?;
+    timeline::mark_stale(tx, asset.account_uuid, taken_ms)?;
+    search::index_words(tx, asset.account_uuid, &asset.asset_id)?;
     forget_removed(tx, asset.account_uuid, &asset.digest)
 }
 
@@ -284,10 +306,14 @@ pub fn set_quarantined(tx: &mut dyn Tx, asset: &Asset, now_ms: i64) -> DbResult<
 /// Counts an asset out that was listed until now, and notes the change.
 fn leave_listing(tx: &mut dyn Tx, asset: &Asset) -> DbResult<()> {
     let version = next_version(tx, asset.account_uuid)?;
-    tx.execute(
-        "UPDATE assets SET changed_version = ?2 WHERE asset_id = ?1",
+    let row = find(
+        tx,
+        "UPDATE assets SET changed_version = ?2 WHERE asset_id = ?1 RETURNING taken_ms",
         params![&asset.asset_id, version],
     )?;
+    if let Some(row) = row {
+        timeline::mark_stale(tx, asset.account_uuid, row.integer(0)?)?;
+    }
     tx.execute(
         "UPDATE accounts SET held_count = held_count - 1, held_bytes = held_bytes - ?2 WHERE account_uuid = ?1",
         params![asset.account_uuid, asset.size_bytes],
@@ -320,6 +346,7 @@ pub fn trash_all(tx: &mut dyn Tx, account: Uuid, now_ms: i64) -> DbResult<i64> {
         "UPDATE accounts SET held_count = 0, held_bytes = 0 WHERE account_uuid = ?1",
         params![account],
     )?;
+    timeline::mark_all_stale(tx, account)?;
     settled::empty_all(tx, account)?;
     Ok(trashed)
 }

@@ -1,5 +1,9 @@
 //! Native routes about the library: what is missing, what is settled, listings, originals, changes and receipts.
 
+pub mod acts;
+pub mod browse;
+pub mod downloads;
+
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, RawQuery, State};
@@ -361,7 +365,7 @@ fn read_page(query: Option<&str>, cursor: &str) -> Result<(Option<String>, i64)>
 }
 
 /// The first value of a key that is not empty.
-fn find_value(query: Option<&str>, wanted: &str) -> Option<String> {
+pub fn find_value(query: Option<&str>, wanted: &str) -> Option<String> {
     let pairs = query.unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
     let mut found = pairs.filter(|(key, value)| *key == wanted && !value.is_empty());
     found.next().map(|(_, value)| value.to_owned())

@@ -1,6 +1,76 @@
 //! Pure decisions of the library: whose claim counts, and where a feed of changes goes on.
 
-use photosync_protocol::v2::claims::{Claims, PATH_PREFIX, Pair, PairSource};
+use photosync_protocol::calendar::read_wall;
+use photosync_protocol::v2::claims::{Captured, Claims, PATH_PREFIX, Pair, PairSource};
+
+use crate::clock::DAY_MS;
+
+/// When a picture was taken, as a device says; the media worker looks for better.
+#[derive(Debug, Clone)]
+pub struct Taken {
+    /// The clock on the wall in milliseconds, as if it had been UTC.
+    pub wall_ms: i64,
+    /// Minutes east of UTC; `None`: nobody knows.
+    pub offset_minutes: Option<i64>,
+    /// Column `taken_source`.
+    pub source: &'static str,
+}
+
+/// A place in a listing that is ordered by a number and then by ids: where a page ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The number.
+    pub key: i64,
+    /// The asset; empty: before all of this number.
+    pub asset_id: String,
+}
+
+impl Place {
+    /// Before the first of a listing whose numbers fall.
+    pub fn newest() -> Self {
+        Self { key: i64::MAX, asset_id: String::new() }
+    }
+
+    /// Before the first of a listing whose numbers rise.
+    pub fn first() -> Self {
+        Self { key: i64::MIN, asset_id: String::new() }
+    }
+
+    /// Before the newest picture of a day.
+    pub fn end_of_day(day: i64) -> Self {
+        Self { key: (day + 1) * DAY_MS, asset_id: String::new() }
+    }
+
+    /// As a client sends it back.
+    pub fn to_text(&self) -> String {
+        format!("{}-{}", self.key, self.asset_id)
+    }
+
+    /// Reads what [`Place::to_text`] wrote; `None` for anything else.
+    pub fn from_text(text: &str) -> Option<Self> {
+        let (key, asset_id) = text.rsplit_once('-')?;
+        let fits = asset_id.len() <= 64 && asset_id.bytes().all(|b| b.is_ascii_alphanumeric());
+        Some(Self { key: key.parse().ok().filter(|_| fits)?, asset_id: asset_id.to_owned() })
+    }
+}
+
+/// What people look at it as: column `kind` of a media type.
+pub fn kind_of(media_type: &str) -> &'static str {
+    match media_type.split('/').next() {
+        Some("image") => "photo",
+        Some("video") => "video",
+        _ => "file",
+    }
+}
+
+/// The capture time that a device tells; `None` if it is none that a calendar has.
+pub fn taken_of(captured: &Captured) -> Option<Taken> {
+    Some(Taken {
+        wall_ms: read_wall(&captured.local)?,
+        offset_minutes: captured.offset_minutes.map(i64::from),
+        source: captured.source.as_str(),
+    })
+}
 
 /// What one device says about a photo.
 #[derive(Debug, Clone)]
@@ -198,5 +268,19 @@ mod tests {
         for text in ["", "1", "1.2", "a.b.c", "1.2.'", "1.2.x.y"] {
             assert_eq!(Cursor::from_text(text), None, "{text}");
         }
+    }
+    #[test]
+    fn a_place_reads_back_also_before_1970_and_nonsense_is_none() {
+        for place in [
+            super::Place { key: -5, asset_id: "ab12".into() },
+            super::Place::newest(),
+            super::Place::first(),
+        ] {
+            assert_eq!(super::Place::from_text(&place.to_text()), Some(place));
+        }
+        for text in ["", "7", "x-ab", "7-a'b", "2024-05-12T"] {
+            assert_eq!(super::Place::from_text(text), None, "{text}");
+        }
+        assert_eq!(super::Place::end_of_day(0).key, 86_400_000);
     }
 }

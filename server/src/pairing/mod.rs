@@ -36,7 +36,7 @@ const MAX_LIVE_OFFERS: i64 = 4;
 const QR_VERSION: u32 = 2;
 
 /// What this server can do beyond signing in and taking files.
-const FEATURES: &[&str] = &["pairing", "tus", "sync", "receipts", "relay"];
+const FEATURES: &[&str] = &["pairing", "tus", "sync", "receipts", "relay", "library"];
 
 #[cfg(test)]
 mod tests;

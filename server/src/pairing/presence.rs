@@ -75,6 +75,17 @@ pub fn reachable(listening: &[SocketAddr]) -> Vec<SocketAddr> {
     rules::reachable(listening, &own)
 }
 
+/// Addresses for a browser, the public one first; at last this machine's own.
+pub fn browser_urls(app: &App) -> Vec<String> {
+    let near = app.presence.reachable().into_iter().map(|host| format!("http://{host}"));
+    let mut urls: Vec<String> = app.config.public_url.clone().into_iter().chain(near).collect();
+    if urls.is_empty() {
+        let ports = app.presence.listening().iter().map(SocketAddr::port);
+        urls.extend(ports.map(|port| format!("http://127.0.0.1:{port}")).take(1));
+    }
+    urls
+}
+
 /// Addresses for native clients, which always speak TLS; the configured public one last.
 pub fn native_urls(app: &App) -> Vec<String> {
     let own = app.presence.reachable().into_iter().map(|host| format!("https://{host}"));

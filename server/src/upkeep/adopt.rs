@@ -181,6 +181,7 @@ async fn adopt_file(
         stored_fold,
         media_type: media_type(&head),
         arrived_at_ms: file.modified_ms,
+        taken: None,
     };
     // Without the reservation, an upload that was promised this name, in another case, would fail at its row.
     let mut guard = app.names.try_reserve(account, &new.name_fold, &new.stored_fold);

@@ -123,6 +123,7 @@ async fn expire_original(app: &App, asset: Asset, over_ms: i64) -> Result<bool> 
     // Row first: bytes without a row in `.trash` are harmless, a row without bytes is not.
     let (row, now_ms) = (asset.clone(), app.clock.now_ms());
     app.db.write(move |tx| queries::remove(tx, &row, now_ms)).await?;
+    app.changes.publish(asset.account_uuid);
     crate::fault::point("expire").map_err(|source| BlobError::new("expire", "a file", source))?;
     app.originals.remove(&Key::trashed(asset.account_uuid, &asset.asset_id)).await?;
     crate::media::forget(app, asset.account_uuid, &asset.asset_id).await?;
@@ -220,14 +221,19 @@ pub async fn restore(app: &App, account: uuid::Uuid, since_ms: i64) -> Result<i6
         let Some(last) = page.last() else { break };
         after.clone_from(&last.asset_id);
         for asset in page {
-            // Its name may belong to a newer file by now: from the trash it comes back under any free one.
-            move_to_trash_soon(app, &asset).await?;
-            restored += i64::from(crate::uploads::ingest::restore_from_trash(app, asset).await?);
+            restored += i64::from(restore_one(app, asset).await?);
         }
     }
     restored +=
         app.db.write(move |tx| relay_queries::restore_trashed(tx, account, since_ms)).await?;
     Ok(restored)
+}
+
+/// Brings one original back from the trash; false if its bytes are not there any more.
+pub async fn restore_one(app: &App, asset: Asset) -> Result<bool> {
+    // Its name may belong to a newer file by now: from the trash it comes back under any free one.
+    move_to_trash_soon(app, &asset).await?;
+    crate::uploads::ingest::restore_from_trash(app, asset).await
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ use crate::db::{DbResult, Tx};
 use crate::error::{Error, Result};
 use crate::library::claims;
 use crate::library::queries::{self, Asset, NewAsset, settled};
+use crate::library::rules::taken_of;
 
 /// Whole bytes that want to become an asset.
 pub struct Arrived {
@@ -134,7 +135,9 @@ async fn finish_here(app: &App, arrived: Arrived, also: Option<Also>) -> Result<
     let finished = Finished::of(&draft);
     let key = Key::original(account, &draft.stored_name);
     let now_ms = draft.arrived_at_ms;
-    let draft = NewAsset { arrived_at_ms: arrived_at_ms.unwrap_or(draft.arrived_at_ms), ..draft };
+    let taken = origin.claims.captured.as_ref().and_then(taken_of);
+    let draft =
+        NewAsset { arrived_at_ms: arrived_at_ms.unwrap_or(draft.arrived_at_ms), taken, ..draft };
     let stored = app
         .db
         .write(move |tx| -> Result<()> {
@@ -152,6 +155,7 @@ async fn finish_here(app: &App, arrived: Arrived, also: Option<Also>) -> Result<
         return Err(error);
     }
     app.wake_media();
+    app.changes.publish(account);
     Ok(finished)
 }
 
@@ -233,6 +237,7 @@ async fn heal(app: &App, asset: Asset, staged: Staged) -> Result<Finished> {
     let draft = draft_of(&asset, asset.name.clone());
     let finished = Finished::of(&draft);
     app.db.write(move |tx| queries::set_held(tx, &asset, &draft)).await?;
+    app.changes.publish(account);
     Ok(finished)
 }
 
@@ -249,6 +254,7 @@ async fn restore(app: &App, asset: Asset, staged: Staged) -> Result<Finished> {
     let was = Key::original(account, &asset.stored_name);
     let is = Key::original(account, &draft.stored_name);
     app.db.write(move |tx| queries::set_held(tx, &asset, &draft)).await?;
+    app.changes.publish(account);
     // The second copy of the bytes is not needed any more; if this fails, `check` names it.
     let _ = app.originals.remove(&in_trash).await;
     if was != is {
@@ -285,6 +291,7 @@ fn draft_of(asset: &Asset, name: String) -> NewAsset {
         stored_name: asset.stored_name.clone(),
         media_type: asset.media_type.clone(),
         arrived_at_ms: asset.arrived_at_ms,
+        taken: None,
     }
 }
 
@@ -319,6 +326,7 @@ async fn publish(
                     stored_name: candidate.stored_name,
                     media_type,
                     arrived_at_ms: app.clock.now_ms(),
+                    taken: None,
                 };
                 return Ok((asset, guard));
             }
@@ -461,6 +469,7 @@ pub async fn restore_from_trash(app: &App, asset: Asset) -> Result<bool> {
         };
         keep_lost_name(app, &draft).await?;
         app.db.write(move |tx| queries::set_held(tx, &asset, &draft)).await?;
+        app.changes.publish(account);
         return Ok(true);
     }
 }

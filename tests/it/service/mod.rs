@@ -3,6 +3,7 @@
 mod booted;
 mod cut_off;
 mod install;
+mod mac;
 mod notify;
 mod owner;
 mod packages;

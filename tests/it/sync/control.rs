@@ -36,7 +36,7 @@ impl Control {
     }
 
     /// As a browser asks: no token.
-    fn get(&self, path: &str) -> Answer {
+    pub(crate) fn get(&self, path: &str) -> Answer {
         Client::new(self.address).send(Request::new("GET", path)).expect("an answer")
     }
 
@@ -53,9 +53,14 @@ impl Control {
         serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {text}"))
     }
 
-    /// Opens the page for pairing as the tray and the browser do, and returns where it is.
+    /// Opens the page for pairing, and returns where it is.
     fn pair_page(&self) -> String {
-        let opened = self.ask("POST", PAIR_PAGE_PATH, &self.token);
+        self.open_page(PAIR_PAGE_PATH)
+    }
+
+    /// Opens a page as the tray and the browser do, and returns where it is.
+    pub(crate) fn open_page(&self, path: &str) -> String {
+        let opened = self.ask("POST", path, &self.token);
         assert_eq!(opened.status(), 200, "{}", opened.text());
         let opened: OpenedPage = serde_json::from_str(&opened.text()).expect("a page");
         let entered = self.get(&opened.path);

@@ -65,6 +65,8 @@ enum Opens {
     Adding,
     /// As `Adding`, for one thing of the victim's.
     AddingItem,
+    /// A person at a browser; no token is one.
+    Person,
 }
 
 impl Opens {
@@ -77,6 +79,7 @@ impl Opens {
         match (self, kind) {
             (Opens::ForAnybody | Opens::BySecret, _) => fine,
             (_, Nobody | Garbage | Refresh | Ended | Bare) => &[401],
+            (Opens::Person, _) => &[403],
             (Opens::Account | Opens::AccountItem, Upload | OtherUpload | StrangerUpload) => &[403],
             (Opens::AccountItem | Opens::AddingItem, StrangerAccess | StrangerVersion1)
             | (Opens::AddingItem, StrangerUpload) => &[404],
@@ -90,6 +93,12 @@ impl Opens {
 struct Row(&'static str, &'static str, Opens, &'static [u16]);
 
 const ROWS: &[Row] = &[
+    Row("GET", "/api/v2/web", Opens::ForAnybody, &[200]),
+    // They take requests from pages of the server only.
+    Row("POST", "/api/v2/web/setup", Opens::BySecret, &[403]),
+    Row("POST", "/api/v2/web/session", Opens::BySecret, &[403]),
+    Row("POST", "/api/v2/web/link", Opens::BySecret, &[403]),
+    Row("DELETE", "/api/v2/web/session", Opens::Person, &[]),
     Row("GET", "/api/v2/server", Opens::ForAnybody, &[200]),
     Row("POST", "/api/v2/session", Opens::BySecret, &[401]),
     Row("DELETE", "/api/v2/session", Opens::Account, &[204]),
@@ -116,6 +125,31 @@ const ROWS: &[Row] = &[
     Row("POST", "/api/v2/library/forget", Opens::Adding, &[204]),
     Row("POST", "/api/v2/library/claims", Opens::Adding, &[200]),
     Row("POST", "/api/v2/library/moves", Opens::Account, &[204]),
+    Row("GET", "/api/v2/me", Opens::Account, &[200]),
+    Row("GET", "/api/v2/library/timeline", Opens::Account, &[200]),
+    Row("GET", "/api/v2/library/timeline/tiles", Opens::Account, &[200]),
+    Row("GET", "/api/v2/library/tiles", Opens::Account, &[400]),
+    Row("GET", "/api/v2/library/search", Opens::Account, &[200]),
+    Row("GET", "/api/v2/library/map", Opens::Account, &[200]),
+    Row("GET", "/api/v2/library/duplicates", Opens::Account, &[200]),
+    Row("GET", "/api/v2/library/events", Opens::Account, &[200]),
+    Row("GET", "/api/v2/library/assets/{id}/details", Opens::AccountItem, &[200]),
+    Row("POST", "/api/v2/library/downloads", Opens::Account, &[400]),
+    // There is none of this id.
+    Row("GET", "/api/v2/library/downloads/{id}", Opens::Account, &[404]),
+    Row("PATCH", "/api/v2/library/assets", Opens::Person, &[]),
+    Row("POST", "/api/v2/library/trash", Opens::Person, &[]),
+    Row("POST", "/api/v2/library/trash/empty", Opens::Person, &[]),
+    Row("POST", "/api/v2/library/restore", Opens::Person, &[]),
+    Row("GET", "/api/v2/albums", Opens::Account, &[200]),
+    Row("POST", "/api/v2/albums", Opens::Person, &[]),
+    Row("GET", "/api/v2/albums/{id}", Opens::Account, &[404]),
+    Row("PATCH", "/api/v2/albums/{id}", Opens::Person, &[]),
+    Row("DELETE", "/api/v2/albums/{id}", Opens::Person, &[]),
+    Row("GET", "/api/v2/albums/{id}/tiles", Opens::Account, &[404]),
+    Row("POST", "/api/v2/albums/{id}/assets", Opens::Person, &[]),
+    Row("POST", "/api/v2/albums/{id}/remove", Opens::Person, &[]),
+    Row("POST", "/api/v2/albums/{id}/order", Opens::Person, &[]),
     // Asking with nothing, and sending what is no sealed object: who gets in is told so.
     Row("POST", "/api/v2/relay/have", Opens::Adding, &[200]),
     Row("POST", "/api/v2/relay/objects", Opens::Adding, &[200]),
@@ -254,6 +288,8 @@ impl Scene<'_> {
         };
         let upload = route.contains("/tus/{id}").then(|| self.begin_upload());
         let path = upload.clone().unwrap_or_else(|| self.victim.aim(route));
+        // A stream of events does not end: who gets in is told so by its head.
+        let method = if route.ends_with("/events") { "HEAD" } else { *method };
         let answer = self.send(method, &path, kind, &headers, &body);
         let is_untouched = upload.is_none_or(|path| {
             let now = self.send("HEAD", &path, Kind::Access, &[], b"");

@@ -151,7 +151,7 @@ fn every_error_below_api_is_json_with_a_code() {
     // Just below the limit it is read, and refused for what it says.
     let fits = format!("{{\"email\": \"{}\"}}", "x".repeat(102_000));
     require_error(&stand.post_json_with("/api/login", &[], fits.as_bytes()), 400, "bad_request");
-    assert_eq!(stand.send(Request::new("GET", "/nothing/here")).status(), 404);
+    assert_eq!(stand.send(Request::new("GET", "/nothing/here.png")).status(), 404);
 }
 
 #[test]

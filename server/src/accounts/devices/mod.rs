@@ -112,6 +112,7 @@ pub async fn issue_upload_token(
                 session_id: session_id.clone(),
                 account_uuid: account,
                 device_id: device_id.clone(),
+                kind: "device",
                 scope: "upload_only",
                 label,
                 token_hash,

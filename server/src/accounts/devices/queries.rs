@@ -66,7 +66,7 @@ pub fn list_late(tx: &mut dyn Tx, before_ms: i64, now_ms: i64, limit: i64) -> Db
          WHERE COALESCE(d.inventory_at_ms, d.created_at_ms) < ?1
            AND a.deleted_at_ms IS NULL AND a.disabled = 0
            AND EXISTS (SELECT 1 FROM sessions s
-                       WHERE s.device_id = d.device_id
+                       WHERE s.device_id = d.device_id AND s.kind <> 'web'
                          AND s.revoked_at_ms IS NULL AND s.expires_at_ms > ?2)
          ORDER BY COALESCE(d.inventory_at_ms, d.created_at_ms), d.device_id
          LIMIT ?3",

@@ -75,6 +75,20 @@ pub fn find_upload_session(
     row.as_ref().map(session).transpose()
 }
 
+/// The live session of a browser's cookie, by its hash.
+pub fn find_web_session(
+    tx: &mut dyn Tx,
+    token_hash: &[u8; 32],
+    now_ms: i64,
+) -> DbResult<Option<Session>> {
+    let row = find(
+        tx,
+        live_session_query!("s.token_hash = ?1 AND s.kind = 'web' AND s.scope = 'full'"),
+        params![&token_hash[..], now_ms],
+    )?;
+    row.as_ref().map(session).transpose()
+}
+
 /// The live session whose refresh token this is, or was until a moment ago.
 pub fn find_refreshable(
     tx: &mut dyn Tx,
@@ -83,7 +97,7 @@ pub fn find_refreshable(
 ) -> DbResult<Option<Session>> {
     let current = find(
         tx,
-        live_session_query!("s.token_hash = ?1 AND s.scope = 'full'"),
+        live_session_query!("s.token_hash = ?1 AND s.kind = 'device' AND s.scope = 'full'"),
         params![&token_hash[..], now_ms],
     )?;
     let row = match current {
@@ -196,6 +210,7 @@ pub struct NewSession {
     pub session_id: String,
     pub account_uuid: Uuid,
     pub device_id: String,
+    pub kind: &'static str,
     pub scope: &'static str,
     pub label: String,
     pub token_hash: [u8; 32],
@@ -212,10 +227,11 @@ pub fn store_session(tx: &mut dyn Tx, new: &NewSession) -> DbResult<()> {
     tx.execute(
         "INSERT INTO sessions (session_id, account_uuid, kind, scope, label, token_hash, device_id, created_at_ms,
                                last_seen_at_ms, expires_at_ms)
-         VALUES (?1, ?2, 'device', ?3, ?4, ?5, ?6, ?7, ?7, ?8)",
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8, ?9)",
         params![
             &new.session_id,
             new.account_uuid,
+            new.kind,
             new.scope,
             &new.label,
             &new.token_hash[..],

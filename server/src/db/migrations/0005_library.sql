@@ -29,11 +29,14 @@ UPDATE assets
 SET taken_ms = arrived_at_ms,
     kind = CASE substr(media_type, 1, 6) WHEN 'image/' THEN 'photo' WHEN 'video/' THEN 'video' ELSE 'file' END;
 
-CREATE INDEX assets_timeline ON assets (account_uuid, taken_ms, asset_id) WHERE listed = 1 AND archived = 0 AND hidden = 0;
+-- With what a day of the timeline is made of, so that making one reads this index alone.
+CREATE INDEX assets_timeline ON assets (account_uuid, taken_ms, asset_id, archived, width, height) WHERE listed = 1 AND hidden = 0;
 CREATE INDEX assets_favourite ON assets (account_uuid, taken_ms, asset_id) WHERE listed = 1 AND hidden = 0 AND favourite = 1;
 CREATE INDEX assets_video ON assets (account_uuid, taken_ms, asset_id) WHERE listed = 1 AND archived = 0 AND hidden = 0 AND kind = 'video';
 CREATE INDEX assets_archived ON assets (account_uuid, taken_ms, asset_id) WHERE listed = 1 AND hidden = 0 AND archived = 1;
 CREATE INDEX assets_in_trash ON assets (account_uuid, trashed_at_ms, asset_id) WHERE trashed_at_ms IS NOT NULL;
+CREATE INDEX assets_waiting ON assets (account_uuid) WHERE listed = 1 AND media_state = 'waiting';
+CREATE INDEX assets_unshowable ON assets (account_uuid, taken_ms, asset_id) WHERE listed = 1 AND hidden = 0 AND media_state = 'failed';
 CREATE INDEX assets_pair ON assets (account_uuid, pair_id) WHERE pair_id IS NOT NULL;
 CREATE INDEX assets_media ON assets (media_due_at_ms) WHERE media_due_at_ms IS NOT NULL;
 CREATE INDEX assets_media_failed ON assets (media_error) WHERE media_error IS NOT NULL;
@@ -43,14 +46,14 @@ CREATE INDEX assets_media_failed ON assets (media_error) WHERE media_error IS NO
 CREATE TABLE timeline_days (
   account_uuid    TEXT NOT NULL REFERENCES accounts (account_uuid),
   day             INTEGER NOT NULL,                    -- days since 1970-01-01 on the wall
-  stale           INTEGER NOT NULL DEFAULT 1,
+  stale           INTEGER NOT NULL DEFAULT 1,          -- how often it was marked since it was last made; 0: it is as it should be
   changed_version INTEGER NOT NULL DEFAULT 0,          -- library_version when it was last made
   count           INTEGER NOT NULL DEFAULT 0,
   shape           BLOB,                                -- a byte for each picture, newest first: its aspect ratio
   starts          TEXT NOT NULL DEFAULT '',            -- cursors of every 500th picture after the first, separated by blanks
   PRIMARY KEY (account_uuid, day)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX timeline_days_stale ON timeline_days (account_uuid, day) WHERE stale = 1;
+CREATE INDEX timeline_days_stale ON timeline_days (account_uuid, day) WHERE stale > 0;
 CREATE INDEX timeline_days_changed ON timeline_days (account_uuid, changed_version);
 INSERT INTO timeline_days (account_uuid, day)
   SELECT DISTINCT account_uuid, taken_ms / 86400000 FROM assets WHERE listed = 1;
@@ -67,7 +70,7 @@ CREATE TABLE asset_facts (
   dhash         BLOB,                                  -- 8 bytes: what it looks like
   facts_json    TEXT NOT NULL DEFAULT '{}'             -- everything else that is shown of it
 ) STRICT;
-CREATE INDEX asset_facts_place ON asset_facts (account_uuid) WHERE latitude_e7 IS NOT NULL;
+CREATE INDEX asset_facts_place ON asset_facts (account_uuid, asset_id) WHERE latitude_e7 IS NOT NULL;
 CREATE INDEX asset_facts_payload ON asset_facts (account_uuid, payload_hash) WHERE payload_hash IS NOT NULL;
 
 -- Words by which an asset is found, folded; read by ranges of prefixes.
