@@ -240,7 +240,9 @@ async fn finish(app: &App, subject: Subject, answer: Answer) -> Result<()> {
         asset_id: asset.asset_id,
         account: asset.account_uuid,
     };
-    Ok(app.db.write(move |tx| set_media(tx, &found)).await?)
+    app.db.write(move |tx| set_media(tx, &found)).await?;
+    app.changes.publish(asset.account_uuid);
+    Ok(())
 }
 
 fn unhex(text: Option<&str>) -> Option<Vec<u8>> {

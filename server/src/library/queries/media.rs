@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use super::next_version;
+use super::search::index_words;
 use super::timeline::mark_stale;
 use crate::db::{DbResult, Tx, find};
 use crate::params;
@@ -83,6 +84,7 @@ pub fn set_media(tx: &mut dyn Tx, found: &Findings) -> DbResult<()> {
         )?;
     }
     store_facts(tx, found)?;
+    index_words(tx, found.account, &found.asset_id)?;
     join_pair(tx, found, new_ms)?;
     if !is_told {
         return Ok(());
