@@ -344,6 +344,24 @@ pub const SETTINGS: &[Setting] = &[
         "Days without a byte after which a half upload is removed.",
     ),
     setting(
+        "media",
+        "workers",
+        "",
+        "Processes that make thumbnails at the same time; 0: none are made. Not set: one less than there are processors.",
+    ),
+    setting(
+        "media",
+        "ffmpeg",
+        "",
+        "The program ffmpeg, for pictures of videos, or off. Not set: it is looked for where programs lie.",
+    ),
+    setting(
+        "media",
+        "heif",
+        "",
+        "The program heif-dec or heif-convert of libheif, for HEIC and AVIF, or off. Not set: it is looked for where programs lie.",
+    ),
+    setting(
         "subscriptions",
         "enabled",
         "",

@@ -30,6 +30,7 @@ use crate::library::cursors::Cursors;
 use crate::library::downloads::Downloads;
 use crate::library::events::Listeners;
 use crate::library::settled::Sets;
+use crate::media::Media;
 use crate::metrics::Metrics;
 use crate::pairing::presence::Presence;
 use crate::secrets::Secrets;
@@ -74,6 +75,7 @@ pub struct AppState {
     pub downloads: Downloads,
     pub sets: Sets,
     pub verifier: Verifier,
+    pub media: Media,
     pub metrics: Metrics,
     /// Manifests are the only large bodies held in memory: two at once.
     pub manifest_bodies: Semaphore,
@@ -91,6 +93,11 @@ impl AppState {
     /// Something is waiting for upkeep: a trash to move, an account to erase.
     pub fn wake_upkeep(&self) {
         self.upkeep.notify_one();
+    }
+
+    /// An original arrived that the media worker has not looked at.
+    pub fn wake_media(&self) {
+        self.media.wake();
     }
 
     /// Ends [`serve`](crate::serve::serve) and everything that waits for [`Self::stop_wanted`].
@@ -162,6 +169,8 @@ pub struct BootOptions {
     pub attempt: Option<trial::Attempt>,
     /// Leave what uploads of an earlier run left half-done.
     pub keeps_staged: bool,
+    /// This program, to be started as a media worker; `None`: nothing is looked at.
+    pub media_program: Option<PathBuf>,
     /// Start although `uploads/` holds folders and the database does not exist: only `rebuild` and an import do.
     pub allow_lost_database: bool,
 }
@@ -175,6 +184,7 @@ impl Default for BootOptions {
             allow_foreign_owner: false,
             attempt: None,
             keeps_staged: false,
+            media_program: None,
             allow_lost_database: false,
         }
     }
@@ -320,6 +330,7 @@ pub async fn boot(config: Config, options: BootOptions) -> Result<App, BootError
         downloads: Downloads::default(),
         sets: Sets::default(),
         verifier: Verifier::default(),
+        media: Media::new(&config, options.media_program),
         metrics: Metrics::default(),
         manifest_bodies: Semaphore::new(2),
         is_on_trial: AtomicBool::new(trial.is_some()),

@@ -9,6 +9,7 @@ pub mod http;
 pub mod accounts;
 pub mod albums;
 pub mod library;
+pub mod media;
 pub mod pairing;
 pub mod relay;
 pub mod uploads;

@@ -39,6 +39,13 @@ struct CertificateLabels {
     source: &'static str,
 }
 
+/// Labels of originals that cannot be shown.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FailureLabels {
+    /// Class of the failure, as `corrupt`.
+    class: String,
+}
+
 /// Counters and gauges of one server.
 pub struct Metrics {
     registry: Registry,
@@ -62,6 +69,8 @@ pub struct Metrics {
     drilled: Gauge,
     made: Gauge,
     failing: Gauge,
+    media_waiting: Gauge,
+    media_failed: Family<FailureLabels, Gauge>,
     certificate_ends_at_ms: Mutex<BTreeMap<&'static str, i64>>,
     certificates: Family<CertificateLabels, Gauge>,
 }
@@ -92,6 +101,8 @@ impl Default for Metrics {
             drilled: Gauge::default(),
             made: Gauge::default(),
             failing: Gauge::default(),
+            media_waiting: Gauge::default(),
+            media_failed: Family::default(),
             certificate_ends_at_ms: Mutex::default(),
             certificates: Family::default(),
             registry: Registry::default(),
@@ -155,6 +166,16 @@ impl Default for Metrics {
             "Time until a certificate for the names of this server ends; negative: it has; absent: there is none",
             metrics.certificates.clone(),
         );
+        registry.register(
+            "media_waiting",
+            "Originals that wait for the media worker",
+            metrics.media_waiting.clone(),
+        );
+        registry.register(
+            "media_failed",
+            "Pictures and videos that cannot be shown, by the class of the failure",
+            metrics.media_failed.clone(),
+        );
         Self { registry, ..metrics }
     }
 }
@@ -175,6 +196,13 @@ pub async fn text(app: &App) -> String {
         metrics.made.set(age_s(status.made_at_ms));
         let is_failing = status.failure.is_some() || status.drill_failure.is_some();
         metrics.failing.set(i64::from(is_failing));
+    }
+    if let Ok(counts) = crate::media::count(app).await {
+        metrics.media_waiting.set(counts.waiting);
+        metrics.media_failed.clear();
+        for (class, count) in counts.failed {
+            metrics.media_failed.get_or_create(&FailureLabels { class }).set(count);
+        }
     }
     for store in STORES {
         if let Ok(oldest_ms) = scrub::oldest_ms(app, store).await {

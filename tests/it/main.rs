@@ -14,6 +14,8 @@ mod foreign;
 #[cfg(unix)]
 mod import;
 mod library;
+#[cfg(target_os = "linux")]
+mod media;
 mod model;
 #[cfg(target_os = "linux")]
 mod outside;

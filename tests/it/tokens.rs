@@ -71,6 +71,7 @@ const ROUTES: &[(&str, Opens)] = &[
     ("/api/v2/library/assets", Only(&["PUT"])),
     ("/api/v2/library/assets/{id}", Nothing),
     ("/api/v2/library/assets/{id}/original", Nothing),
+    ("/api/v2/library/assets/{id}/renditions/{recipe}", Nothing),
     ("/api/v2/tus", Only(&["OPTIONS", "POST"])),
     ("/api/v2/tus/{id}", Only(&["OPTIONS", "HEAD", "PATCH", "DELETE"])),
     ("/api/v2/library/missing", Only(&["POST"])),
@@ -190,7 +191,7 @@ impl Victim {
             _ if route.starts_with("/api/cloud/manifests") => &self.manifest,
             _ => &self.asset,
         };
-        route.replace("{id}", id).replace("{name}", NAME)
+        route.replace("{id}", id).replace("{name}", NAME).replace("{recipe}", "thumb")
     }
 
     /// A body that says everything at once.

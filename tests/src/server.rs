@@ -60,6 +60,8 @@ const TEST_SETTINGS: &[(&str, &str)] = &[
     ("PHOTOSYNC_REGISTRATION_MODE", "open"),
     ("PHOTOSYNC_DISCOVERY", "off"),
     ("PHOTOSYNC_UPDATE_CHECK", "off"),
+    // Thumbnails cost time and change rows by themselves: only tests of them want some.
+    ("PHOTOSYNC_MEDIA_WORKERS", "0"),
 ];
 
 /// Why a server or a subcommand could not be used.

@@ -138,6 +138,12 @@ pub enum Action {
     /// Install the newest version beside the running one, as who has installed this one (a service: with sudo). It takes
     /// effect when the server is restarted; a version that does not become healthy is put back
     Update(UpdateArgs),
+    /// Look at one original, as a process for itself
+    #[command(hide = true)]
+    MediaWorker {
+        #[command(subcommand)]
+        task: MediaTask,
+    },
     /// Print the description of the native API (OpenAPI 3.1)
     Openapi,
     /// Show the settings in force, or an example file
@@ -159,6 +165,27 @@ pub struct UpdateArgs {
     /// Before a start: put the version before back if this one had its try
     #[arg(long, hide = true, conflicts_with_all = ["to", "rollback"])]
     pub settle: bool,
+}
+
+/// What a media worker does with its standard input.
+#[derive(Subcommand)]
+pub enum MediaTask {
+    /// Read facts and draw
+    Look,
+    /// Draw
+    Draw,
+    /// Become another program in a jail
+    Become {
+        /// Which
+        #[arg(long)]
+        program: PathBuf,
+        /// The only folder it can write to
+        #[arg(long)]
+        folder: Option<PathBuf>,
+        /// What it is told
+        #[arg(last = true)]
+        arguments: Vec<String>,
+    },
 }
 
 /// `doctor`

@@ -20,9 +20,10 @@ use photosync_server::boot::{BootError, BootOptions, boot};
 use photosync_server::config::{self, Config, Resolved, Sources};
 use photosync_server::control::{self, Command, Outcome, remote};
 use photosync_server::http;
+use photosync_server::media::worker::{self, Task};
 use photosync_server::upkeep;
 
-use arguments::{Action, ConfigAction, Parsed, UpdateArgs, UserAction};
+use arguments::{Action, ConfigAction, MediaTask, Parsed, UpdateArgs, UserAction};
 use service::Service;
 
 /// Does what the command line says; returns the exit code.
@@ -31,6 +32,9 @@ pub fn run() -> Exit {
         Ok(parsed) => parsed,
         Err(exit) => return exit,
     };
+    if let Action::MediaWorker { task } = parsed.action {
+        return media_worker(task);
+    }
     let service = match parsed.action {
         Action::Serve => Service::from_environment(),
         #[cfg(windows)]
@@ -39,6 +43,21 @@ pub fn run() -> Exit {
         _ => Service::default(),
     };
     perform(parsed, &Arc::new(service))
+}
+
+/// Before anything else is read or started: a jail holds only what has one thread.
+fn media_worker(task: MediaTask) -> Exit {
+    let task = match task {
+        MediaTask::Look => Task::Look,
+        MediaTask::Draw => Task::Draw,
+        MediaTask::Become { program, folder, arguments } => {
+            Task::Become { program, arguments, folder }
+        }
+    };
+    match worker::run(&task) {
+        true => Exit::Success,
+        false => Exit::Unexpected,
+    }
 }
 
 /// Does it; says on stderr, and where a service says such things, why it could not.
@@ -178,6 +197,7 @@ fn act(parsed: Parsed, service: &Arc<Service>) -> Result<Exit, BootError> {
                 command(config, Command::TrashRestore { email }).await
             }
             Action::Config { .. }
+            | Action::MediaWorker { .. }
             | Action::Openapi
             | Action::Doctor(_)
             | Action::Stop

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io::{IsTerminal, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use photosync_protocol::process::{Exit, Ready};
@@ -39,7 +40,8 @@ pub async fn serve(
     let identity = service.read_identity()?.map_or(IdentityKey::Kept, IdentityKey::HandedOver);
     let trying = Trying::prepare(&config)?;
     let attempt = trying.as_ref().map(Trying::attempt);
-    let options = BootOptions { identity, attempt, ..BootOptions::default() };
+    let media_program = own_program();
+    let options = BootOptions { identity, attempt, media_program, ..BootOptions::default() };
     let app = boot(config, options).await?;
     let tls = Arc::new(Tls::load(&app)?);
     let public = match passed.is_empty() {
@@ -119,6 +121,14 @@ pub async fn serve(
             Err(failed(Exit::Unexpected, format!("the server ended unexpectedly: {error}")))
         }
     }
+}
+
+/// The running program, also while an update has put another one in its place.
+fn own_program() -> Option<PathBuf> {
+    if cfg!(target_os = "linux") {
+        return Some(PathBuf::from("/proc/self/exe"));
+    }
+    std::env::current_exe().ok()
 }
 
 /// Where this server reaches a listener of its own.

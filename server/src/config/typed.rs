@@ -101,6 +101,9 @@ pub struct Config {
     pub trash_days: i64,
     pub relay_grace_days: i64,
     pub scrub_days: i64,
+    pub media_workers: usize,
+    pub media_ffmpeg: String,
+    pub media_heif: String,
     pub backups: Option<Backups>,
     pub jwt_secret: Option<String>,
     pub throttle_window_ms: i64,
@@ -196,6 +199,12 @@ impl Config {
             trash_days: r.parse("storage.trash_days", "a number of days")?,
             relay_grace_days: r.parse("storage.relay_grace_days", "a number of days")?,
             scrub_days: r.parse("storage.scrub_days", "a number of days")?,
+            media_workers: match r.find("media.workers") {
+                Some(_) => r.parse("media.workers", "a number of processes")?,
+                None => spare_processors(),
+            },
+            media_ffmpeg: resolved.value("media.ffmpeg").to_owned(),
+            media_heif: resolved.value("media.heif").to_owned(),
             backups: r.backups()?,
             jwt_secret: jwt_secret(resolved)?,
             throttle_window_ms: r.parse("auth.throttle_window_ms", "milliseconds")?,
@@ -249,6 +258,11 @@ impl Config {
             },
         })
     }
+}
+
+/// All processors but one, which is for requests.
+fn spare_processors() -> usize {
+    std::thread::available_parallelism().map_or(1, |count| count.get().saturating_sub(1).max(1))
 }
 
 /// `https://photos.example.org` from whatever spelling of it; a path would never reach us.

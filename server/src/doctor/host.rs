@@ -35,6 +35,26 @@ pub(super) fn limits(_config: &Config) -> Option<Finding> {
     None
 }
 
+/// Whether the programs are there that draw what this one cannot.
+pub(super) fn media(config: &Config) -> Finding {
+    const CHECK: &str = "media";
+    if config.media_workers == 0 {
+        return Finding::skipped(CHECK, "no thumbnails are made: media.workers is 0");
+    }
+    let missing = crate::media::missing_tools(config);
+    if missing.is_empty() {
+        return Finding::fine(CHECK, "thumbnails are made of pictures, HEIC, AVIF and videos");
+    }
+    let kinds: Vec<&str> = missing.iter().map(|(kind, _)| *kind).collect();
+    let packages: Vec<&str> = missing.iter().map(|(_, package)| *package).collect();
+    let seen = format!("there are no thumbnails of {}: a program is missing", kinds.join(" and "));
+    let fix = format!(
+        "sudo apt install {}, and restart the server; or name the programs with media.ffmpeg and media.heif",
+        packages.join(" ")
+    );
+    Finding::warning(CHECK, seen, fix)
+}
+
 /// What systemd says of the service; `None` on a machine without systemd.
 pub fn service() -> Option<Finding> {
     if !Path::new("/run/systemd/system").is_dir() {

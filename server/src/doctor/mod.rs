@@ -110,6 +110,7 @@ pub fn examine(config: &Config, clock: &Clock, server: Server) -> Vec<Finding> {
         findings.push(index::backup(clock, index));
         findings.push(index::scrub(config, clock, index));
     }
+    findings.push(host::media(config));
     if server == Server::Runs {
         findings.extend(host::limits(config));
     }

@@ -26,6 +26,7 @@ use crate::clock::Stopwatch;
 use crate::error::Error;
 use crate::legacy::{accounts, files as originals, relay};
 use crate::library::routes::{self as library, acts, browse, downloads};
+use crate::media::routes as renditions;
 use crate::metrics::RequestLabels;
 use crate::pairing::routes as pairing;
 use crate::relay::routes as sealed;
@@ -94,6 +95,7 @@ pub fn router(app: &App) -> Router {
         )
         .route("/api/v2/library/assets/{id}", get(library::get_asset))
         .route("/api/v2/library/assets/{id}/original", get(library::get_original))
+        .route("/api/v2/library/assets/{id}/renditions/{recipe}", get(renditions::get))
         .route("/api/v2/me", get(browse::me))
         .route("/api/v2/library/timeline", get(browse::timeline))
         .route("/api/v2/library/timeline/tiles", get(browse::timeline_tiles))

@@ -12,6 +12,7 @@ use crate::accounts::routes as sessions;
 use crate::accounts::web::routes as browsers;
 use crate::albums::routes as albums;
 use crate::library::routes::{self as library, acts, browse, downloads};
+use crate::media::routes as renditions;
 use crate::pairing::routes as pairing;
 use crate::relay::routes as relay;
 use crate::uploads::routes as uploads;
@@ -50,6 +51,7 @@ use crate::uploads::routes as uploads;
         library::list_assets,
         library::get_asset,
         library::get_original,
+        renditions::get,
         library::list_changes,
         library::receipts,
         browse::me,

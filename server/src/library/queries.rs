@@ -2,6 +2,7 @@
 
 pub mod downloads;
 pub mod edits;
+pub mod media;
 pub mod pages;
 pub mod safety;
 pub mod search;

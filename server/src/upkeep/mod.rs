@@ -36,13 +36,14 @@ pub async fn require_ready(app: &App) -> Result<()> {
 
 /// Runs until it is dropped: adopts what an earlier run left, then keeps the trash. Beside it, files are read back: when
 /// somebody asks for receipts, and everything in turn; the server is backed up, if it was told
-/// where to; and a newer version is looked for.
+/// where to; a newer version is looked for; and thumbnails are made.
 pub async fn run(app: App) {
     tokio::join!(
         verify::run(app.clone()),
         scrub::run(app.clone()),
         backup::schedule::run(app.clone()),
         crate::updates::check::run(app.clone()),
+        crate::media::queue::run(app.clone()),
         crate::library::search::index_old(app.clone()),
         keep(app)
     );
@@ -67,6 +68,9 @@ async fn keep(app: App) {
             tracing::error!(%error, causes = error.cause_chain(), "sweeping emptied sets failed; it is tried again");
         }
         sweep::sweep_by_itself(&app).await;
+        if let Err(error) = crate::media::sweep(&app).await {
+            tracing::error!(%error, causes = error.cause_chain(), "sweeping thumbnails failed; it is tried again");
+        }
         let _ = tokio::time::timeout(EVERY, app.upkeep_wanted()).await;
     }
 }

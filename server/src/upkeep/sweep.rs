@@ -128,6 +128,7 @@ pub async fn survey(app: &App) -> Result<Swept> {
 pub async fn sweep(app: &App) -> Result<Swept> {
     let _lease = app.lease.write().await;
     let mut swept = remove_due(app).await?;
+    crate::media::sweep_all(app).await?;
     let adopted = adopt::adopt_settled(app, SETTLED_MS).await?;
     swept.adopted = adopted.files;
     swept.left = check::list_without_entry(app).await?;

@@ -126,6 +126,7 @@ async fn expire_original(app: &App, asset: Asset, over_ms: i64) -> Result<bool> 
     app.changes.publish(asset.account_uuid);
     crate::fault::point("expire").map_err(|source| BlobError::new("expire", "a file", source))?;
     app.originals.remove(&Key::trashed(asset.account_uuid, &asset.asset_id)).await?;
+    crate::media::forget(app, asset.account_uuid, &asset.asset_id).await?;
     Ok(true)
 }
 
@@ -197,6 +198,9 @@ async fn erase_accounts(app: &App, over_ms: i64, swept: &mut Swept) -> Result<()
             {
                 tracing::error!(%account, %error, "the folder of an erased account could not be removed");
             }
+        }
+        if let Err(error) = crate::media::forget_account(app, account).await {
+            tracing::error!(%account, %error, causes = error.cause_chain(), "the thumbnails of an erased account could not be removed");
         }
         swept.accounts += had;
         tracing::warn!(%account, "the trash period of a deleted account is over; its files were removed");

@@ -154,6 +154,7 @@ async fn finish_here(app: &App, arrived: Arrived, also: Option<Also>) -> Result<
         }
         return Err(error);
     }
+    app.wake_media();
     app.changes.publish(account);
     Ok(finished)
 }

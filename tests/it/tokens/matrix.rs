@@ -116,6 +116,8 @@ const ROWS: &[Row] = &[
     Row("PUT", "/api/v2/library/assets", Opens::Adding, &[200, 201]),
     Row("GET", "/api/v2/library/assets/{id}", Opens::AccountItem, &[200]),
     Row("GET", "/api/v2/library/assets/{id}/original", Opens::AccountItem, &[200]),
+    // The server of the tests makes no thumbnails.
+    Row("GET", "/api/v2/library/assets/{id}/renditions/{recipe}", Opens::AccountItem, &[404]),
     Row("GET", "/api/v2/library/changes", Opens::Account, &[200]),
     Row("POST", "/api/v2/library/receipts", Opens::Account, &[200]),
     Row("POST", "/api/v2/library/missing", Opens::Adding, &[200]),

@@ -40,6 +40,7 @@ CREATE INDEX assets_waiting ON assets (account_uuid) WHERE listed = 1 AND media_
 CREATE INDEX assets_unshowable ON assets (account_uuid, taken_ms, asset_id) WHERE listed = 1 AND hidden = 0 AND media_state = 'failed';
 CREATE INDEX assets_pair ON assets (account_uuid, pair_id) WHERE pair_id IS NOT NULL;
 CREATE INDEX assets_media ON assets (media_due_at_ms) WHERE media_due_at_ms IS NOT NULL;
+CREATE INDEX assets_media_failed ON assets (media_error) WHERE media_error IS NOT NULL;
 
 -- One day of a timeline: a cache of what the rows of assets say, made again when it is stale. The day stays with a count of 0
 -- when its last picture goes, so that whoever asks what changed is told.

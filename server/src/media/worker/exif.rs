@@ -1,0 +1,144 @@
+//! EXIF: times, camera, place, orientation, and what Apple writes beside it.
+
+use std::io::Cursor;
+
+use exif::{Exif, In, Reader, Tag, Value};
+
+use super::preview;
+use super::sniff::Format;
+use crate::media::facts::{ExifTimes, Facts};
+
+/// Where XMP begins, if it is there at all: within the first 256 KiB.
+const XMP_WITHIN_BYTES: usize = 256 * 1024;
+
+/// Adds what EXIF says.
+pub fn read(bytes: &[u8], format: Format, facts: &mut Facts) {
+    let found = parse(bytes);
+    // Raw pictures that are no TIFF have it in their preview.
+    let found = found.or_else(|| match format {
+        Format::Raw => preview::find(bytes).and_then(parse),
+        _ => None,
+    });
+    if format == Format::Jpeg && is_motion_photo(bytes) {
+        facts.shown.insert("motion_photo".into(), "embedded".into());
+    }
+    let Some(exif) = found else { return };
+    facts.orientation = orientation_of(&exif).unwrap_or(1);
+    facts.exif = times(&exif);
+    facts.make = text(&exif, Tag::Make);
+    facts.model = text(&exif, Tag::Model);
+    facts.lens = text(&exif, Tag::LensModel);
+    facts.latitude_e7 = degrees(&exif, Tag::GPSLatitude, Tag::GPSLatitudeRef, b'S');
+    facts.longitude_e7 = degrees(&exif, Tag::GPSLongitude, Tag::GPSLongitudeRef, b'W');
+    let size = |tag| exif.get_field(tag, In::PRIMARY).and_then(|field| field.value.get_uint(0));
+    if let (Some(width), Some(height)) = (size(Tag::PixelXDimension), size(Tag::PixelYDimension)) {
+        let is_turned = facts.orientation >= 5 && format != Format::Heif;
+        (facts.width, facts.height) = if is_turned { (height, width) } else { (width, height) };
+    }
+    for (name, tag, before, after) in [
+        ("aperture", Tag::FNumber, "f/", ""),
+        ("exposure", Tag::ExposureTime, "", " s"),
+        ("iso", Tag::PhotographicSensitivity, "", ""),
+        ("focal_length", Tag::FocalLength, "", " mm"),
+    ] {
+        if let Some(field) = exif.get_field(tag, In::PRIMARY) {
+            let shown = format!("{before}{}{after}", field.display_value());
+            facts.shown.insert(name.into(), shown);
+        }
+    }
+    let note = exif.get_field(Tag::MakerNote, In::PRIMARY);
+    if let Some(Value::Undefined(note, _)) = note.map(|field| &field.value) {
+        facts.content_id = apple_content_id(note);
+    }
+}
+
+/// The orientation alone.
+pub fn orientation(bytes: &[u8]) -> Option<u8> {
+    parse(bytes).as_ref().and_then(orientation_of)
+}
+
+fn parse(bytes: &[u8]) -> Option<Exif> {
+    let mut reader = Reader::new();
+    reader.continue_on_error(true);
+    let found = reader.read_from_container(&mut Cursor::new(bytes));
+    found.or_else(|error| error.distill_partial_result(|_| {})).ok()
+}
+
+fn orientation_of(exif: &Exif) -> Option<u8> {
+    let value = exif.get_field(Tag::Orientation, In::PRIMARY)?.value.get_uint(0)?;
+    u8::try_from(value).ok().filter(|value| (1..=8).contains(value))
+}
+
+fn text(exif: &Exif, tag: Tag) -> Option<String> {
+    let Value::Ascii(lines) = &exif.get_field(tag, In::PRIMARY)?.value else { return None };
+    let text = String::from_utf8_lossy(lines.first()?).trim_matches(['\0', ' ']).to_owned();
+    (!text.is_empty()).then_some(text)
+}
+
+fn times(exif: &Exif) -> ExifTimes {
+    ExifTimes {
+        original: text(exif, Tag::DateTimeOriginal),
+        original_offset: text(exif, Tag::OffsetTimeOriginal),
+        original_subsec: text(exif, Tag::SubSecTimeOriginal),
+        digitized: text(exif, Tag::DateTimeDigitized),
+        digitized_offset: text(exif, Tag::OffsetTimeDigitized),
+        digitized_subsec: text(exif, Tag::SubSecTimeDigitized),
+        changed: text(exif, Tag::DateTime),
+        changed_offset: text(exif, Tag::OffsetTime),
+        gps_date: text(exif, Tag::GPSDateStamp),
+        gps_time: gps_time(exif),
+    }
+}
+
+fn gps_time(exif: &Exif) -> Option<String> {
+    let parts = rationals(exif, Tag::GPSTimeStamp)?;
+    let [hour, minute, second] = parts.map(|part| part as u32);
+    Some(format!("{hour:02}:{minute:02}:{second:02}"))
+}
+
+fn rationals(exif: &Exif, tag: Tag) -> Option<[f64; 3]> {
+    let Value::Rational(parts) = &exif.get_field(tag, In::PRIMARY)?.value else { return None };
+    let parts: Vec<f64> = parts.iter().take(3).map(exif::Rational::to_f64).collect();
+    <[f64; 3]>::try_from(parts).ok().filter(|parts| parts.iter().all(|part| part.is_finite()))
+}
+
+fn degrees(exif: &Exif, tag: Tag, side: Tag, negative: u8) -> Option<i64> {
+    let [degrees, minutes, seconds] = rationals(exif, tag)?;
+    let value = degrees + minutes / 60.0 + seconds / 3600.0;
+    let is_negative = text(exif, side).is_some_and(|side| side.as_bytes()[0] == negative);
+    let signed = if is_negative { -value } else { value };
+    (signed.abs() <= 180.0).then(|| (signed * 1e7).round() as i64)
+}
+
+/// Says of itself that a short film follows the picture in the same file (Google, and Samsung since it writes the same).
+fn is_motion_photo(bytes: &[u8]) -> bool {
+    let head = &bytes[..bytes.len().min(XMP_WITHIN_BYTES)];
+    let has = |text: &[u8]| head.windows(text.len()).any(|window| window == text);
+    has(b"MotionPhoto=\"1\"") || has(b"MicroVideo=\"1\"")
+}
+
+/// What both halves of a Live Photo carry: tag 0x11 of Apple's own directory, which begins after 14 bytes, big end first.
+fn apple_content_id(note: &[u8]) -> Option<String> {
+    const CONTENT_ID: u16 = 0x11;
+    const ASCII: u16 = 2;
+    let rest = note.strip_prefix(b"Apple iOS\0")?;
+    if rest.get(2..4)? != b"MM" {
+        return None;
+    }
+    let u16_at = |at: usize| Some(u16::from_be_bytes(note.get(at..at + 2)?.try_into().ok()?));
+    let u32_at = |at: usize| {
+        let bytes: [u8; 4] = note.get(at..at + 4)?.try_into().ok()?;
+        usize::try_from(u32::from_be_bytes(bytes)).ok()
+    };
+    let count = usize::from(u16_at(14)?);
+    for entry in (0..count.min(200)).map(|index| 16 + index * 12) {
+        if (u16_at(entry)?, u16_at(entry + 2)?) != (CONTENT_ID, ASCII) {
+            continue;
+        }
+        let (length, at) = (u32_at(entry + 4)?, u32_at(entry + 8)?);
+        let bytes = note.get(at..at.checked_add(length.min(100))?)?;
+        let text = String::from_utf8_lossy(bytes).trim_matches(['\0', ' ']).to_owned();
+        return (!text.is_empty()).then_some(text);
+    }
+    None
+}
