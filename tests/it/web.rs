@@ -101,3 +101,27 @@ fn a_first_evening_ends_with_everything_there_once_and_downloaded_bit_for_bit() 
     assert_eq!(phone.staged(), 0, "nothing half-sent is left");
     stand.require_agreement();
 }
+
+#[test]
+fn every_page_passes_the_accessibility_rules_in_light_and_dark_on_a_desk_and_in_a_hand() {
+    let stand = Stand::new(&[]);
+    let ada = stand.person_called(EMAIL);
+    let folder = tempfile::tempdir().expect("a folder");
+    draw(folder.path(), 6);
+    for at in 0..6 {
+        let name = format!("IMG_{at}.jpg");
+        ada.keep(&name, &fs::read(folder.path().join(&name)).expect("a photo"));
+    }
+    let base = format!("http://{}", stand.address());
+    let mut pages = Program::browser("pages.mjs", &[&base, EMAIL, PASSWORD]);
+    let mut violations = Vec::new();
+    let last = loop {
+        let line = pages.next(STEP_WITHIN);
+        if line.get("violation").is_none() {
+            break line;
+        }
+        violations.push(line.to_string());
+    };
+    assert!(violations.is_empty(), "{}", violations.join("\n"));
+    assert_eq!((&last["step"], &last["violations"]), (&"looked".into(), &0.into()), "{last}");
+}

@@ -121,3 +121,6 @@ CREATE TABLE one_time_tokens (
   used_at_ms    INTEGER
 ) STRICT;
 CREATE INDEX one_time_tokens_expiry ON one_time_tokens (expires_at_ms);
+
+-- By which way of folding the words of all assets were made: where there is none yet, by today's.
+INSERT INTO facts (name, value) SELECT 'search_words', '1' WHERE NOT EXISTS (SELECT 1 FROM assets);
