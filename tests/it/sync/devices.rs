@@ -67,6 +67,7 @@ fn a_server_claims_exactly_the_features_whose_routes_it_has() {
         ("sync", "POST", "/api/v2/library/sync"),
         ("receipts", "POST", "/api/v2/library/receipts"),
         ("relay", "GET", "/api/cloud/usage"),
+        ("library", "GET", "/api/v2/library/timeline"),
     ];
     for (feature, method, path) in routes {
         let exists = stand.send(Request::new(method, path)).status() != 404;

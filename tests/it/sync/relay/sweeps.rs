@@ -145,7 +145,7 @@ fn a_sweep_that_is_killed_leaves_nothing_lost_and_nothing_for_ever() {
     command.env("PHOTOSYNC_FAULT", "expire:2:kill");
     let killed = command.output().expect("a sweep");
     assert!(!killed.status.success(), "{killed:?}");
-    assert_eq!(in_trash(), 2, "the row of one is gone, its file is not");
+    assert_eq!(in_trash(), 2, "the row of one is gone, its file is not: {killed:?}");
 
     // A server with the usual trash period keeps what is there.
     stand.start();
