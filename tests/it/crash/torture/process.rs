@@ -25,6 +25,8 @@ pub fn serve_command(binary: &Path, data_dir: &Path) -> Command {
         ("PORT", "0"),
         ("PHOTOSYNC_METRICS_LISTEN", "127.0.0.1:0"),
         ("PHOTOSYNC_REGISTRATION_MODE", "open"),
+        // Their commits would be among those that are counted.
+        ("PHOTOSYNC_MEDIA_WORKERS", "0"),
     ]);
     command
 }
