@@ -91,6 +91,19 @@ async fn look_at_batch(app: &App, workshop: &Arc<Workshop>, workers: usize) -> R
     if !app.db.read(move |tx| queries::has_due(tx, now_ms)).await? {
         return Ok(0);
     }
+    let (owner, reserve_bytes) = (app.clone(), app.originals.reserve_bytes());
+    let has_room = move || Ok(owner.media.renditions.has_room(reserve_bytes));
+    if !super::blocking("look at the disk of", has_room).await? {
+        tracing::warn!(
+            "no thumbnails are made while the disk has no room beside storage.reserve_bytes"
+        );
+        let pause = Duration::from_millis(u64::try_from(EVERY_MS).unwrap_or(1000));
+        tokio::select! {
+            () = app.stop_wanted() => {}
+            () = tokio::time::sleep(pause) => {}
+        }
+        return Ok(0);
+    }
     let jobs = app.db.write(move |tx| queries::take(tx, now_ms, now_ms + BACK_MS, BATCH)).await?;
     let count = jobs.len();
     stream::iter(jobs)

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
 use super::facts::Rendition;
-use crate::blobs::create_private_dir;
+use crate::blobs::{create_private_dir, free_bytes};
 
 /// The name of the folder below the data.
 pub const FOLDER: &str = "renditions";
@@ -41,6 +41,9 @@ impl Recipe {
     }
 }
 
+/// More than the renditions of some dozen pictures, and what a tool writes meanwhile: 64 MiB.
+const BATCH_BYTES: u64 = 64 * 1024 * 1024;
+
 /// The folder of all renditions.
 pub struct Renditions {
     root: PathBuf,
@@ -50,6 +53,13 @@ impl Renditions {
     /// Those below a data folder. Makes nothing.
     pub fn of(data_dir: &Path) -> Self {
         Self { root: data_dir.join(FOLDER) }
+    }
+
+    /// Whether the disk has room for some more besides what must stay free: the index needs that, and originals come first.
+    /// Where the disk cannot tell, it is not asked.
+    pub fn has_room(&self, reserve_bytes: u64) -> bool {
+        free_bytes(&self.root)
+            .map_or(true, |free| free >= reserve_bytes.saturating_add(BATCH_BYTES))
     }
 
     fn account_folder(&self, account: Uuid) -> PathBuf {
@@ -179,6 +189,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let renditions = Renditions::of(dir.path());
         renditions.prepare().unwrap();
+        assert!(renditions.has_room(0) && !renditions.has_room(u64::MAX));
         let (account, id) = (Uuid::from_u128(7), "ab12");
         let made = |extension, byte| Rendition { recipe: "thumb", extension, bytes: vec![byte] };
         renditions.store(account, id, &[made("jpg", 1)]).unwrap();
