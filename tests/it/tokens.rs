@@ -58,6 +58,7 @@ const ROUTES: &[(&str, Opens)] = &[
     ("/api/v2/web/setup", Door),
     ("/api/v2/web/session", Door),
     ("/api/v2/web/link", Door),
+    ("/share-target", Nothing),
     ("/api/v2/server", ForAnybody),
     ("/api/v2/openapi.json", ForAnybody),
     ("/api/v2/session", Door),

@@ -1,19 +1,22 @@
 /**
- * Every page, in light and dark, on a desk and in a hand: what axe-core finds, and pictures to look at.
+ * Every page, in light and dark, on a desk and in a hand: what axe-core finds, what sticks out or is cut from 320 to 3840 pixels and
+ * read from the right, what moves although nothing should, and pictures to look at.
  *
  *   node pages.mjs BASE EMAIL PASSWORD [OUT]
  */
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 
 import { DESKTOP, PHONE, require as must, run, say, signIn, visit } from './harness.mjs';
+import { flawsOf, movements } from './layout.mjs';
 
 const [base, email, password, out] = process.argv.slice(2);
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
 /** Name, address, and what a person does there before looking. */
-const PAGES = [
+export const PAGES = [
   ['timeline', '/', async (page) => page.getByLabel('Photo 1 of', { exact: false }).first().waitFor()],
   ['photo', '/', async (page) => {
     await page.getByLabel('Photo 2 of', { exact: false }).first().click();
@@ -49,8 +52,39 @@ async function look(page, name) {
   return violations.length;
 }
 
-await run(async (browser) => {
+/** Windows that a page must fit: a small phone, a wide screen, and both ways of reading. */
+const WINDOWS = [[320, 568, 'ltr'], [320, 568, 'rtl'], [1280, 800, 'rtl'], [3840, 2160, 'ltr']];
+
+/** Every page in every window; answers how much is wrong. */
+async function measure(browser) {
+  const { context, page } = await visit(browser, base, { ...DESKTOP, reducedMotion: 'reduce' });
   let found = 0;
+  const tell = (name, flaws) => {
+    for (const flaw of flaws) say({ violation: 'layout', page: name, element: flaw });
+    found += flaws.length;
+  };
+  const look = async (name) => {
+    await page.waitForLoadState('load');
+    for (const [width, height, direction] of WINDOWS) tell(name, await flawsOf(page, width, height, direction));
+    tell(name, await movements(page));
+  };
+  await page.goto('/sign-in');
+  await page.getByLabel('E-mail').waitFor();
+  await look('sign-in');
+  await page.setViewportSize(DESKTOP.viewport);
+  await signIn(page, email, password);
+  for (const [name, address, prepare] of PAGES) {
+    await page.setViewportSize(DESKTOP.viewport);
+    await page.goto(address);
+    if (prepare) await prepare(page);
+    await look(name);
+  }
+  await context.close();
+  return found;
+}
+
+async function everyPage(browser) {
+  let found = await measure(browser);
   for (const [size, profile] of [['desk', DESKTOP], ['hand', PHONE]]) {
     for (const colorScheme of ['light', 'dark']) {
       const { context, page, wrong } = await visit(browser, base, { ...profile, colorScheme, reducedMotion: 'reduce' });
@@ -68,4 +102,7 @@ await run(async (browser) => {
     }
   }
   say({ step: 'looked', violations: found });
-});
+}
+
+// Others take the list of pages from here.
+if (process.argv[1] === fileURLToPath(import.meta.url)) await run(everyPage);

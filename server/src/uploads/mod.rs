@@ -7,6 +7,7 @@
 pub mod ingest;
 pub mod reservations;
 pub mod routes;
+pub mod share;
 pub mod tus;
 
 pub use crate::blobs::{Stage, Staged};
