@@ -58,6 +58,10 @@ const WINDOWS = [[320, 568, 'ltr'], [320, 568, 'rtl'], [1280, 800, 'rtl'], [3840
 /** Every page in every window; answers how much is wrong. */
 async function measure(browser) {
   const { context, page } = await visit(browser, base, { ...DESKTOP, reducedMotion: 'reduce' });
+  // A measure that finds nothing anywhere would say the same as a page without a flaw.
+  await page.setContent('<p style="width:5000px">far</p><button style="width:20px;overflow:hidden;white-space:nowrap">cut off</button>');
+  const known = await flawsOf(page, 320, 568);
+  must(['wide', 'sticks out', 'is cut'].every((flaw) => known.some((one) => one.includes(flaw))), `only ${known}`);
   let found = 0;
   const tell = (name, flaws) => {
     for (const flaw of flaws) say({ violation: 'layout', page: name, element: flaw });
