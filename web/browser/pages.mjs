@@ -39,6 +39,9 @@ export const PAGES = [
 
 async function look(page, name) {
   await page.waitForLoadState('load');
+  // Every page has both, once it is more than a wheel that turns.
+  await page.locator('main').first().waitFor({ state: 'attached' });
+  await page.locator('h1').first().waitFor({ state: 'attached' });
   // Whatever is still to be drawn is; nothing moves, as was asked for.
   await page.waitForTimeout(250);
   if (out) await page.screenshot({ path: path.join(out, `${name}.png`) });
