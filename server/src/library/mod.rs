@@ -6,6 +6,7 @@ pub mod claims;
 pub mod cursors;
 pub mod details;
 pub mod downloads;
+pub mod duplicates;
 pub mod edits;
 pub mod events;
 pub mod listing;
