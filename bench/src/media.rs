@@ -48,7 +48,9 @@ pub fn run(options: &MediaOptions) -> Result<(), Failure> {
         Some(heics) => {
             compare("HEIC", &contestants, &heics, options.rounds, &folder.path, &mut goals)?;
         }
-        None => println!("\nheif-enc is not installed, and HEIC is left out (scripts/bench media --install)"),
+        None => println!(
+            "\nheif-enc is not installed, and HEIC is left out (scripts/bench media --install)"
+        ),
     }
     goals.print();
     folder.remove()
@@ -56,14 +58,16 @@ pub fn run(options: &MediaOptions) -> Result<(), Failure> {
 
 fn find_contestants(options: &MediaOptions) -> Result<Vec<Contestant>, Failure> {
     let server = options.server.clone().ok_or("name the server with --server")?;
-    let server = server.canonicalize().map_err(|error| {
-        format!("could not find the server, {}: {error}", server.display())
-    })?;
+    let server = server
+        .canonicalize()
+        .map_err(|error| format!("could not find the server, {}: {error}", server.display()))?;
     let heif = ["heif-dec", "heif-convert"].into_iter().find_map(find_program);
     let mut all = vec![Contestant::PhotoSync { server, heif }];
     match find_program("vipsthumbnail") {
         Some(program) => all.push(Contestant::Vips(program)),
-        None => println!("vipsthumbnail is not installed and left out (scripts/bench media --install)"),
+        None => {
+            println!("vipsthumbnail is not installed and left out (scripts/bench media --install)")
+        }
     }
     let package = options.rivals.as_ref().map(|rivals| rivals.join("sharp/node_modules/sharp"));
     let package = package.and_then(|package| package.canonicalize().ok());
@@ -94,15 +98,27 @@ fn compare(
                     seconds[index].push(round.cpu_seconds / files.len() as f64);
                     peaks[index] = round.peak_bytes.max(peaks[index]);
                 }
-                Err(failure) if matches!(contestant, Contestant::PhotoSync { .. }) => return Err(failure),
+                Err(failure) if matches!(contestant, Contestant::PhotoSync { .. }) => {
+                    return Err(failure);
+                }
                 Err(_) => {}
             }
         }
     }
-    let title = format!("Two pictures of each of {} files of 12 megapixels, {kind}, {rounds} rounds in turn", files.len());
+    let title = format!(
+        "Two pictures of each of {} files of 12 megapixels, {kind}, {rounds} rounds in turn",
+        files.len()
+    );
     let mut table = Table::new(
         title,
-        &["contestant", "files per second of processor", "ms each: min", "median", "max", "most memory"],
+        &[
+            "contestant",
+            "files per second of processor",
+            "ms each: min",
+            "median",
+            "max",
+            "most memory",
+        ],
     );
     let mut fastest: Option<f64> = None;
     let mut ours = None;
@@ -119,7 +135,11 @@ fn compare(
             _ => fastest = Some(fastest.map_or(rate, |most| most.max(rate))),
         }
         let ms = [spread.min(), spread.median(), spread.max()].map(|s| format!("{:.1}", s * 1e3));
-        let cells = [vec![contestant.name().to_owned(), format!("{rate:.1}")], ms.to_vec(), vec![mib(peaks[index])]];
+        let cells = [
+            vec![contestant.name().to_owned(), format!("{rate:.1}")],
+            ms.to_vec(),
+            vec![mib(peaks[index])],
+        ];
         table.row(cells.concat());
     }
     table.print();

@@ -51,16 +51,8 @@ pub enum UsageError {
 
 /// Text of `--help`.
 pub fn help() -> String {
-    [
-        lan::HELP,
-        sync::HELP,
-        relay::HELP,
-        tray::HELP,
-        upkeep::HELP,
-        library::HELP,
-        media::HELP,
-    ]
-    .join("\n")
+    [lan::HELP, sync::HELP, relay::HELP, tray::HELP, upkeep::HELP, library::HELP, media::HELP]
+        .join("\n")
 }
 
 /// Parses arguments without the program name.
@@ -79,9 +71,9 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Bench, UsageErro
         Some("library") => library::parse(arguments.collect()).map(Bench::Library),
         Some("media") => media::parse(arguments.collect()).map(Bench::Media),
         Some(other) => Err(UsageError::Wrong(format!("there is no bench named {other}"))),
-        None => {
-            Err(UsageError::Wrong("name a bench: lan, sync, relay, tray, upkeep, library or media".into()))
-        }
+        None => Err(UsageError::Wrong(
+            "name a bench: lan, sync, relay, tray, upkeep, library or media".into(),
+        )),
     }
 }
 

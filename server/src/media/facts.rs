@@ -408,7 +408,9 @@ impl Facts {
             tidy(&mut film.codecs);
         }
         // Columns of the database are 63 bits wide.
-        self.motion = self.motion.filter(|motion| motion.at.checked_add(motion.length).is_some_and(|end| end >> 63 == 0));
+        self.motion = self.motion.filter(|motion| {
+            motion.at.checked_add(motion.length).is_some_and(|end| end >> 63 == 0)
+        });
         let year_ms = 366 * 24 * 60 * 60 * 1000;
         self.duration_ms = self.duration_ms.filter(|length| (0..year_ms).contains(length));
         let is_place = |latitude: i64, longitude: i64| {

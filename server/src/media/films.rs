@@ -106,7 +106,8 @@ pub async fn get(app: &App, account: Uuid, asset_id: &str) -> Result<Playable> {
 
 async fn is_there(app: &App, account: Uuid, asset_id: &str) -> Result<bool> {
     let (owner, id) = (app.clone(), asset_id.to_owned());
-    let opened = super::blocking("read", move || owner.media.renditions.open_playable(account, &id));
+    let opened =
+        super::blocking("read", move || owner.media.renditions.open_playable(account, &id));
     Ok(opened.await?.is_some())
 }
 
@@ -141,7 +142,9 @@ pub async fn open(app: &App, account: Uuid, asset_id: &str) -> Result<Shown> {
     let made = film.made.filter(|made| made.state == "ready").ok_or_else(missing)?;
     let (owner, id) = (app.clone(), asset_id.to_owned());
     let opened = super::blocking("read", move || {
-        let Some(file) = owner.media.renditions.open_playable(account, &id)? else { return Ok(None) };
+        let Some(file) = owner.media.renditions.open_playable(account, &id)? else {
+            return Ok(None);
+        };
         let metadata = file.metadata()?;
         let made_at_ms = metadata.modified().map_or(0, unix_ms);
         let size_bytes = metadata.len();
@@ -226,8 +229,7 @@ async fn make_next(app: &App) -> Result<Option<Duration>> {
 
 async fn has_room(app: &App, bytes: u64) -> Result<bool> {
     let (owner, reserve_bytes) = (app.clone(), app.originals.reserve_bytes());
-    let has_room =
-        move || Ok(owner.media.renditions.has_room(reserve_bytes.saturating_add(bytes)));
+    let has_room = move || Ok(owner.media.renditions.has_room(reserve_bytes.saturating_add(bytes)));
     super::blocking("look at the disk of", has_room).await
 }
 
@@ -245,8 +247,7 @@ async fn make(app: &App, wish: Wish, file: std::fs::File, order: Order) -> Resul
     let (owner, is_ahead) = (app.clone(), wish.asked_at_ms == 0);
     let made = tokio::task::spawn_blocking(move || {
         let films = &owner.media.films;
-        let is_over =
-            || owner.is_stopping() || is_ahead && films.is_asked.load(Ordering::Relaxed);
+        let is_over = || owner.is_stopping() || is_ahead && films.is_asked.load(Ordering::Relaxed);
         workshop.make_playable(file, &order, &|done_ms| films.set_done(done_ms), &is_over)
     })
     .await;

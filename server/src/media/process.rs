@@ -138,7 +138,9 @@ impl Workshop {
         command.args([
             "-vf",
             &format!(
-                "scale='min(2048,iw)':'min(2048,ih)':force_original_aspect_ratio=decrease{}",
+                "scale='min(2048,iw)':'min(2048,ih)':force_original_aspect_ratio=decrease:force_divisible_by={}{}",
+                // Converting light wants whole pairs of pixels.
+                if transfer.is_some() { 2 } else { 1 },
                 to_screen(transfer)
             ),
         ]);
@@ -250,7 +252,9 @@ fn clock_ms(text: &str) -> Option<i64> {
     let hours: i64 = parts.next()?.parse().ok()?;
     let minutes: i64 = parts.next()?.parse().ok()?;
     let seconds: f64 = parts.next()?.parse().ok()?;
-    let fits = (0..10_000).contains(&hours) && (0..60).contains(&minutes) && (0.0..61.0).contains(&seconds);
+    let fits = (0..10_000).contains(&hours)
+        && (0..60).contains(&minutes)
+        && (0.0..61.0).contains(&seconds);
     fits.then(|| (hours * 60 + minutes) * 60_000 + (seconds * 1000.0).round() as i64)
 }
 

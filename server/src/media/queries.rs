@@ -72,7 +72,8 @@ pub fn set_due(tx: &mut dyn Tx, asset_id: &str, due_at_ms: i64, attempts: i64) -
 
 /// Whether an earlier run took something and did not finish it, or something may be tried again now that there are programs.
 pub fn has_left(tx: &mut dyn Tx, now_ms: i64, has_tools: bool) -> DbResult<bool> {
-    let taken = find(tx, "SELECT 1 FROM assets WHERE media_due_at_ms > ?1 LIMIT 1", params![now_ms])?;
+    let taken =
+        find(tx, "SELECT 1 FROM assets WHERE media_due_at_ms > ?1 LIMIT 1", params![now_ms])?;
     let sql = "SELECT 1 FROM assets WHERE media_error = 'missing_tool' LIMIT 1";
     Ok(taken.is_some() || has_tools && find(tx, sql, &[])?.is_some())
 }

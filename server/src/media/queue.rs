@@ -30,8 +30,9 @@ const EVERY_MS: i64 = 60_000;
 
 /// Names whose files may be pictures although their first bytes are not known to everybody.
 const RARE_EXTENSIONS: &[&str] = &[
-    "3g2", "3gp", "arw", "avif", "cr2", "cr3", "dng", "heic", "heif", "m2ts", "m4v", "mkv", "mov",
-    "mp4", "mpg", "mts", "nef", "nrw", "orf", "pef", "raf", "rw2", "srw", "ts", "webm", "wmv",
+    "3g2", "3gp", "arw", "asf", "avi", "avif", "cr2", "cr3", "dng", "flv", "heic", "heif", "m2ts",
+    "m4v", "mkv", "mov", "mp4", "mpeg", "mpg", "mts", "nef", "nrw", "orf", "pef", "raf", "rw2",
+    "srw", "ts", "webm", "wmv",
 ];
 
 /// Runs until it is dropped. Does nothing if it was told to be off.
@@ -298,11 +299,7 @@ fn shown_json(facts: &Facts) -> String {
 
 /// What both halves of a pair have in common, the surest first: Apple's id in both files, one file for both, a device's photo
 /// library, a guess by names.
-fn pair_of(
-    facts: &Facts,
-    claims: &[(String, Claims)],
-    asset_id: &str,
-) -> (Option<String>, bool) {
+fn pair_of(facts: &Facts, claims: &[(String, Claims)], asset_id: &str) -> (Option<String>, bool) {
     if let Some(id) = &facts.content_id {
         return (Some(format!("apple:{id}")), false);
     }

@@ -164,12 +164,20 @@ impl Renditions {
 
     /// Removes from one of the 256 folders of an account what was begun so long ago that nobody goes on with it: a server
     /// that was killed left it.
-    pub fn sweep_unfinished(&self, account: Uuid, part: u8, begun_before: SystemTime) -> io::Result<()> {
+    pub fn sweep_unfinished(
+        &self,
+        account: Uuid,
+        part: u8,
+        begun_before: SystemTime,
+    ) -> io::Result<()> {
         let folder = self.account_folder(account).join(format!("{part:02x}"));
         for name in list_names(&folder)? {
             let path = folder.join(name);
             if path.extension().is_some_and(|extension| extension == UNFINISHED)
-                && path.metadata().and_then(|metadata| metadata.modified()).is_ok_and(|at| at < begun_before)
+                && path
+                    .metadata()
+                    .and_then(|metadata| metadata.modified())
+                    .is_ok_and(|at| at < begun_before)
             {
                 remove_one(&path)?;
             }

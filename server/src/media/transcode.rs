@@ -140,6 +140,10 @@ impl Workshop {
         let status = child.wait().map_err(Failure::NotStarted)?;
         let complaint = complaint.recv_timeout(LOOK_EVERY).unwrap_or_default();
         let ended = Ended { status, output: Vec::new(), complaint };
+        // ffmpeg ends by itself when its time is over, and says so by this code.
+        if ended.status.code() == Some(255) {
+            return Err(Failure::Ended(Class::Timeout, ended.complaint));
+        }
         if !ended.status.success() {
             let lacks = ended.complaint.contains("Unknown encoder");
             return Err(ended.failure(if lacks { Class::MissingTool } else { Class::Corrupt }));
@@ -200,7 +204,8 @@ fn arguments(order: &Order, way: Way) -> Vec<String> {
         "yadif=deint=interlaced,scale=w='min(iw,if(gte(iw,ih),1920,1080))':h='min(ih,if(gte(iw,ih),1080,1920))':\
          force_original_aspect_ratio=decrease:force_divisible_by=2{mapped},format=yuv420p"
     );
-    let encoder = "-fpsmax 60 -c:v libx264 -preset veryfast -crf 23 -maxrate 8M -bufsize 16M -profile:v high";
+    let encoder =
+        "-fpsmax 60 -c:v libx264 -preset veryfast -crf 23 -maxrate 8M -bufsize 16M -profile:v high";
     words.extend(["-vf".to_owned(), filters]);
     words.extend(encoder.split_whitespace().map(str::to_owned));
     words.extend(["-threads".to_owned(), threads]);

@@ -35,10 +35,17 @@ fn claims_that_come_later_move_a_picture_by_the_same_order_and_a_mark_comes_with
     );
     assert_eq!(row["favourite"], 0, "a person may have taken the mark away");
     let row = album.row(&id);
-    assert_eq!((&row["taken_source"], &row["taken_ms"]), (&"exif".into(), &1_715_538_605_000_i64.into()));
+    assert_eq!(
+        (&row["taken_source"], &row["taken_ms"]),
+        (&"exif".into(), &1_715_538_605_000_i64.into())
+    );
     let days = json_of(&album.device.get("/library/timeline"));
-    let days: Vec<&Value> = days["days"].as_array().expect("days").iter().map(|day| &day["day"]).collect();
-    assert!(days.contains(&&json!("2021-06-07")) && !days.contains(&&json!("2020-01-02")), "{days:?}");
+    let days: Vec<&Value> =
+        days["days"].as_array().expect("days").iter().map(|day| &day["day"]).collect();
+    assert!(
+        days.contains(&&json!("2021-06-07")) && !days.contains(&&json!("2020-01-02")),
+        "{days:?}"
+    );
     album.stand.stop();
     album.stand.require_agreement();
 }
@@ -93,9 +100,13 @@ fn scaled(picture: &[u8], side: &str, quality: &str) -> Vec<u8> {
 
 /// Bright and dark fields that depend on a seed.
 fn fields(seed: u32) -> Vec<u8> {
+    let mixed = |mut value: u32| {
+        value = (value ^ value >> 16).wrapping_mul(0x7feb_352d);
+        value = (value ^ value >> 15).wrapping_mul(0x846c_a68b);
+        value ^ value >> 16
+    };
     let picture = image::RgbImage::from_fn(900, 800, |x, y| {
-        let field = (x / 100 + 9 * (y / 100)).wrapping_mul(2_654_435_761).wrapping_add(seed);
-        image::Rgb([(field.wrapping_mul(2_246_822_519) >> 24) as u8; 3])
+        image::Rgb([(mixed(x / 100 + 9 * (y / 100) + seed * 1000) >> 24) as u8; 3])
     });
     let mut bytes = Vec::new();
     let encoder = &mut image::codecs::jpeg::JpegEncoder::new_with_quality(&mut bytes, 90);
@@ -108,14 +119,14 @@ fn pictures_that_look_alike_are_suggested_until_a_person_says_that_they_are_diff
     let stand = stand(&[]);
     let album = Album::at(stand);
     let browser = Browser::sign_in(&album.stand, &album.person.email, PASSWORD);
-    let one = fields(1);
+    let one = fields(6);
     let sent = [
         ("one.jpg", one.clone()),
         ("smaller.jpg", scaled(&one, "50%", "80")),
         ("worse.jpg", scaled(&one, "90%", "40")),
-        ("other.jpg", fields(77_777)),
+        ("other.jpg", fields(5)),
         // The same but for its metadata, which is no likeness.
-        ("edited.jpg", with_exif(&fields(77_777), &Exif::new().text(0x0131, "An editor"))),
+        ("edited.jpg", with_exif(&fields(5), &Exif::new().text(0x0131, "An editor"))),
         // Flat ones look like everything flat.
         ("flat.jpg", super::hostile::flat(1)),
         ("flatter.jpg", super::hostile::flat(200)),
@@ -136,7 +147,10 @@ fn pictures_that_look_alike_are_suggested_until_a_person_says_that_they_are_diff
     };
     let similar = ask("?kind=similar");
     assert_eq!(groups(&similar), [sorted(&[0, 1, 2])], "{similar}");
-    assert_eq!((&similar["groups"][0]["kind"], &similar["next"]), (&json!("similar"), &Value::Null));
+    assert_eq!(
+        (&similar["groups"][0]["kind"], &similar["next"]),
+        (&json!("similar"), &Value::Null)
+    );
     for same in [ask(""), ask("?kind=same")] {
         assert_eq!(groups(&same), [sorted(&[3, 4])], "{same}");
         assert_eq!(same["groups"][0]["kind"], "same");
@@ -165,7 +179,11 @@ fn pictures_that_look_alike_are_suggested_until_a_person_says_that_they_are_diff
     let theirs = json_of(&stranger.device.get("/library/duplicates?kind=similar"));
     assert_eq!(groups(&theirs), Vec::<Vec<String>>::new());
     for wrong in ["?kind=any", "?kind=similar&after=%27", "?after=xyz"] {
-        assert_eq!(album.device.get(&format!("/library/duplicates{wrong}")).status(), 400, "{wrong}");
+        assert_eq!(
+            album.device.get(&format!("/library/duplicates{wrong}")).status(),
+            400,
+            "{wrong}"
+        );
     }
     album.stand.stop();
     album.stand.require_agreement();

@@ -34,11 +34,11 @@ pub(super) fn samsung_trailer(film: &[u8]) -> Vec<u8> {
     let moving = named(0x0a30, "MotionPhoto_Data", film);
     let number = |value: usize| u32::try_from(value).expect("short").to_le_bytes();
     let mut directory = [&b"SEFH"[..], &number(107), &number(2)].concat();
-    for (kind, back, length) in [
-        (0x0a01u16, time.len() + moving.len(), time.len()),
-        (0x0a30, moving.len(), moving.len()),
-    ] {
-        directory.extend([&[0, 0][..], &kind.to_le_bytes(), &number(back), &number(length)].concat());
+    for (kind, back, length) in
+        [(0x0a01u16, time.len() + moving.len(), time.len()), (0x0a30, moving.len(), moving.len())]
+    {
+        directory
+            .extend([&[0, 0][..], &kind.to_le_bytes(), &number(back), &number(length)].concat());
     }
     let size = number(directory.len());
     [time, moving, directory, size.to_vec(), b"SEFT".to_vec()].concat()

@@ -12,7 +12,8 @@ const PICTURE: &str = "testsrc2=size=640x480:duration=1:rate=4";
 /// What the tables say: file and outcome.
 fn told() -> (BTreeMap<String, String>, String) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/FORMATS.md");
-    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let text =
+        fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let rows = text.lines().filter_map(|line| {
         let mut cells = line.strip_prefix("| `")?.split(" | ");
         let name = cells.next()?.trim_end_matches('`').to_owned();
@@ -114,7 +115,10 @@ fn pictures(folder: &Path) -> Vec<(&'static str, Vec<u8>)> {
         ("raw.rw2", raw::rw2(&base)),
         ("raw.raf", raw::raf(&base)),
         ("bare.dng", raw::bare_dng()),
-        ("drawing.svg", b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>".to_vec()),
+        (
+            "drawing.svg",
+            b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>".to_vec(),
+        ),
         ("next.jxl", b"\xff\x0a\xfa\x1f\x41\x91\x08\x06\x01\x00".to_vec()),
         ("layers.psd", [&b"8BPS\0\x01\0\0\0\0\0\0\0\x03"[..], &[0; 100]].concat()),
         ("cut.jpg", base[..base.len() / 2].to_vec()),
@@ -140,7 +144,13 @@ fn films(folder: &Path) -> Vec<(&'static str, Vec<u8>)> {
         ("h264.mov", make("h264.mov", h264)),
         ("camera.mov", make("camera.mov", &with("-c:a pcm_s16le"))),
         ("deep.mp4", make("deep.mp4", "-c:v libx264 -preset ultrafast -pix_fmt yuv420p10le")),
-        ("hevc.mp4", make("hevc.mp4", "-c:v libx265 -preset ultrafast -x265-params log-level=none -tag:v hvc1")),
+        (
+            "hevc.mp4",
+            make(
+                "hevc.mp4",
+                "-c:v libx265 -preset ultrafast -x265-params log-level=none -tag:v hvc1",
+            ),
+        ),
         ("prores.mov", make("prores.mov", "-c:v prores_ks -c:a pcm_s16le")),
         ("h264.mkv", make("h264.mkv", h264)),
         ("vp8.webm", make("vp8.webm", "-c:v libvpx -deadline realtime -c:a libopus")),
@@ -162,7 +172,11 @@ fn every_file_of_the_table_is_shown_as_the_table_says_and_kept_as_it_is() {
     let mut files = pictures(folder.path());
     files.extend(films(folder.path()));
     let of = |wanted: &str| {
-        files.iter().find(|(name, _)| *name == wanted).map(|(_, bytes)| bytes.clone()).expect("a file")
+        files
+            .iter()
+            .find(|(name, _)| *name == wanted)
+            .map(|(_, bytes)| bytes.clone())
+            .expect("a file")
     };
     let (whole_png, whole_film) = (of("eight.png"), of("h264.mp4"));
     let mut bomb = of("baseline.jpg");
@@ -201,12 +215,16 @@ fn every_file_of_the_table_is_shown_as_the_table_says_and_kept_as_it_is() {
     }
     assert_eq!(found, told, "{}", album.stand.log());
 
-    let at = |wanted: &str| sent.iter().find(|(name, _, _)| *name == wanted).expect("a file").1.clone();
+    let at =
+        |wanted: &str| sent.iter().find(|(name, _, _)| *name == wanted).expect("a file").1.clone();
     // Colours of a wider space are further out in the usual one.
     let [red, green, _] = colour_of(&album.rendition(&at("p3.jpg"), "thumb").body, 0);
     assert!(red > 206 && green < 60, "red {red}, green {green}");
     let row = album.row(&at("raw.cr3"));
-    assert_eq!((&row["camera"], &row["taken_ms"]), (&"Canon EOS R5".into(), &1_715_538_605_000_i64.into()));
+    assert_eq!(
+        (&row["camera"], &row["taken_ms"]),
+        (&"Canon EOS R5".into(), &1_715_538_605_000_i64.into())
+    );
     assert_eq!((row["width"].as_i64(), row["height"].as_i64()), (Some(750), Some(1000)), "{row}");
     assert_eq!(album.row(&at("raw.orf"))["camera"], "OLYMPUS");
     let row = album.row(&at("large.jpg"));
@@ -214,14 +232,19 @@ fn every_file_of_the_table_is_shown_as_the_table_says_and_kept_as_it_is() {
 
     let count = |section: &str, next: &str| {
         let rest = text.split(section).nth(1).expect("a section");
-        let rows = rest.split(next).next().unwrap_or(rest).lines().filter(|line| line.starts_with("| `"));
+        let rows =
+            rest.split(next).next().unwrap_or(rest).lines().filter(|line| line.starts_with("| `"));
         let shown = |line: &&str| {
-            ["yes", "moves", "everywhere", "some", "nowhere"].iter().any(|word| line.contains(&format!("| {word} |")))
+            ["yes", "moves", "everywhere", "some", "nowhere"]
+                .iter()
+                .any(|word| line.contains(&format!("| {word} |")))
         };
         let rows: Vec<&str> = rows.collect();
         (rows.len(), rows.iter().filter(|line| shown(line)).count())
     };
-    let ((all, shown), (films, plays)) = (count("## Pictures", "## Films"), count("## Films", "## Damage"));
-    let score = format!("Of {all} pictures and {films} films above, {shown} and {plays} are shown.");
+    let ((all, shown), (films, plays)) =
+        (count("## Pictures", "## Films"), count("## Films", "## Damage"));
+    let score =
+        format!("Of {all} pictures and {films} films above, {shown} and {plays} are shown.");
     assert!(text.contains(&score), "{score}");
 }

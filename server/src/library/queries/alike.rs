@@ -157,7 +157,9 @@ pub fn list_apart(tx: &mut dyn Tx, asset_id: &str) -> DbResult<Vec<String>> {
 pub fn tell_apart(tx: &mut dyn Tx, one: &str, other: &str, different: bool) -> DbResult<()> {
     let (first, second) = ordered(one, other);
     let sql = match different {
-        true => "INSERT INTO told_apart (asset_id, other_id) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+        true => {
+            "INSERT INTO told_apart (asset_id, other_id) VALUES (?1, ?2) ON CONFLICT DO NOTHING"
+        }
         false => "DELETE FROM told_apart WHERE asset_id = ?1 AND other_id = ?2",
     };
     tx.execute(sql, params![first, second])?;

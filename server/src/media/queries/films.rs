@@ -57,9 +57,7 @@ pub fn find(tx: &mut dyn Tx, account: Uuid, asset_id: &str) -> DbResult<Option<F
     )?;
     let Some(row) = row else { return Ok(None) };
     let made = match row.find_text(2)? {
-        Some(state) => {
-            Some(Made { state, error: row.find_text(3)?, asked_at_ms: row.integer(4)? })
-        }
+        Some(state) => Some(Made { state, error: row.find_text(3)?, asked_at_ms: row.integer(4)? }),
         None => None,
     };
     Ok(Some(Film { motion: motion(&row, 0)?, made }))

@@ -279,12 +279,15 @@ mod tests {
         let track = of(TRACK, &[of(TRACK_TYPE, &[1]), of(CODEC, b"V_VP9"), picture].concat());
         let blocks: Vec<u8> = [0u16, 500, 900]
             .iter()
-            .flat_map(|time| of(SIMPLE_BLOCK, &[&[0x81][..], &time.to_be_bytes(), &[0; 20]].concat()))
+            .flat_map(|time| {
+                of(SIMPLE_BLOCK, &[&[0x81][..], &time.to_be_bytes(), &[0; 20]].concat())
+            })
             .collect();
         let cluster = [of(CLUSTER_TIME, &[3, 0xe8]), blocks].concat();
         // As browsers record: neither the segment nor the cluster knows its end.
         let endless = |id: u32, content: &[u8]| {
-            [&id.to_be_bytes()[..], &[0x01, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], content].concat()
+            [&id.to_be_bytes()[..], &[0x01, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], content]
+                .concat()
         };
         let inside = [info, of(TRACKS, &track), endless(CLUSTER, &cluster)].concat();
         [of(HEAD, &of(DOC_TYPE, b"webm")), endless(SEGMENT, &inside)].concat()

@@ -64,9 +64,9 @@ struct Found {
 impl Found {
     fn field(&self, tag: Tag) -> Option<&Field> {
         let alone = Tag(Context::Tiff, tag.number());
-        self.main.get_field(tag, In::PRIMARY).or_else(|| {
-            self.alone.iter().find_map(|exif| exif.get_field(alone, In::PRIMARY))
-        })
+        self.main
+            .get_field(tag, In::PRIMARY)
+            .or_else(|| self.alone.iter().find_map(|exif| exif.get_field(alone, In::PRIMARY)))
     }
 }
 

@@ -241,8 +241,8 @@ mod tests {
             assert_eq!(hevc(&main10[..short]).codec, "");
         }
         let esds = [
-            0, 0, 0, 0, 3, 22, 0, 1, 0, 4, 17, 0x40, 0x15, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5, 2, 0x12,
-            0x10,
+            0, 0, 0, 0, 3, 22, 0, 1, 0, 4, 17, 0x40, 0x15, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5, 2,
+            0x12, 0x10,
         ];
         assert_eq!(sound_object(&esds), Some((0x40, Some(2))));
         for length in 0..12 {

@@ -12,6 +12,10 @@ pub const MEMORY_BYTES: u64 = 512 * 1024 * 1024;
 /// Time on a processor.
 const CPU_S: u64 = 20;
 
+/// What is left of it after the signal that it is over.
+#[cfg(unix)]
+const CPU_GRACE_S: u64 = 5;
+
 /// How much of the machine another program may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
@@ -103,7 +107,9 @@ fn limit(files: u64, bounds: Bounds) -> io::Result<()> {
         (Resource::Core, 0),
     ];
     for (resource, most) in wanted {
-        let limit = Rlimit { current: Some(most), maximum: Some(most) };
+        // The last seconds are for ending by the signal that says why; after them it is killed without one.
+        let grace = if resource == Resource::Cpu { CPU_GRACE_S } else { 0 };
+        let limit = Rlimit { current: Some(most), maximum: Some(most.saturating_add(grace)) };
         let set = setrlimit(resource, limit);
         // Other systems have not every limit.
         if cfg!(target_os = "linux") {

@@ -102,7 +102,8 @@ fn by_trailer(bytes: &[u8]) -> Option<Range<usize>> {
         let name = block + 8;
         let data = name.checked_add(name_bytes)?;
         if bytes.get(name..data) == Some(SAMSUNG_NAME) {
-            return Some(data..block.checked_add(length)?.min(directory)).filter(|r| r.start < r.end);
+            return Some(data..block.checked_add(length)?.min(directory))
+                .filter(|r| r.start < r.end);
         }
     }
     None
@@ -161,15 +162,16 @@ mod tests {
     fn samsungs_trailer_is_read_and_cut_off_it_is_none() {
         let block = [&b"\0\0\x30\x0a\x10\0\0\0"[..], SAMSUNG_NAME, FILM].concat();
         let length = u32::try_from(block.len()).unwrap().to_le_bytes();
-        let directory =
-            [&b"SEFH\x6b\0\0\0\x01\0\0\0\0\0\x30\x0a"[..], &length, &length].concat();
+        let directory = [&b"SEFH\x6b\0\0\0\x01\0\0\0\0\0\x30\x0a"[..], &length, &length].concat();
         let size = u32::try_from(directory.len()).unwrap().to_le_bytes();
-        let whole = [b"\xff\xd8 a picture \xff\xd9", &block[..], &directory, &size, b"SEFT"].concat();
+        let whole =
+            [b"\xff\xd8 a picture \xff\xd9", &block[..], &directory, &size, b"SEFT"].concat();
         assert_eq!(found(&whole), Some(FILM));
         for length in 0..whole.len() {
             assert_eq!(found(&whole[..length]), None, "{length}");
         }
-        let boxed = [&b"\0\0\0\x0cftypheic"[..], &(8 + FILM.len() as u32).to_be_bytes(), b"mpvd", FILM];
+        let boxed =
+            [&b"\0\0\0\x0cftypheic"[..], &(8 + FILM.len() as u32).to_be_bytes(), b"mpvd", FILM];
         let boxed = boxed.concat();
         assert_eq!(find(&boxed, Format::Heif).map(|range| &boxed[range]), Some(FILM));
     }
