@@ -192,7 +192,8 @@ fn every_file_of_the_table_is_shown_as_the_table_says_and_kept_as_it_is() {
     let sent: Vec<(&str, String, Vec<u8>)> =
         files.into_iter().map(|(name, bytes)| (name, album.keep(name, &bytes), bytes)).collect();
     let mut found = BTreeMap::new();
-    for (name, id, bytes) in &sent {
+    // The last one sent is looked at first.
+    for (name, id, bytes) in sent.iter().rev() {
         let row = album.looked_at(id);
         let details = album.details(id);
         let outcome = match (row["media_state"].as_str(), details["plays"].as_str()) {
