@@ -126,13 +126,38 @@ impl Workshop {
         is_stopping: &dyn Fn() -> bool,
     ) -> Result<(File, Told), Failure> {
         let at_ms = facts.duration_ms.map_or(0, |length| (length / 3).min(1000));
+        let mut ended = self.poster_at(program, original.try_clone(), facts, at_ms, is_stopping)?;
+        if ended.output.is_empty() && at_ms > 0 && ended.status.success() {
+            // Some films can be read, but not from the middle on.
+            ended = self.poster_at(program, Ok(original), facts, 0, is_stopping)?;
+        }
+        if !ended.status.success() || ended.output.is_empty() {
+            return Err(ended.failure(Class::Corrupt));
+        }
+        let path = self.folder.join("poster.jpg");
+        std::fs::write(&path, &ended.output).map_err(Failure::NotStarted)?;
+        let poster = File::open(&path).map_err(Failure::NotStarted)?;
+        Ok((poster, Told::of(&ended.complaint)))
+    }
+
+    fn poster_at(
+        &self,
+        program: &Path,
+        original: io::Result<File>,
+        facts: &Facts,
+        at_ms: i64,
+        is_stopping: &dyn Fn() -> bool,
+    ) -> Result<Ended, Failure> {
         let mut command = self.tool(program, None, None);
         // It tells the length of what the worker has no reader for.
         let level = if facts.duration_ms.is_some() { "error" } else { "info" };
         command.args(["-hide_banner", "-loglevel", level, "-nostats", "-nostdin"]);
         command.args(["-threads", "1"]);
         command.args(["-filter_threads", "1", "-protocol_whitelist", "file,pipe,fd"]);
-        command.args(["-ss", &format!("{}.{:03}", at_ms / 1000, at_ms % 1000)]);
+        // Not even to the beginning: without an index that leads nowhere.
+        if at_ms > 0 {
+            command.args(["-ss", &format!("{}.{:03}", at_ms / 1000, at_ms % 1000)]);
+        }
         command.args(["-i", "file:/proc/self/fd/0", "-map", "0:v:0", "-frames:v", "1"]);
         let transfer = facts.film.as_ref().and_then(|film| film.transfer);
         command.args([
@@ -146,14 +171,7 @@ impl Workshop {
         ]);
         command.args(["-pix_fmt", "yuvj420p", "-c:v", "mjpeg", "-q:v", "2"]);
         command.args(["-f", "image2pipe", "pipe:1"]);
-        let ended = run(command, original, is_stopping)?;
-        if !ended.status.success() || ended.output.is_empty() {
-            return Err(ended.failure(Class::Corrupt));
-        }
-        let path = self.folder.join("poster.jpg");
-        std::fs::write(&path, &ended.output).map_err(Failure::NotStarted)?;
-        let poster = File::open(&path).map_err(Failure::NotStarted)?;
-        Ok((poster, Told::of(&ended.complaint)))
+        run(command, original.map_err(Failure::NotStarted)?, is_stopping)
     }
 
     fn worker(&self) -> Command {
