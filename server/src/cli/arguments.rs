@@ -182,6 +182,9 @@ pub enum MediaTask {
         /// The only folder it can write to
         #[arg(long)]
         folder: Option<PathBuf>,
+        /// Bytes of address space, seconds of processor time, bytes of a file: instead of those for one picture
+        #[arg(long, num_args = 3)]
+        bounds: Vec<u64>,
         /// What it is told
         #[arg(last = true)]
         arguments: Vec<String>,

@@ -96,6 +96,11 @@ pub fn router(app: &App) -> Router {
         .route("/api/v2/library/assets/{id}", get(library::get_asset))
         .route("/api/v2/library/assets/{id}/original", get(library::get_original))
         .route("/api/v2/library/assets/{id}/renditions/{recipe}", get(renditions::get))
+        .route("/api/v2/library/assets/{id}/motion", get(renditions::get_motion))
+        .route(
+            "/api/v2/library/assets/{id}/playable",
+            get(renditions::playable).post(renditions::want_playable),
+        )
         .route("/api/v2/me", get(browse::me))
         .route("/api/v2/library/timeline", get(browse::timeline))
         .route("/api/v2/library/timeline/tiles", get(browse::timeline_tiles))
@@ -107,6 +112,7 @@ pub fn router(app: &App) -> Router {
         .route("/api/v2/library/search", get(browse::search))
         .route("/api/v2/library/map", get(browse::map))
         .route("/api/v2/library/duplicates", get(browse::duplicates))
+        .route("/api/v2/library/duplicates/different", post(acts::tell_apart))
         .route("/api/v2/library/downloads", post(downloads::create))
         .route("/api/v2/library/downloads/{id}", get(downloads::get))
         .route("/api/v2/library/events", get(browse::events))

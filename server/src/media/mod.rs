@@ -5,6 +5,7 @@
 //! process, [`rules`] says when a picture was taken, [`renditions`] are the files.
 
 pub mod facts;
+pub mod films;
 mod process;
 mod queries;
 pub mod queue;
@@ -13,6 +14,7 @@ pub mod routes;
 pub mod rules;
 pub mod times;
 mod tools;
+mod transcode;
 pub mod worker;
 
 use std::fs::File;
@@ -23,12 +25,15 @@ use uuid::Uuid;
 
 use crate::blobs::BlobError;
 use crate::boot::App;
-use crate::clock::unix_ms;
+use crate::clock::{system_time, unix_ms};
 use crate::config::Config;
 use crate::error::{Error, Result};
 pub use renditions::Recipe;
 use renditions::Renditions;
 use tools::Tools;
+
+/// Writing a rendition takes no longer than this, whatever the disk does: 1 h.
+const UNFINISHED_MS: i64 = 60 * 60 * 1000;
 
 /// What the capability needs of the server; one per process.
 pub struct Media {
@@ -36,6 +41,7 @@ pub struct Media {
     tools: Tools,
     renditions: Renditions,
     wanted: Notify,
+    films: films::Films,
 }
 
 impl Media {
@@ -46,6 +52,7 @@ impl Media {
             tools: Tools::find(&config.media_ffmpeg, &config.media_heif),
             renditions: Renditions::of(&config.data_dir),
             wanted: Notify::new(),
+            films: films::Films::default(),
         }
     }
 
@@ -150,7 +157,12 @@ async fn sweep_part(app: &App, part: u8) -> Result<u64> {
     let owner = app.clone();
     let accounts = blocking("list", move || owner.media.renditions.list_accounts()).await?;
     let mut swept = 0;
+    let begun_before = system_time(app.clock.now_ms() - UNFINISHED_MS);
     for account in accounts {
+        let owner = app.clone();
+        let unfinished =
+            move || owner.media.renditions.sweep_unfinished(account, part, begun_before);
+        blocking("sweep", unfinished).await?;
         let owner = app.clone();
         let ids = move || owner.media.renditions.list_assets(account, part);
         for id in blocking("list", ids).await? {

@@ -136,12 +136,16 @@ async fn finish_here(app: &App, arrived: Arrived, also: Option<Also>) -> Result<
     let key = Key::original(account, &draft.stored_name);
     let now_ms = draft.arrived_at_ms;
     let taken = origin.claims.captured.as_ref().and_then(taken_of);
+    let is_favourite = origin.claims.favourite == Some(true);
     let draft =
         NewAsset { arrived_at_ms: arrived_at_ms.unwrap_or(draft.arrived_at_ms), taken, ..draft };
     let stored = app
         .db
         .write(move |tx| -> Result<()> {
             queries::store(tx, &draft)?;
+            if is_favourite {
+                queries::media::mark_favourite(tx, &draft.asset_id)?;
+            }
             origin.note(tx, &draft.asset_id, draft.digest, now_ms)?;
             Ok(also.as_ref().map_or(Ok(()), |also| also(tx, &draft.asset_id))?)
         })
@@ -236,7 +240,14 @@ async fn heal(app: &App, asset: Asset, staged: Staged) -> Result<Finished> {
     tracing::info!(%account, asset = %asset.asset_id, "an original was healed by being sent again");
     let draft = asset.draft();
     let finished = Finished::of(&draft);
-    app.db.write(move |tx| queries::set_held(tx, &asset, &draft)).await?;
+    app.db
+        .write(move |tx| -> DbResult<()> {
+            queries::set_held(tx, &asset, &draft)?;
+            // What was read in the damaged bytes may be wrong.
+            queries::media::look_again(tx, &asset.asset_id)
+        })
+        .await?;
+    app.wake_media();
     app.changes.publish(account);
     Ok(finished)
 }

@@ -138,7 +138,7 @@ impl Exif {
 }
 
 /// A directory that begins at `at`, and the values that are too long for it.
-fn directory(entries: &[(u16, u16, Vec<u8>)], at: usize) -> Vec<u8> {
+pub(super) fn directory(entries: &[(u16, u16, Vec<u8>)], at: usize) -> Vec<u8> {
     let mut bytes = u16::try_from(entries.len()).expect("few").to_le_bytes().to_vec();
     let mut values = Vec::new();
     let values_at = at + 2 + entries.len() * 12 + 4;

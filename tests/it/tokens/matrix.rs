@@ -118,6 +118,10 @@ const ROWS: &[Row] = &[
     Row("GET", "/api/v2/library/assets/{id}/original", Opens::AccountItem, &[200]),
     // The server of the tests makes no thumbnails.
     Row("GET", "/api/v2/library/assets/{id}/renditions/{recipe}", Opens::AccountItem, &[404]),
+    // What the victim holds is no film.
+    Row("GET", "/api/v2/library/assets/{id}/motion", Opens::AccountItem, &[404]),
+    Row("GET", "/api/v2/library/assets/{id}/playable", Opens::AccountItem, &[404]),
+    Row("POST", "/api/v2/library/assets/{id}/playable", Opens::AccountItem, &[404]),
     Row("GET", "/api/v2/library/changes", Opens::Account, &[200]),
     Row("POST", "/api/v2/library/receipts", Opens::Account, &[200]),
     Row("POST", "/api/v2/library/missing", Opens::Adding, &[200]),
@@ -132,6 +136,7 @@ const ROWS: &[Row] = &[
     Row("GET", "/api/v2/library/search", Opens::Account, &[200]),
     Row("GET", "/api/v2/library/map", Opens::Account, &[200]),
     Row("GET", "/api/v2/library/duplicates", Opens::Account, &[200]),
+    Row("POST", "/api/v2/library/duplicates/different", Opens::Person, &[]),
     Row("GET", "/api/v2/library/events", Opens::Account, &[200]),
     Row("GET", "/api/v2/library/assets/{id}/details", Opens::AccountItem, &[200]),
     Row("POST", "/api/v2/library/downloads", Opens::Account, &[400]),
