@@ -7,6 +7,7 @@ mod formats;
 mod hostile;
 mod later;
 mod motion;
+mod places;
 mod raw;
 mod table;
 

@@ -148,6 +148,16 @@ pub struct Place {
     pub longitude: f64,
 }
 
+/// What people call a place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PlaceName {
+    /// Town or village.
+    pub name: String,
+    /// Its country, by ISO 3166-1: two letters.
+    pub country: String,
+}
+
 /// The moving half of a Live or Motion Photo.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -262,6 +272,9 @@ pub struct Details {
     /// Where it was taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<Place>,
+    /// What people call that place; absent: it is far from every town.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place_name: Option<PlaceName>,
     /// Other facts by name, as text for people: `aperture`, `exposure`, `iso`, `focal_length`, `codec` …
     #[serde(default)]
     pub facts: std::collections::BTreeMap<String, String>,

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use photosync_protocol::digest::Digest;
 use photosync_protocol::v2::Safety;
-use photosync_protocol::v2::library::{AlbumName, Details, Kind, Moving, Place, Plays};
+use photosync_protocol::v2::library::{AlbumName, Details, Kind, Moving, Place, PlaceName, Plays};
 use photosync_protocol::v2::web::Me;
 use uuid::Uuid;
 
 use super::listing::claims_of;
+use super::places;
 use super::queries::{self, Asset, edits, tiles};
 use crate::accounts::queries as account_queries;
 use crate::boot::App;
@@ -65,6 +66,10 @@ fn find(tx: &mut dyn Tx, account: Uuid, viewer: &str, asset_id: &str) -> DbResul
         rating: shown.rating,
         camera: shown.camera,
         lens: shown.lens,
+        place_name: place.and_then(|(latitude_e7, longitude_e7)| {
+            let found = places::find(latitude_e7, longitude_e7)?;
+            Some(PlaceName { name: found.name.to_owned(), country: found.country.to_owned() })
+        }),
         place: place
             .map(|(north, east)| Place { latitude: degrees(north), longitude: degrees(east) }),
         facts,

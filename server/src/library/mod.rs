@@ -10,6 +10,7 @@ pub mod duplicates;
 pub mod edits;
 pub mod events;
 pub mod listing;
+pub mod places;
 pub mod queries;
 pub mod receipts;
 pub mod routes;
