@@ -2,18 +2,21 @@
 
 use std::net::IpAddr;
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use photosync_protocol::error::ErrorCode;
 use photosync_protocol::v1::DEVICE_UUID_HEADER;
+use serde::de::DeserializeOwned;
 
+use crate::accounts::admin::{self, Admin};
 use crate::accounts::native::{self, Member, Proof, Uploader};
 use crate::accounts::web::rules as web;
 use crate::accounts::web::{self as browsers, Person};
 use crate::accounts::{self, Caller, Device};
 use crate::boot::App;
 use crate::error::{Error, Result};
+use crate::http::body::read_json;
 
 /// How a request reached us; put there by the accept loop.
 #[derive(Debug, Clone, Copy)]
@@ -155,6 +158,29 @@ impl FromRequestParts<App> for Person {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
         prove(parts, app).await?.into_person()
+    }
+}
+
+impl FromRequestParts<App> for Admin {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
+        admin::authenticate(app, prove(parts, app).await?.into_person()?).await
+    }
+}
+
+/// Longest JSON body of [`Sent`].
+const MAX_SENT_BYTES: usize = 16 * 1024;
+
+/// A small JSON body. It is read after everything else of a handler was proved.
+pub struct Sent<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequest<App> for Sent<T> {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self> {
+        let (parts, body) = request.into_parts();
+        read_json(app, &parts.headers, body, MAX_SENT_BYTES).await.map(Self)
     }
 }
 

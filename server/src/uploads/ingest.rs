@@ -13,6 +13,7 @@ use photosync_protocol::names::{fold_key, numbered_name, stored_name};
 use photosync_protocol::v2::claims::Claims;
 use uuid::Uuid;
 
+use super::allowance;
 use super::reservations::NameGuard;
 use crate::auth::random_id;
 use crate::blobs::{CommitOutcome, Key, NAMES_FILE, Staged, append_durably};
@@ -114,10 +115,14 @@ async fn finish_here(app: &App, arrived: Arrived, also: Option<Also>) -> Result<
     // Most names are free: reserving first makes one question of "are these bytes known?" and "is the name free?".
     let first = Candidate::new(&name, 1);
     let guard = first.try_reserve(app, account);
+    let size_bytes = staged.size_bytes;
     let (known, first, taken) = app
         .db
-        .read(move |tx| -> DbResult<(Option<Asset>, Candidate, bool)> {
+        .read(move |tx| -> Result<(Option<Asset>, Candidate, bool)> {
             let known = queries::find_by_digest(tx, account, &digest)?;
+            if known.is_none() {
+                allowance::require_in(tx, account, size_bytes)?;
+            }
             let taken = first.is_taken(tx, account)?;
             Ok((known, first, taken))
         })
@@ -141,6 +146,8 @@ async fn finish_here(app: &App, arrived: Arrived, also: Option<Also>) -> Result<
     let stored = app
         .db
         .write(move |tx| -> Result<()> {
+            // Others may have used up what was left while this one was published.
+            allowance::require_in(tx, account, size_bytes)?;
             queries::store(tx, &draft)?;
             origin.note(tx, &draft.asset_id, draft.digest, now_ms)?;
             Ok(also.as_ref().map_or(Ok(()), |also| also(tx, &draft.asset_id))?)
@@ -149,7 +156,7 @@ async fn finish_here(app: &App, arrived: Arrived, also: Option<Also>) -> Result<
     if let Err(error) = stored {
         // No room for the row means that it is certainly not there: give the bytes up too. After any other
         // failure nobody knows, and a row without bytes would be worse than bytes without a row.
-        if error.code == ErrorCode::StorageFull {
+        if error.code == ErrorCode::StorageFull || allowance::refused(&error) {
             let _ = app.originals.remove(&key).await;
         }
         return Err(error);
@@ -244,6 +251,8 @@ async fn heal(app: &App, asset: Asset, staged: Staged) -> Result<Finished> {
 /// Brings an asset back from the trash with the bytes that were just sent, under its old name if that is free.
 async fn restore(app: &App, asset: Asset, staged: Staged) -> Result<Finished> {
     let (account, old_name) = (asset.account_uuid, asset.name.clone());
+    let size_bytes = staged.size_bytes;
+    app.db.read(move |tx| allowance::require_in(tx, account, size_bytes)).await?;
     let in_trash = Key::trashed(account, &asset.asset_id);
     let (mut draft, _guard) =
         publish(app, account, &old_name, None, staged, asset.media_type.clone()).await?;
@@ -253,7 +262,19 @@ async fn restore(app: &App, asset: Asset, staged: Staged) -> Result<Finished> {
     let old = asset.clone();
     let was = Key::original(account, &asset.stored_name);
     let is = Key::original(account, &draft.stored_name);
-    app.db.write(move |tx| queries::set_held(tx, &asset, &draft)).await?;
+    let stored = app
+        .db
+        .write(move |tx| -> Result<()> {
+            allowance::require_in(tx, account, size_bytes)?;
+            Ok(queries::set_held(tx, &asset, &draft)?)
+        })
+        .await;
+    if let Err(error) = stored {
+        if allowance::refused(&error) {
+            let _ = app.originals.remove(&is).await;
+        }
+        return Err(error);
+    }
     app.changes.publish(account);
     // The second copy of the bytes is not needed any more; if this fails, `check` names it.
     let _ = app.originals.remove(&in_trash).await;
