@@ -106,6 +106,7 @@ fn a_first_evening_ends_with_everything_there_once_and_downloaded_bit_for_bit() 
 fn every_page_passes_the_accessibility_rules_in_light_and_dark_on_a_desk_and_in_a_hand() {
     let stand = Stand::new(&[]);
     let ada = stand.person_called(EMAIL);
+    stand.person_called("ben@example.org");
     let folder = tempfile::tempdir().expect("a folder");
     draw(folder.path(), 6);
     for at in 0..6 {
@@ -124,4 +125,22 @@ fn every_page_passes_the_accessibility_rules_in_light_and_dark_on_a_desk_and_in_
     };
     assert!(violations.is_empty(), "{}", violations.join("\n"));
     assert_eq!((&last["step"], &last["violations"]), (&"looked".into(), &0.into()), "{last}");
+}
+
+#[test]
+fn an_administrator_invites_somebody_who_chooses_a_password_and_is_locked_out_again() {
+    let stand = Stand::new(&[]);
+    stand.person_called(EMAIL);
+    let base = format!("http://{}", stand.address());
+    let mut people = Program::browser("people.mjs", &[&base, EMAIL, PASSWORD, "eve@example.org"]);
+    step(&mut people, "invited");
+    step(&mut people, "chose a password");
+    let eve = stand.phone_of("eve@example.org");
+    eve.keep("hers.jpg", b"a picture");
+    for wanted in ["limited", "locked out", "nothing went wrong"] {
+        step(&mut people, wanted);
+    }
+    assert_eq!(eve.put_raw("late.jpg", b"late").status(), 403);
+    assert_eq!(eve.on_disk().len(), 1, "nothing is lost");
+    stand.require_agreement();
 }

@@ -6,6 +6,8 @@
 pub mod queries;
 pub mod routes;
 pub mod rules;
+#[cfg(test)]
+mod tests;
 
 use photosync_protocol::account::parse_email;
 use photosync_protocol::error::ErrorCode;
