@@ -23,14 +23,16 @@ pub async fn require_before(app: &App, account: Uuid, announced_bytes: u64) -> R
     require(found, announced_bytes.saturating_sub(FORM_BYTES).max(1))
 }
 
-/// Refuses `size_bytes` more, in the transaction that would store them.
+/// Refuses `size_bytes` more, in the transaction that would store them; 0 is never refused.
 pub fn require_in(tx: &mut dyn Tx, account: Uuid, size_bytes: u64) -> Result<()> {
     let found = find_allowance(tx, account)?;
     require(found, size_bytes)
 }
 
 fn require(found: Option<Allowance>, more_bytes: u64) -> Result<()> {
-    let Some(Allowance { role, held_bytes, quota_bytes }) = found else { return Ok(()) };
+    let Some(Allowance { role, held_bytes, quota_bytes }) = found.filter(|_| more_bytes > 0) else {
+        return Ok(());
+    };
     if role == Role::Viewer.as_str() {
         let message = "this account looks at pictures and adds none; nothing was stored";
         return Err(Error::new(ErrorCode::OutOfScope, message));
@@ -68,6 +70,11 @@ mod tests {
         assert_eq!(ask("admin", Some(0), 1), Some(ErrorCode::QuotaExceeded));
         assert_eq!(ask("member", Some(100), u64::MAX), Some(ErrorCode::QuotaExceeded));
         assert_eq!(ask("member", None, u64::MAX), None);
+    }
+
+    #[test]
+    fn what_costs_nothing_is_never_refused() {
+        assert_eq!((ask("viewer", None, 0), ask("member", Some(0), 0)), (None, None));
     }
 
     #[test]

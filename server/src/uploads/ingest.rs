@@ -251,8 +251,9 @@ async fn heal(app: &App, asset: Asset, staged: Staged) -> Result<Finished> {
 /// Brings an asset back from the trash with the bytes that were just sent, under its old name if that is free.
 async fn restore(app: &App, asset: Asset, staged: Staged) -> Result<Finished> {
     let (account, old_name) = (asset.account_uuid, asset.name.clone());
-    let size_bytes = staged.size_bytes;
-    app.db.read(move |tx| allowance::require_in(tx, account, size_bytes)).await?;
+    // What was damaged counted before: a repair is not refused.
+    let more_bytes = if asset.trashed_at_ms.is_some() { staged.size_bytes } else { 0 };
+    app.db.read(move |tx| allowance::require_in(tx, account, more_bytes)).await?;
     let in_trash = Key::trashed(account, &asset.asset_id);
     let (mut draft, _guard) =
         publish(app, account, &old_name, None, staged, asset.media_type.clone()).await?;
@@ -265,7 +266,7 @@ async fn restore(app: &App, asset: Asset, staged: Staged) -> Result<Finished> {
     let stored = app
         .db
         .write(move |tx| -> Result<()> {
-            allowance::require_in(tx, account, size_bytes)?;
+            allowance::require_in(tx, account, more_bytes)?;
             Ok(queries::set_held(tx, &asset, &draft)?)
         })
         .await;
