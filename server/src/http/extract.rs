@@ -169,18 +169,18 @@ impl FromRequestParts<App> for Admin {
     }
 }
 
-/// Longest JSON body of [`Sent`].
-const MAX_SENT_BYTES: usize = 16 * 1024;
+/// Longest JSON body of most [`Sent`].
+const SMALL_BYTES: usize = 16 * 1024;
 
-/// A small JSON body. It is read after everything else of a handler was proved.
-pub struct Sent<T>(pub T);
+/// A JSON body of at most so many bytes. It is read after everything else of a handler was proved.
+pub struct Sent<T, const MAX_BYTES: usize = SMALL_BYTES>(pub T);
 
-impl<T: DeserializeOwned> FromRequest<App> for Sent<T> {
+impl<T: DeserializeOwned, const MAX_BYTES: usize> FromRequest<App> for Sent<T, MAX_BYTES> {
     type Rejection = Error;
 
     async fn from_request(request: Request, app: &App) -> Result<Self> {
         let (parts, body) = request.into_parts();
-        read_json(app, &parts.headers, body, MAX_SENT_BYTES).await.map(Self)
+        read_json(app, &parts.headers, body, MAX_BYTES).await.map(Self)
     }
 }
 
