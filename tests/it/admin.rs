@@ -130,7 +130,7 @@ fn nobody_but_administrators_opens_the_pages_about_the_server() {
 
 #[test]
 fn an_invited_person_chooses_a_password_by_a_link_that_works_once() {
-    let office = Office::new(&[("PHOTOSYNC_REGISTRATION_MODE", "closed")]);
+    let office = Office::new(&[]);
     let stand = &office.stand;
     let admin = office.sign_in(&office.ada);
     let new = json!({ "email": "Eve@Example.org", "name": " Eve ", "role": "member", "quota_bytes": 5_000 });
