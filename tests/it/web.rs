@@ -106,15 +106,27 @@ fn a_first_evening_ends_with_everything_there_once_and_downloaded_bit_for_bit() 
 fn every_page_passes_the_accessibility_rules_in_light_and_dark_on_a_desk_and_in_a_hand() {
     let stand = Stand::new(&[]);
     let ada = stand.person_called(EMAIL);
-    stand.person_called("ben@example.org");
     let folder = tempfile::tempdir().expect("a folder");
     draw(folder.path(), 6);
     for at in 0..6 {
         let name = format!("IMG_{at}.jpg");
         ada.keep(&name, &fs::read(folder.path().join(&name)).expect("a photo"));
     }
+    require_no_violations(&stand, "library");
+}
+
+#[test]
+fn every_page_about_the_server_passes_the_accessibility_rules() {
+    let stand = Stand::new(&[]);
+    stand.person_called(EMAIL);
+    stand.person_called("ben@example.org").keep("a.jpg", b"a picture");
+    require_no_violations(&stand, "server");
+}
+
+/// Looks at every page of a set with axe-core.
+fn require_no_violations(stand: &Stand, which: &str) {
     let base = format!("http://{}", stand.address());
-    let mut pages = Program::browser("pages.mjs", &[&base, EMAIL, PASSWORD]);
+    let mut pages = Program::browser("pages.mjs", &[&base, EMAIL, PASSWORD, which]);
     let mut violations = Vec::new();
     let last = loop {
         let line = pages.next(STEP_WITHIN);

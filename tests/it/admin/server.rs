@@ -3,6 +3,8 @@
 use serde_json::json;
 
 use super::Office;
+#[cfg(target_os = "linux")]
+use crate::stand::wait_until;
 use crate::sync::json_of;
 
 const SECRET: &str = "a secret of thirty-two bytes, or more";
@@ -70,4 +72,27 @@ fn room_jobs_and_health_are_told_as_they_are() {
     let retried =
         admin.send_json("POST", "/api/v2/admin/jobs/media/retry", &json!({ "class": "timeout" }));
     assert_eq!(json_of(&retried), json!({ "count": 0 }));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn previews_that_failed_are_tried_again_when_an_administrator_asks() {
+    let office = Office::new(&[("PHOTOSYNC_MEDIA_WORKERS", "1")]);
+    let admin = office.sign_in(&office.ada);
+    office.ben.keep("torn.jpg", b"\xff\xd8\xff\xe0\x00\x10JFIF\x00 and then nothing of a picture");
+    let media = || json_of(&admin.get("/api/v2/admin/jobs"))["media"].clone();
+    let has_failed = || {
+        let media = media();
+        media["waiting"] == 0 && media["failed"][0]["count"] == 1
+    };
+    wait_until("the worker gives the torn picture up", has_failed);
+    let class = media()["failed"][0]["class"].clone();
+    let retry = |class: &serde_json::Value| {
+        let asked = json!({ "class": class });
+        json_of(&admin.send_json("POST", "/api/v2/admin/jobs/media/retry", &asked))["count"].clone()
+    };
+    assert_eq!(retry(&json!("no such class")), 0);
+    assert_eq!(retry(&class), 1, "{class}");
+    wait_until("the worker gives it up once more", has_failed);
+    office.stand.require_agreement();
 }
