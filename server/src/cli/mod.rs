@@ -359,6 +359,7 @@ fn user_command(action: UserAction) -> Result<Command, BootError> {
         UserAction::Remove { email } => Command::UserRemove { email },
         UserAction::Restore { email } => Command::UserRestore { email },
         UserAction::Invite { email } => Command::UserInvite { email },
+        UserAction::Role { email, role } => Command::UserRole { email, role },
         UserAction::Link { email } => Command::UserLink { email },
     })
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use photosync_protocol::config_names::{MIN_SECRET_BYTES, REFERENCE_JWT_SECRET};
+use photosync_protocol::v2::admin::SettingShown;
 
 use super::acme::{AcmeConfig, acme};
 use super::resolve::{ConfigError, Resolved};
@@ -77,6 +78,8 @@ pub struct Plans {
     reason = "each field is the setting of that name; protocol::config_names documents it"
 )]
 pub struct Config {
+    /// Every setting as people may see it.
+    pub shown: Vec<SettingShown>,
     pub data_dir: PathBuf,
     pub server_name: Option<String>,
     pub public_url: Option<String>,
@@ -176,6 +179,7 @@ impl Config {
             return Err(ConfigError("metrics.listen must be a loopback address".into()));
         }
         Ok(Self {
+            shown: resolved.shown(),
             data_dir: data_dir.to_owned(),
             server_name: r.find("server.name").map(|name| name.trim().to_owned()),
             public_url: r.find("server.public_url").map(public_url).transpose()?,

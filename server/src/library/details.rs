@@ -141,6 +141,9 @@ pub async fn get_me(app: &App, account: Uuid) -> Result<Me> {
     Ok(Me {
         account_uuid: account.to_string(),
         email: row.email,
+        name: row.display_name,
+        has_password: row.password_hash.is_some(),
+        quota_bytes: row.quota_bytes,
         role: row.role,
         held_count: row.held_count,
         held_bytes: row.held_bytes,

@@ -18,7 +18,7 @@ mod transcode;
 pub mod worker;
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -56,6 +56,11 @@ impl Media {
         }
     }
 
+    /// This program, if it may be started as a worker.
+    pub fn program(&self) -> Option<&Path> {
+        self.program.as_deref()
+    }
+
     /// Something is due.
     pub fn wake(&self) {
         self.wanted.notify_one();
@@ -75,6 +80,14 @@ pub struct Counts {
 pub async fn count(app: &App) -> Result<Counts> {
     let (waiting, failed) = app.db.read(queries::count).await?;
     Ok(Counts { waiting, failed })
+}
+
+/// Tries those again that could not be shown, of one class of failures or of all. Returns how many.
+pub async fn retry_failed(app: &App, class: Option<String>) -> Result<i64> {
+    let now_ms = app.clock.now_ms();
+    let count = app.db.write(move |tx| queries::retry_failed(tx, class.as_deref(), now_ms)).await?;
+    app.wake_media();
+    Ok(count)
 }
 
 /// Programs that are not there: what each is for, and its Debian package. Looks now.

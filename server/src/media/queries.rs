@@ -97,6 +97,16 @@ pub fn retry_missing_tool(tx: &mut dyn Tx, now_ms: i64) -> DbResult<i64> {
     )
 }
 
+/// Tries those again that failed, of one class or of all.
+pub fn retry_failed(tx: &mut dyn Tx, class: Option<&str>, now_ms: i64) -> DbResult<i64> {
+    tx.execute(
+        "UPDATE assets
+         SET media_due_at_ms = ?1, media_attempts = 0, media_state = 'waiting', media_error = NULL
+         WHERE media_error IS NOT NULL AND kind <> 'file' AND listed = 1 AND (?2 IS NULL OR media_error = ?2)",
+        params![now_ms, class],
+    )
+}
+
 /// How far the worker got with an asset; `None` if there is no such asset.
 pub fn find_state(tx: &mut dyn Tx, account: Uuid, asset_id: &str) -> DbResult<Option<String>> {
     let row = find(

@@ -157,7 +157,7 @@ ALTER TABLE accounts ADD COLUMN quota_bytes INTEGER;   -- of held originals; NUL
 -- Links that work once. Only the hash of what is in the link is kept.
 CREATE TABLE one_time_tokens (
   token_hash    BLOB PRIMARY KEY,
-  purpose       TEXT NOT NULL CHECK (purpose IN ('sign_in')),
+  purpose       TEXT NOT NULL CHECK (purpose IN ('sign_in', 'password')),
   account_uuid  TEXT NOT NULL REFERENCES accounts (account_uuid),
   created_at_ms INTEGER NOT NULL,
   expires_at_ms INTEGER NOT NULL,

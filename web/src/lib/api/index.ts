@@ -20,6 +20,8 @@ import type {
 } from './types';
 
 export { ApiError, onSignedOut, setCsrf } from './client';
+export { admin, own, LEAST_PASSWORD, ROLES } from './admin';
+export type * from './admin';
 export type * from './types';
 
 /** Most ids in one request that changes, adds or removes (`MAX_CHOSEN` of the protocol). */

@@ -22,7 +22,10 @@ export interface WebState {
 export interface Me {
   account_uuid: string;
   email: string;
+  name: string;
   role: WebSession['role'];
+  has_password: boolean;
+  quota_bytes?: number;
   held_count: number;
   held_bytes: number;
   free_bytes?: number;
@@ -154,6 +157,7 @@ export interface Device {
   inventory_at_ms?: number;
   overdue: boolean;
   has_upload_token: boolean;
+  is_browser: boolean;
 }
 
 export interface PairingOffer {

@@ -23,7 +23,8 @@ export function dismiss(id: number): void {
   list = list.filter((toast) => toast.id !== id);
 }
 
-function show(text: string, bad: boolean, action?: Toast['action']): void {
+/** Shows a sentence; bad news look bad. */
+export function show(text: string, bad: boolean, action?: Toast['action']): void {
   const id = ++last;
   list = [...list.slice(-2), { id, text, action, bad }];
   setTimeout(() => dismiss(id), action ? LIFE_MS + 2000 : LIFE_MS);
@@ -44,6 +45,8 @@ export function errorText(error: unknown): string {
   if (error.code === 'offline') return t('error.offline');
   if (error.code === 'too_many_requests') return t('error.slow_down');
   if (error.code === 'storage_full') return t('error.storage_full');
+  if (error.code === 'QUOTA_EXCEEDED') return t('error.quota');
+  if (error.code === 'out_of_scope') return t('error.not_allowed');
   if (error.code === 'not_found') return t('error.not_found');
   return t('error.server', { reason: error.message });
 }
