@@ -385,8 +385,8 @@ pub struct Download {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct MapPoints {
-    /// For each picture: id, latitude and longitude in degrees times 10^7.
-    pub points: Vec<(String, i64, i64)>,
+    /// For each picture: id, latitude and longitude in degrees times 10^7, and the day it was taken, counted from 1970-01-01.
+    pub points: Vec<(String, i64, i64, i64)>,
     /// What to send as `after` for the next page; absent after the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,

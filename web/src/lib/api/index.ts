@@ -8,6 +8,7 @@ import type {
   Device,
   Download,
   Edit,
+  MapPoints,
   Me,
   NewDownload,
   PairingOffer,
@@ -48,6 +49,8 @@ export const library = {
     call<TilePage>('GET', '/api/v2/library/tiles', { query: { view, after, limit } }),
   search: (search: Search, after: string | undefined, limit: number) =>
     call<TilePage>('GET', '/api/v2/library/search', { query: { ...search, after, limit } }),
+  tilesOf: (ids: readonly string[]) => call<TilePage>('POST', '/api/v2/library/tiles', { json: { ids } }),
+  map: (after?: string) => call<MapPoints>('GET', '/api/v2/library/map', { query: { after } }),
   details: (id: string, signal?: AbortSignal) =>
     call<Details>('GET', `/api/v2/library/assets/${at(id)}/details`, { signal }),
   edit: (edit: Edit) => call<{ changed: number }>('PATCH', '/api/v2/library/assets', { json: edit }),

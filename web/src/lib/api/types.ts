@@ -173,3 +173,9 @@ export interface Search {
   located?: boolean;
   camera?: string;
 }
+
+export interface MapPoints {
+  /** Id, latitude and longitude in degrees times 10^7, day since 1970. */
+  points: [string, number, number, number][];
+  next?: string;
+}
