@@ -99,7 +99,7 @@ export interface Details {
   place?: Place;
   facts: Record<string, string>;
   media_error?: string;
-  moving?: { id: string; name: string; media_type: string };
+  moving?: Moving;
   albums: AlbumName[];
   claims: Claims;
 }
@@ -177,5 +177,21 @@ export interface Search {
 export interface MapPoints {
   /** Id, latitude and longitude in degrees times 10^7, day since 1970. */
   points: [string, number, number, number][];
+  next?: string;
+}
+
+export interface Moving {
+  id: string;
+  name: string;
+  media_type: string;
+}
+
+export interface DuplicateGroup {
+  /** At least two, the one that arrived first first. */
+  tiles: Tile[];
+}
+
+export interface Duplicates {
+  groups: DuplicateGroup[];
   next?: string;
 }
