@@ -4,6 +4,7 @@
 mod files;
 mod formats;
 mod hostile;
+mod shown;
 
 use std::process::Command;
 

@@ -113,9 +113,11 @@ pub struct Tile {
     pub duration_ms: Option<i64>,
     /// Whether a person marked it.
     #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(required = true))]
     pub favourite: bool,
     /// It is the still of a Live or Motion Photo.
     #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(required = true))]
     pub live: bool,
     /// Renditions are there, are being made, or cannot be made.
     pub media: MediaState,
@@ -212,6 +214,7 @@ pub struct Details {
     pub place: Option<Place>,
     /// Other facts by name, as text for people: `aperture`, `exposure`, `iso`, `focal_length`, `codec` …
     #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(required = true))]
     pub facts: std::collections::BTreeMap<String, String>,
     /// Why it cannot be shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -221,9 +224,11 @@ pub struct Details {
     pub moving: Option<Moving>,
     /// Albums it is in.
     #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(required = true))]
     pub albums: Vec<AlbumName>,
     /// What devices said of it.
     #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(required = true))]
     pub claims: Claims,
 }
 
@@ -290,6 +295,7 @@ pub struct Album {
     pub name: String,
     /// What it is about.
     #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(required = true))]
     pub description: String,
     /// Pictures that are held.
     pub count: i64,

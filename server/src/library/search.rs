@@ -161,12 +161,10 @@ pub async fn list_points(app: &App, account: Uuid, after: Option<&str>) -> Resul
             app.db.read(move |tx| search::list_points(tx, account, &from, STEP_ROWS)).await?;
         let is_end = (step.len() as i64) < STEP_ROWS;
         after = step.last().map_or(after, |(id, _)| id.clone());
-        points.extend(
-            step.into_iter().filter_map(|(id, point)| {
-                let point = point?;
-                Some((id, point.north_e7, point.east_e7, point.taken_ms.div_euclid(DAY_MS)))
-            }),
-        );
+        points.extend(step.into_iter().filter_map(|(id, point)| {
+            let point = point?;
+            Some((id, point.north_e7, point.east_e7, point.taken_ms.div_euclid(DAY_MS)))
+        }));
         if is_end {
             return Ok(MapPoints { points, next: None });
         }

@@ -1,4 +1,4 @@
-/** What the server says of films, moving pictures and lookalikes, beside `types.ts`. */
+/** What the server says of films, moving pictures and lookalikes: until its document says it, beside `wire.ts`. */
 
 /** Whether browsers play a film as it is. */
 export type Plays = 'everywhere' | 'some' | 'nowhere';
@@ -11,7 +11,7 @@ export interface Playable {
   error?: string;
 }
 
-declare module './types' {
+declare module './wire' {
   interface Details {
     plays?: Plays;
     codecs?: string;

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 
 import { areaAround, boundsOf, group, membersOf, type Points } from './cluster';
 import { countryAt, readLand } from './land';
+import { nearestCountry } from './places';
 import { bounded, boxOf, fitted, latitudeOf, longitudeOf, pixelOf, scaleBar, xOf, yOf, zoomedAt } from './view';
 
 /** The app itself has no types of Node. */
@@ -108,6 +109,9 @@ describe('the land', () => {
     for (const [code, [latitude, longitude]] of Object.entries(known)) expect(at(latitude ?? 0, longitude ?? 0)).toBe(code);
     expect([at(66.5, -172.5), at(66.5, 178)]).toEqual(['RU', 'RU']);
     expect(at(40, -40)).toBeUndefined();
+    // In the harbour of Lisbon, which so small a map does not know.
+    expect(nearestCountry(land, xOf(-9.14), yOf(38.7))).toBe('PT');
+    expect(nearestCountry(land, xOf(-12), yOf(38.7))).toBeUndefined();
   });
 
   it('has no line that crosses the whole map', () => {
