@@ -1,6 +1,7 @@
 //! The composition root: turns a [`Config`] into an [`App`], or says why it cannot.
 
 mod error;
+mod owner;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -20,7 +21,7 @@ use crate::auth::passwords::{PasswordCost, Passwords};
 use crate::auth::throttle::Window;
 use crate::auth::tokens::Tokens;
 use crate::auth::{random_bytes, random_id};
-use crate::blobs::volume::{self, VolumeError, VolumeLock};
+use crate::blobs::volume::{self, VolumeLock};
 use crate::blobs::{LocalStore, create_private_dir};
 use crate::bus::Changes;
 use crate::clock::Clock;
@@ -212,7 +213,7 @@ pub async fn boot(config: Config, options: BootOptions) -> Result<App, BootError
     };
     // First of all: what root makes, or only opens (SQLite makes files beside a database), their owner cannot open.
     if !options.allow_foreign_owner {
-        require_own_data(&config.data_dir)?;
+        owner::require_own_data(&config.data_dir)?;
     }
     let chunks_root = config.relay_chunks.clone().unwrap_or_else(|| config.relay.clone());
     let roots = roots(&config);
@@ -360,34 +361,6 @@ async fn tidy_uploads(
             tracing::info!(swept, "removed uploads that an earlier run left unfinished");
         }
     }
-    Ok(())
-}
-
-/// Root could open everybody's data, and would leave files in it that their owner cannot open any more. Makes nothing. Data
-/// that a server holds is said to be held: that server can be asked.
-#[cfg(unix)]
-fn require_own_data(data_dir: &Path) -> Result<(), BootError> {
-    use std::os::unix::fs::MetadataExt;
-    let owner = std::fs::metadata(data_dir).map_or(0, |folder| folder.uid());
-    if owner == 0 || !rustix::process::geteuid().is_root() {
-        return Ok(());
-    }
-    if volume::is_held(data_dir)? {
-        return Err(VolumeError::Held(data_dir.to_owned()).into());
-    }
-    Err(BootError::new(
-        Exit::Usage,
-        format!(
-            "{} belongs to another account (number {owner}): run this as that, for a service with\n  \
-             sudo -u photosync photosync-server … --data {}",
-            data_dir.display(),
-            data_dir.display()
-        ),
-    ))
-}
-
-#[cfg(not(unix))]
-fn require_own_data(_data_dir: &Path) -> Result<(), BootError> {
     Ok(())
 }
 

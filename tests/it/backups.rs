@@ -21,6 +21,9 @@ use crate::stand::Stand;
 /// Backups of the run amid uploads; a number in this variable asks for another count, as for the long run.
 const VARIABLE: &str = "PHOTOSYNC_TEST_BACKUPS";
 const BACKUPS: usize = 8;
+/// Backups of one server. Uploads never rest meanwhile, and every backup is restored whole: more of them would take hours
+/// and show nothing new.
+const BACKUPS_OF_ONE: usize = 10;
 
 pub(crate) fn noise(seed: u64, length: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
@@ -86,6 +89,17 @@ pub(crate) fn tree(folder: &Path) -> BTreeMap<PathBuf, PathBuf> {
 #[test]
 fn backups_made_amid_uploads_restore_to_a_consistent_state_with_all_that_was_acknowledged_before() {
     let count = std::env::var(VARIABLE).ok().and_then(|text| text.parse().ok()).unwrap_or(BACKUPS);
+    let (mut left, mut kept) = (count, 0);
+    while left > 0 {
+        let these = left.min(BACKUPS_OF_ONE);
+        kept += back_up_amid_uploads(these);
+        left -= these;
+    }
+    println!("{count} backups amid {kept} uploads, each restored whole");
+}
+
+/// Makes so many backups of one server and restores each; how many files were uploaded meanwhile.
+fn back_up_amid_uploads(count: usize) -> usize {
     let stand = Stand::new(&[]);
     let folder = tempfile::tempdir().expect("a folder");
     let target = folder.path().join("backups");
@@ -133,7 +147,7 @@ fn backups_made_amid_uploads_restore_to_a_consistent_state_with_all_that_was_ack
     let kept = acknowledged.lock().expect("the list").len();
     assert!(kept > count, "{kept} uploads ran beside");
     assert_eq!(generations(&target).len(), count);
-    println!("{count} backups amid {kept} uploads, each restored whole");
+    kept
 }
 
 pub(crate) fn hex_of(bytes: &[u8]) -> String {

@@ -30,6 +30,7 @@ use uuid::Uuid;
 
 use crate::blobs::Key;
 use crate::boot::App;
+use crate::db::Tx;
 use crate::error::{Error, Result};
 use queries::Asset;
 pub use queries::Listed;
@@ -166,6 +167,25 @@ pub async fn quarantine(app: &App, asset: Asset) -> Result<()> {
     app.db.write(move |tx| queries::set_quarantined(tx, &asset, now_ms)).await?;
     app.changes.publish(account);
     Ok(())
+}
+
+/// Takes an original back that was set aside and whose bytes were found right since `asset` was read. Whether it was: its
+/// row may have changed.
+pub async fn take_back(app: &App, asset: Asset) -> Result<bool> {
+    let account = asset.account_uuid;
+    let held = move |tx: &mut dyn Tx| {
+        let now = queries::find_by_id(tx, account, &asset.asset_id)?;
+        let is_as_read = now.is_some_and(|now| now.changed_version == asset.changed_version);
+        if is_as_read {
+            queries::set_held(tx, &asset, &asset.draft())?;
+        }
+        Ok::<_, Error>(is_as_read)
+    };
+    let is_back = app.db.write(held).await?;
+    if is_back {
+        app.changes.publish(account);
+    }
+    Ok(is_back)
 }
 
 /// Moves every held asset to the trash, where it stays for the trash period. One statement, whatever the size; the

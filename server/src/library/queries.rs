@@ -11,6 +11,7 @@ pub mod tiles;
 pub mod timeline;
 
 use photosync_protocol::digest::Digest;
+use photosync_protocol::names::fold_key;
 use uuid::Uuid;
 
 use crate::db::{DbResult, Row, Tx, find};
@@ -170,6 +171,25 @@ pub struct NewAsset {
     pub media_type: String,
     pub arrived_at_ms: i64,
     pub taken: Option<Taken>,
+}
+
+impl Asset {
+    /// What [`set_held`] needs to keep it under the names it has.
+    pub fn draft(&self) -> NewAsset {
+        NewAsset {
+            asset_id: self.asset_id.clone(),
+            account_uuid: self.account_uuid,
+            digest: self.digest,
+            size_bytes: self.size_bytes,
+            name: self.name.clone(),
+            stored_name: self.stored_name.clone(),
+            name_fold: fold_key(&self.name),
+            stored_fold: fold_key(&self.stored_name),
+            media_type: self.media_type.clone(),
+            arrived_at_ms: self.arrived_at_ms,
+            taken: None,
+        }
+    }
 }
 
 /// Adds a held asset and counts it.

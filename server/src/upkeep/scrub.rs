@@ -203,6 +203,9 @@ async fn step(app: &App, store: Store) -> Result<(Option<Passed>, Duration)> {
     let is_over = over_at_ms <= now_ms || now_ms < reading.round.began_at_ms;
     let rest_ms = if is_over { 0 } else { over_at_ms - now_ms };
     if is_over {
+        if store == Store::Originals {
+            verify::take_back_all(app).await?;
+        }
         let next = Round::after(Some(&reading.round), now_ms);
         *reading = begin(app, store, next).await?;
         note(app, store, reading).await?;
@@ -225,6 +228,7 @@ pub(crate) async fn read_due(app: &App, store: Store) -> Result<Totals> {
 /// Reads everything back now, without a rest, in a round of its own.
 pub async fn read_all(app: &App) -> Result<Totals> {
     let mut totals = Totals::default();
+    verify::take_back_all(app).await?;
     for store in STORES {
         let mut held = app.verifier.rounds.of(store).lock().await;
         let before = match held.take() {

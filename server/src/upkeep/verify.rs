@@ -15,7 +15,7 @@ use crate::boot::App;
 use crate::db::Tx;
 use crate::error::{Error, Result};
 use crate::library::queries::{Asset, safety};
-use crate::library::{quarantine, require_storage};
+use crate::library::{quarantine, require_storage, take_back};
 
 /// The queue is looked at this often even if nobody asks.
 const EVERY: Duration = Duration::from_secs(3600);
@@ -106,6 +106,37 @@ async fn verify(app: &App, asset: Asset) -> Result<bool> {
     };
     app.db.write(settle).await?;
     Ok(is_lost)
+}
+
+/// Takes back every original that was set aside and has the right bytes after all: a backup may have a whole copy of what
+/// the server lost, and the reason may have been a cable. How many.
+pub(super) async fn take_back_all(app: &App) -> Result<usize> {
+    /// Rows read at once.
+    const STEP_ROWS: i64 = 1000;
+    let (mut after, mut count) = (String::new(), 0);
+    loop {
+        let start = after.clone();
+        let read = move |tx: &mut dyn Tx| safety::list_quarantined(tx, &start, STEP_ROWS);
+        let page = app.db.read(read).await?;
+        let Some(last) = page.last() else { break };
+        after.clone_from(&last.asset_id);
+        for asset in page {
+            let key = Key::original(asset.account_uuid, &asset.stored_name);
+            let found = read_back(app.originals.path(&key)).await;
+            if found.is_ok_and(|(digest, _)| digest == asset.digest)
+                && take_back(app, asset).await?
+            {
+                count += 1;
+            }
+        }
+    }
+    if count > 0 {
+        tracing::info!(
+            count,
+            "originals that were set aside have the right bytes, and count again"
+        );
+    }
+    Ok(count)
 }
 
 /// Reads the next held original after a place back, unless that was done since `since_ms`; `None` at the end.

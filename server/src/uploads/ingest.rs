@@ -234,7 +234,7 @@ async fn heal(app: &App, asset: Asset, staged: Staged) -> Result<Finished> {
     }
     app.originals.heal(staged, &key).await?;
     tracing::info!(%account, asset = %asset.asset_id, "an original was healed by being sent again");
-    let draft = draft_of(&asset, asset.name.clone());
+    let draft = asset.draft();
     let finished = Finished::of(&draft);
     app.db.write(move |tx| queries::set_held(tx, &asset, &draft)).await?;
     app.changes.publish(account);
@@ -276,22 +276,6 @@ async fn remove_left_behind(app: &App, old: &Asset, was: &Key) {
         && matches!(app.originals.holds(was, &old.digest, size_bytes).await, Ok(true))
     {
         let _ = app.originals.remove(was).await;
-    }
-}
-
-fn draft_of(asset: &Asset, name: String) -> NewAsset {
-    NewAsset {
-        asset_id: asset.asset_id.clone(),
-        account_uuid: asset.account_uuid,
-        digest: asset.digest,
-        size_bytes: asset.size_bytes,
-        name_fold: fold_key(&name),
-        name,
-        stored_fold: fold_key(&asset.stored_name),
-        stored_name: asset.stored_name.clone(),
-        media_type: asset.media_type.clone(),
-        arrived_at_ms: asset.arrived_at_ms,
-        taken: None,
     }
 }
 
@@ -465,7 +449,7 @@ pub async fn restore_from_trash(app: &App, asset: Asset) -> Result<bool> {
             name: candidate.name,
             stored_fold: fold_key(&candidate.stored_name),
             stored_name: candidate.stored_name,
-            ..draft_of(&asset, String::new())
+            ..asset.draft()
         };
         keep_lost_name(app, &draft).await?;
         app.db.write(move |tx| queries::set_held(tx, &asset, &draft)).await?;

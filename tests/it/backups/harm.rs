@@ -3,6 +3,8 @@
 use std::fs;
 use std::process::Command;
 
+use photosync_tests::server::ServerProcess;
+
 use super::{back_up, generations, hex_of, noise, require_well, restore, verify};
 use crate::crash::torture::binaries;
 use crate::stand::Stand;
@@ -37,8 +39,14 @@ fn what_the_server_lost_comes_from_the_newest_backup_that_has_it_so_that_older_o
     }
     let left = generations(&target);
     assert_eq!(left.len(), 1, "the new one has everything that the older one had");
+    // The copy has the right bytes: a trial has nothing to say against it, and a restored server shows the photo.
+    require_well(&verify(&stand, &target));
     let data = folder.path().join("restored");
-    restore(&target, &data);
+    require_well(&restore(&target, &data));
+    let server = ServerProcess::start(&data, &[]).expect("a ready server");
+    let again = crate::stand::Person { address: server.address(), ..alice.clone() };
+    assert_eq!(again.download("changed.jpg").body, noise(1, 20_000));
+    assert_eq!(server.stop().expect("an end"), 0);
     let uploads = data.join("uploads").join(&account);
     assert!(fs::read(uploads.join("changed.jpg")).expect("a photo") == noise(1, 20_000));
     assert!(uploads.join(".photosync.json").exists() && data.join("secrets/jwt").exists());
@@ -46,6 +54,24 @@ fn what_the_server_lost_comes_from_the_newest_backup_that_has_it_so_that_older_o
         fs::read_dir(data.join("relay").join(&account).join("manifests")).unwrap().count(),
         1
     );
+}
+
+#[test]
+fn a_photo_that_was_set_aside_counts_again_once_its_bytes_are_right() {
+    let stand = Stand::new(&[]);
+    let alice = stand.person();
+    alice.keep("a.jpg", &noise(1, 20_000));
+    let file = alice.folder.join("a.jpg");
+    fs::write(&file, noise(9, 20_000)).expect("written");
+    assert_eq!(stand.command(&["scrub"], "").code, 3);
+    assert_eq!(alice.names(), Vec::<String>::new());
+    assert_eq!(stand.command(&["scrub"], "").code, 0, "nothing more is lost");
+    assert_eq!(alice.names(), Vec::<String>::new(), "its bytes are still wrong");
+    fs::write(&file, noise(1, 20_000)).expect("written");
+    assert_eq!(stand.command(&["scrub"], "").code, 0);
+    assert_eq!(alice.names(), ["a.jpg"]);
+    require_well(&stand.command(&["check", "--read"], ""));
+    stand.require_agreement();
 }
 
 #[test]

@@ -68,6 +68,17 @@ pub fn find_next(tx: &mut dyn Tx, account: &str, after_seq: i64) -> DbResult<Opt
     row.as_ref().map(asset).transpose()
 }
 
+/// Assets that were set aside and are not in the trash, by id, after one of them.
+pub fn list_quarantined(tx: &mut dyn Tx, after: &str, limit: i64) -> DbResult<Vec<Asset>> {
+    let rows = tx.query(
+        asset_query!(
+            "WHERE quarantined_at_ms IS NOT NULL AND trashed_at_ms IS NULL AND asset_id > ?1 ORDER BY asset_id LIMIT ?2"
+        ),
+        params![after, limit],
+    )?;
+    rows.iter().map(asset).collect()
+}
+
 /// An asset need not be read back any more.
 pub fn dequeue(tx: &mut dyn Tx, asset_id: &str) -> DbResult<()> {
     tx.execute("DELETE FROM verify_queue WHERE asset_id = ?1", params![asset_id])?;

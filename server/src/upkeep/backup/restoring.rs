@@ -22,7 +22,7 @@ use crate::db::{Db, DbSettings};
 use crate::error::{Error, Result};
 use crate::library::queries::safety;
 use crate::upkeep::check::Compared;
-use crate::upkeep::{adopt, check};
+use crate::upkeep::{adopt, check, verify};
 
 /// What a trial restore came to.
 #[derive(Debug)]
@@ -234,6 +234,8 @@ async fn look_through(
 ) -> Result<check::Report> {
     // As the next start does: a file may have come whose row did not.
     adopt::adopt_all(app).await?;
+    // What the server had lost may have come from an older backup.
+    verify::take_back_all(app).await?;
     check::check_telling(app, true, told).await
 }
 
