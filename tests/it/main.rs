@@ -24,6 +24,7 @@ mod outside;
 mod proxies;
 #[cfg(target_os = "linux")]
 mod service;
+mod shared;
 mod stand;
 mod sync;
 mod tokens;

@@ -74,6 +74,7 @@ const ROUTES: &[(&str, Opens)] = &[
     ("/api/v2/admin/updates", Nothing),
     ("/api/v2/admin/updates/look", Nothing),
     ("/api/v2/admin/settings", Nothing),
+    ("/share-target", Nothing),
     ("/api/v2/server", ForAnybody),
     ("/api/v2/openapi.json", ForAnybody),
     ("/api/v2/session", Door),

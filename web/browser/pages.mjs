@@ -6,6 +6,7 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 
 import { DESKTOP, PHONE, require as must, run, say, signIn, visit } from './harness.mjs';
 
@@ -13,7 +14,7 @@ const [base, email, password, which = 'library', out] = process.argv.slice(2);
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
 /** Name, address, and what a person does there before looking. */
-const PAGES = [
+export const PAGES = [
   ['timeline', '/', async (page) => page.getByLabel('Photo 1 of', { exact: false }).first().waitFor()],
   ['photo', '/', async (page) => {
     await page.getByLabel('Photo 2 of', { exact: false }).first().click();
@@ -66,8 +67,8 @@ const CROSSWISE = [EVERYWHERE[0], EVERYWHERE[3]];
 
 async function look(page, name) {
   await page.waitForLoadState('load');
-  // Whatever still moves has come to rest.
-  await page.waitForTimeout(500);
+  // Whatever is still to be drawn is; nothing moves, as was asked for.
+  await page.waitForTimeout(250);
   if (out) await page.screenshot({ path: path.join(out, `${name}.png`) });
   await page.evaluate(axe);
   const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ['violations'] }));
@@ -77,7 +78,7 @@ async function look(page, name) {
   return violations.length;
 }
 
-await run(async (browser) => {
+async function everyPage(browser) {
   let found = 0;
   const [pages, profiles] = which === 'server' ? [SERVER_PAGES, CROSSWISE] : [PAGES, EVERYWHERE];
   for (const [size, profile, colorScheme] of profiles) {
@@ -93,6 +94,10 @@ await run(async (browser) => {
     }
     must(wrong.length === 0, wrong.join('\n'));
     await context.close();
+    say({ progress: `${size} ${colorScheme}` });
   }
   say({ step: 'looked', violations: found });
-});
+}
+
+// Others take the list of pages from here.
+if (process.argv[1] === fileURLToPath(import.meta.url)) await run(everyPage);

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use crate::accounts::admin::{self, Admin};
 use crate::accounts::native::{self, Member, Proof, Uploader};
 use crate::accounts::web::rules as web;
-use crate::accounts::web::{self as browsers, Person};
+use crate::accounts::web::{self as browsers, Person, Sharer};
 use crate::accounts::{self, Caller, Device};
 use crate::boot::App;
 use crate::error::{Error, Result};
@@ -134,7 +134,7 @@ impl FromRequestParts<App> for Device {
         };
         let token = text(header::AUTHORIZATION.as_str()).split(' ').nth(1).unwrap_or_default();
         if token.is_empty() {
-            return Err(Error::new(ErrorCode::Unauthorised, "please sign in"));
+            return Err(please_sign_in());
         }
         let device_uuid = text(DEVICE_UUID_HEADER);
         if device_uuid.is_empty() {
@@ -184,6 +184,21 @@ impl<T: DeserializeOwned, const MAX_BYTES: usize> FromRequest<App> for Sent<T, M
     }
 }
 
+impl FromRequestParts<App> for Sharer {
+    type Rejection = Error;
+
+    /// Where the request comes from is looked at before the cookie: a page elsewhere learns nothing of who is signed in.
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
+        if !web::is_no_page_elsewhere(&parts.headers) {
+            let message = "only this app and this device share photos with it, no other page";
+            return Err(Error::new(ErrorCode::Forbidden, message));
+        }
+        let cookie = web::find_cookie(&parts.headers, Peer::of(parts)?.is_https());
+        let cookie = cookie.ok_or_else(please_sign_in)?.to_owned();
+        Ok(Self(browsers::authenticate(app, &cookie).await?.0))
+    }
+}
+
 impl FromRequestParts<App> for Uploader {
     type Rejection = Error;
 
@@ -209,9 +224,7 @@ async fn prove(parts: &Parts, app: &App) -> Result<Proof> {
 
 async fn prove_browser(parts: &Parts, app: &App) -> Result<Person> {
     let cookie = web::find_cookie(&parts.headers, Peer::of(parts)?.is_https());
-    let Some(cookie) = cookie.map(str::to_owned) else {
-        return Err(Error::new(ErrorCode::Unauthorised, "please sign in"));
-    };
+    let cookie = cookie.ok_or_else(please_sign_in)?.to_owned();
     let person = browsers::authenticate(app, &cookie).await?;
     let changes = !web::is_safe(&parts.method);
     if changes
@@ -222,6 +235,10 @@ async fn prove_browser(parts: &Parts, app: &App) -> Result<Person> {
         return Err(Error::new(ErrorCode::Forbidden, message));
     }
     Ok(person)
+}
+
+fn please_sign_in() -> Error {
+    Error::new(ErrorCode::Unauthorised, "please sign in")
 }
 
 /// `offset` and `limit` of a listing; junk and negative numbers are 0.

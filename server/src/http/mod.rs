@@ -5,6 +5,7 @@ pub mod body;
 mod error;
 pub mod extract;
 pub mod files;
+pub mod form;
 pub mod openapi;
 
 pub use error::{Answered, status_of};
@@ -34,7 +35,7 @@ use crate::overview::routes as overview;
 use crate::pairing::routes as pairing;
 use crate::relay::routes as sealed;
 use crate::upkeep;
-use crate::uploads::routes as uploads;
+use crate::uploads::{routes as uploads, share};
 use extract::{Encryption, Peer};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -151,6 +152,7 @@ pub fn router(app: &App) -> Router {
         .route("/api/v2/albums/{id}/assets", post(albums::add))
         .route("/api/v2/albums/{id}/remove", post(albums::remove))
         .route("/api/v2/albums/{id}/order", post(albums::order))
+        .route("/share-target", post(share::take_in))
         .route("/api/v2/relay/have", post(sealed::have))
         .route("/api/v2/relay/objects", post(sealed::put_objects).get(sealed::list_objects))
         .route("/api/v2/relay/objects/{id}", put(sealed::put_object).get(sealed::get_object))

@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::http::body::{declared_bytes, drain, stage_body};
 use crate::http::extract::Paging;
 use crate::http::files::{FileAnswer, answer};
-use crate::legacy::multipart::stage_file_part;
+use crate::http::form::stage_file_part;
 use crate::library::{self, Listed, STEP_ROWS};
 use crate::uploads::{self, Arrived, Finished, Origin};
 

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::http::body::{declared_bytes, drain, read_json, stage_body, too_large};
 use crate::http::extract::Paging;
 use crate::http::files::{FileAnswer, answer};
-use crate::legacy::multipart::stage_file_part;
+use crate::http::form::stage_file_part;
 use crate::relay::{self, plans};
 
 /// Largest device state, as the old servers.

@@ -8,6 +8,7 @@ pub mod allowance;
 pub mod ingest;
 pub mod reservations;
 pub mod routes;
+pub mod share;
 pub mod tus;
 
 pub use crate::blobs::{Stage, Staged};

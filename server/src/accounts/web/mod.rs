@@ -68,6 +68,11 @@ impl LinkPurpose {
 #[derive(Debug, Clone)]
 pub struct Person(pub Member);
 
+/// A [`Person`] whose request carries no word of a page of ours, because the system made it: a photo shared with the installed
+/// app. It may add, and nothing else.
+#[derive(Debug, Clone)]
+pub struct Sharer(pub Member);
+
 /// What the first run needs while the server runs.
 pub struct Setup {
     /// Typed by whoever sets the server up from another machine. Made at every start, kept nowhere.

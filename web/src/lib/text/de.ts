@@ -523,6 +523,43 @@ export const de: Catalogue = {
   'link.text': 'Dieser Link meldet dich einmal an, in diesem Browser.',
   'link.refused': 'Dieser Link wurde schon benutzt oder ist abgelaufen. Bitte um einen neuen.',
 
+  'app.description': 'Deine Fotos, auf deinem eigenen Server.',
+  'pwa.new_version': 'Eine neue Version von PhotoSync ist da.',
+  'pwa.after_uploads': 'Die Seite lädt sie, sobald alles hochgeladen ist.',
+  'pwa.reload': 'Neu laden',
+  'pwa.install': 'App installieren',
+  'pwa.install_text': 'Sie bekommt ein eigenes Fenster und Symbol, und andere Apps können Fotos mit ihr teilen.',
+  'pwa.install_apple': 'Zum Installieren im Teilen-Menü des Browsers „Zum Home-Bildschirm“ wählen.',
+  'pwa.offline': 'Der Server ist nicht erreichbar',
+  'pwa.offline_text':
+    'Du siehst den Teil von PhotoSync, der auf diesem Gerät liegt. Fotos, Alben und die Suche sind auf dem Server: Nichts ist verloren, aber zeigen lässt es sich erst, wenn er wieder antwortet.',
+  'pwa.offline_waiting': plural(
+    '{n} Datei wartet auf diesem Gerät und wird dann gesendet.',
+    '{n} Dateien warten auf diesem Gerät und werden dann gesendet.'
+  ),
+  'pwa.offline_again': 'Diese Seite versucht es weiter und kommt von selbst zurück.',
+  'shared.title': plural('{n} geteiltes Foto aufnehmen?', '{n} geteilte Fotos aufnehmen?'),
+  'shared.text': 'Eine andere App hat das mit PhotoSync geteilt. Gesendet wird nichts, bevor du zustimmst.',
+  'shared.add': 'Aufnehmen',
+  'shared.discard': 'Verwerfen',
+  'shared.further': plural('und {n} weiteres', 'und {n} weitere'),
+  'shared.stored': plural('{n} geteiltes Foto ist gesichert', '{n} geteilte Fotos sind gesichert'),
+  'shared.known': plural('{n} geteiltes Foto war schon da', '{n} geteilte Fotos waren schon da'),
+  'shared.refused': plural(
+    '{n} geteiltes Foto wurde nicht gespeichert: {reason}',
+    '{n} geteilte Fotos wurden nicht gespeichert: {reason}'
+  ),
+  'shared.nothing': 'In dem, was geteilt wurde, war kein Foto.',
+  'shared.lost': 'Die geteilten Fotos konnten auf diesem Gerät nicht aufbewahrt werden. Wähle sie stattdessen mit „Hochladen“ aus.',
+  'shared.unknown':
+    'Die geteilten Fotos wurden nicht gespeichert: Der Server konnte nicht erkennen, wem sie gehören. Melde dich hier an und teile sie noch einmal.',
+  'shared.why_storage_full': 'der Datenträger des Servers ist voll',
+  'shared.why_empty_file': 'die Datei ist leer',
+  'shared.why_body_incomplete': 'die Verbindung brach ab',
+  'shared.why_too_large': 'zu viele auf einmal',
+  'shared.why_other': 'der Server hat es abgelehnt',
+  'title.uploading': '{part} · {title}',
+
   'error.title': 'Das hat nicht geklappt',
   'error.offline': 'Der Server hat nicht geantwortet. Läuft er, und bist du in seinem Netz?',
   'error.server': 'Der Server sagt: {reason}.',
