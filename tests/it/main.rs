@@ -2,6 +2,7 @@
 
 #[cfg(target_os = "linux")]
 mod acme;
+mod admin;
 mod architecture;
 mod backups;
 mod browsers;

@@ -110,8 +110,21 @@ fn every_page_passes_the_accessibility_rules_in_light_and_dark_on_a_desk_and_in_
     let stand = Stand::new(&[]);
     let folder = tempfile::tempdir().expect("a folder");
     with_pictures(&stand, folder.path(), 6);
+    require_no_violations(&stand, "library");
+}
+
+#[test]
+fn every_page_about_the_server_passes_the_accessibility_rules() {
+    let stand = Stand::new(&[]);
+    stand.person_called(EMAIL);
+    stand.person_called("ben@example.org").keep("a.jpg", b"a picture");
+    require_no_violations(&stand, "server");
+}
+
+/// Looks at every page of a set with axe-core.
+fn require_no_violations(stand: &Stand, which: &str) {
     let base = format!("http://{}", stand.address());
-    require_flawless(Program::browser("pages.mjs", &[&base, EMAIL, PASSWORD]));
+    require_flawless(Program::browser("pages.mjs", &[&base, EMAIL, PASSWORD, which]));
 }
 
 /// Runs a script that names what is wrong with pages, one line for each.
@@ -127,6 +140,24 @@ fn require_flawless(mut pages: Program) {
     };
     assert!(violations.is_empty(), "{}", violations.join("\n"));
     assert_eq!((&last["step"], &last["violations"]), (&"looked".into(), &0.into()), "{last}");
+}
+
+#[test]
+fn an_administrator_invites_somebody_who_chooses_a_password_and_is_locked_out_again() {
+    let stand = Stand::new(&[]);
+    stand.person_called(EMAIL);
+    let base = format!("http://{}", stand.address());
+    let mut people = Program::browser("people.mjs", &[&base, EMAIL, PASSWORD, "eve@example.org"]);
+    step(&mut people, "invited");
+    step(&mut people, "chose a password");
+    let eve = stand.phone_of("eve@example.org");
+    eve.keep("hers.jpg", b"a picture");
+    for wanted in ["limited", "locked out", "nothing went wrong"] {
+        step(&mut people, wanted);
+    }
+    assert_eq!(eve.put_raw("late.jpg", b"late").status(), 403);
+    assert_eq!(eve.on_disk().len(), 1, "nothing is lost");
+    stand.require_agreement();
 }
 
 #[test]

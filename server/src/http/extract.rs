@@ -2,18 +2,21 @@
 
 use std::net::IpAddr;
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use photosync_protocol::error::ErrorCode;
 use photosync_protocol::v1::DEVICE_UUID_HEADER;
+use serde::de::DeserializeOwned;
 
+use crate::accounts::admin::{self, Admin};
 use crate::accounts::native::{self, Member, Proof, Uploader};
 use crate::accounts::web::rules as web;
 use crate::accounts::web::{self as browsers, Person, Sharer};
 use crate::accounts::{self, Caller, Device};
 use crate::boot::App;
 use crate::error::{Error, Result};
+use crate::http::body::read_json;
 
 /// How a request reached us; put there by the accept loop.
 #[derive(Debug, Clone, Copy)]
@@ -155,6 +158,29 @@ impl FromRequestParts<App> for Person {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
         prove(parts, app).await?.into_person()
+    }
+}
+
+impl FromRequestParts<App> for Admin {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
+        admin::authenticate(app, prove(parts, app).await?.into_person()?).await
+    }
+}
+
+/// Longest JSON body of most [`Sent`].
+const SMALL_BYTES: usize = 16 * 1024;
+
+/// A JSON body of at most so many bytes. It is read after everything else of a handler was proved.
+pub struct Sent<T, const MAX_BYTES: usize = SMALL_BYTES>(pub T);
+
+impl<T: DeserializeOwned, const MAX_BYTES: usize> FromRequest<App> for Sent<T, MAX_BYTES> {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self> {
+        let (parts, body) = request.into_parts();
+        read_json(app, &parts.headers, body, MAX_BYTES).await.map(Self)
     }
 }
 

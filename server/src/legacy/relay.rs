@@ -101,7 +101,15 @@ pub async fn get_chunk(
     let media_type = "application/octet-stream".to_owned();
     answer(
         &headers,
-        FileAnswer { file, size_bytes, media_type, name: None, modified_ms, tag: chunk_id },
+        FileAnswer {
+            file,
+            first_byte: 0,
+            size_bytes,
+            media_type,
+            name: None,
+            modified_ms,
+            tag: chunk_id,
+        },
     )
 }
 

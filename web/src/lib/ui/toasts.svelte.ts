@@ -39,7 +39,8 @@ function expire(id: number): void {
   else dismiss(id);
 }
 
-function show(text: string, bad: boolean, action?: Toast['action']): void {
+/** Shows a sentence; bad news look bad. */
+export function show(text: string, bad: boolean, action?: Toast['action']): void {
   const id = ++last;
   list = [...list.slice(-2), { id, text, action, bad }];
   setTimeout(() => expire(id), action ? LIFE_MS + 2000 : LIFE_MS);
@@ -65,6 +66,8 @@ export function errorText(error: unknown): string {
   if (error.code === 'offline') return t('error.offline');
   if (error.code === 'too_many_requests') return t('error.slow_down');
   if (error.code === 'storage_full') return t('error.storage_full');
+  if (error.code === 'QUOTA_EXCEEDED') return t('error.quota');
+  if (error.code === 'out_of_scope') return t('error.not_allowed');
   if (error.code === 'not_found') return t('error.not_found');
   return t('error.server', { reason: error.message });
 }
