@@ -168,6 +168,16 @@ fn cursors_stay_where_they_are_while_pictures_come_and_go() {
     let second = alice.read(&format!("/library/timeline/tiles?limit=2&from={next}"));
     assert_eq!(second["tiles"][0]["id"], ids[3].as_str());
     assert_eq!(second["tiles"][1]["id"], ids[1].as_str());
+    // By their ids: newest first, each once, without those in the trash and of others.
+    let asked = json!({"ids": [ids[0], ids[3], ids[4], ids[0], Owner::new(&stand).picture("b.jpg", &at(1), b"hers")]});
+    let named = alice.send_json("POST", "/library/tiles", &asked);
+    assert_eq!(named.status(), 200, "{}", named.text());
+    let told: Vec<Value> = json_of(&named)["tiles"].as_array().cloned().unwrap_or_default();
+    let told: Vec<&str> = told.iter().filter_map(|tile| tile["id"].as_str()).collect();
+    assert_eq!(told, [&ids[3], &ids[0]]);
+    let many =
+        alice.send_json("POST", "/library/tiles", &json!({"ids": vec!["0".repeat(32); 501]}));
+    assert_eq!((many.status(), code_of(&many).as_str()), (413, "too_large"));
     let day = alice.read("/library/timeline/tiles?limit=1&from=2024-05-04");
     assert_eq!(day["tiles"][0]["id"], ids[3].as_str());
     let bad = alice.get("/library/timeline/tiles?from=yesterday");

@@ -9,6 +9,7 @@ mod later;
 mod motion;
 mod places;
 mod raw;
+mod shown;
 mod table;
 
 use std::process::Command;

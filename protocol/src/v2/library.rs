@@ -113,9 +113,11 @@ pub struct Tile {
     pub duration_ms: Option<i64>,
     /// Whether a person marked it.
     #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(required = true))]
     pub favourite: bool,
     /// It is the still of a Live or Motion Photo.
     #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(required = true))]
     pub live: bool,
     /// Renditions are there, are being made, or cannot be made.
     pub media: MediaState,
@@ -277,6 +279,7 @@ pub struct Details {
     pub place_name: Option<PlaceName>,
     /// Other facts by name, as text for people: `aperture`, `exposure`, `iso`, `focal_length`, `codec` …
     #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(required = true))]
     pub facts: std::collections::BTreeMap<String, String>,
     /// Why it cannot be shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -295,9 +298,11 @@ pub struct Details {
     pub animated: bool,
     /// Albums it is in.
     #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(required = true))]
     pub albums: Vec<AlbumName>,
     /// What devices said of it.
     #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(required = true))]
     pub claims: Claims,
 }
 
@@ -364,6 +369,7 @@ pub struct Album {
     pub name: String,
     /// What it is about.
     #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(required = true))]
     pub description: String,
     /// Pictures that are held.
     pub count: i64,
@@ -459,8 +465,8 @@ pub struct Download {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct MapPoints {
-    /// For each picture: id, latitude and longitude in degrees times 10^7.
-    pub points: Vec<(String, i64, i64)>,
+    /// For each picture: id, latitude and longitude in degrees times 10^7, and the day it was taken, counted from 1970-01-01.
+    pub points: Vec<(String, i64, i64, i64)>,
     /// What to send as `after` for the next page; absent after the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,

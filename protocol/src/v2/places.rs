@@ -24,7 +24,7 @@ const PLACE_BYTES: usize = 64;
 
 /// One place of a photo on a device.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = DevicePlace))]
 #[serde(default)]
 pub struct Place {
     /// As [`Claims::device_asset_id`].

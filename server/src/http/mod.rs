@@ -126,7 +126,7 @@ pub fn router(app: &App) -> Router {
         .route("/api/v2/admin/settings", get(overview::settings))
         .route("/api/v2/library/timeline", get(browse::timeline))
         .route("/api/v2/library/timeline/tiles", get(browse::timeline_tiles))
-        .route("/api/v2/library/tiles", get(browse::tiles))
+        .route("/api/v2/library/tiles", get(browse::tiles).post(browse::chosen_tiles))
         .route("/api/v2/library/assets/{id}/details", get(browse::details))
         .route("/api/v2/library/trash", post(acts::trash))
         .route("/api/v2/library/restore", post(acts::restore))

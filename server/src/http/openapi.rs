@@ -84,6 +84,7 @@ use crate::uploads::routes as uploads;
         browse::timeline,
         browse::timeline_tiles,
         browse::tiles,
+        browse::chosen_tiles,
         browse::details,
         browse::search,
         browse::map,

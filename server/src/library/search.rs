@@ -14,7 +14,7 @@ use super::rules::Place;
 use super::tiles::{page_of, read_place};
 use super::{STEP_ROWS, words};
 use crate::boot::App;
-use crate::clock::Stopwatch;
+use crate::clock::{DAY_MS, Stopwatch};
 use crate::db::{DbResult, Tx};
 use crate::error::{Error, Result};
 
@@ -155,9 +155,10 @@ pub async fn list_points(app: &App, account: Uuid, after: Option<&str>) -> Resul
             app.db.read(move |tx| search::list_points(tx, account, &from, STEP_ROWS)).await?;
         let is_end = (step.len() as i64) < STEP_ROWS;
         after = step.last().map_or(after, |(id, _)| id.clone());
-        points.extend(
-            step.into_iter().filter_map(|(id, place)| place.map(|(lat, lon)| (id, lat, lon))),
-        );
+        points.extend(step.into_iter().filter_map(|(id, point)| {
+            let point = point?;
+            Some((id, point.north_e7, point.east_e7, point.taken_ms.div_euclid(DAY_MS)))
+        }));
         if is_end {
             return Ok(MapPoints { points, next: None });
         }

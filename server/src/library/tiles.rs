@@ -1,12 +1,15 @@
 //! Pages of tiles: the timeline from a day or a cursor on, the views beside it, searches, the map, and what is there twice.
 
 use photosync_protocol::calendar::read_day;
+use photosync_protocol::error::ErrorCode;
 use photosync_protocol::v2::library::{MAX_TILES, TilePage};
 use uuid::Uuid;
 
+use super::queries::search::{self, Filters};
 use super::queries::tiles::{self, Found, View};
 use super::rules::Place;
 use crate::boot::App;
+use crate::db::DbResult;
 use crate::error::{Error, Result};
 
 /// The error of a cursor that no page ended with.
@@ -50,6 +53,27 @@ pub async fn list_view(
         )
     })?;
     list_after(app, account, view, read_place(after)?, limit).await
+}
+
+/// Tiles of these pictures, newest first. Those that are not held (any more) are left out, which is no error.
+pub async fn list_chosen(app: &App, account: Uuid, ids: Vec<String>) -> Result<TilePage> {
+    if ids.len() as i64 > MAX_TILES {
+        let message = format!("tiles of at most {MAX_TILES} pictures are told at once");
+        return Err(Error::new(ErrorCode::TooLarge, message).with("maxIds", MAX_TILES));
+    }
+    let mut found = app
+        .db
+        .read(move |tx| -> DbResult<Vec<Found>> {
+            let mut all = Vec::new();
+            for id in ids {
+                all.extend(search::find_filtered(tx, account, &Filters::default(), &id)?);
+            }
+            Ok(all)
+        })
+        .await?;
+    found.sort_by(|a, b| (b.key, &b.tile.id).cmp(&(a.key, &a.tile.id)));
+    found.dedup_by(|a, b| a.tile.id == b.tile.id);
+    Ok(TilePage { tiles: found.into_iter().map(|found| found.tile).collect(), next: None })
 }
 
 async fn list_after(

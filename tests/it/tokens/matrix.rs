@@ -154,6 +154,7 @@ const ROWS: &[Row] = &[
     Row("GET", "/api/v2/library/timeline", Opens::Account, &[200]),
     Row("GET", "/api/v2/library/timeline/tiles", Opens::Account, &[200]),
     Row("GET", "/api/v2/library/tiles", Opens::Account, &[400]),
+    Row("POST", "/api/v2/library/tiles", Opens::Account, &[400]),
     Row("GET", "/api/v2/library/search", Opens::Account, &[200]),
     Row("GET", "/api/v2/library/map", Opens::Account, &[200]),
     Row("GET", "/api/v2/library/duplicates", Opens::Account, &[200]),

@@ -200,16 +200,26 @@ pub fn find_filtered(
     row.boolean(14)?.then(|| found(&row)).transpose()
 }
 
+/// Where and when a picture was taken.
+#[derive(Debug, Clone, Copy)]
+pub struct Point {
+    /// Degrees north times 10^7.
+    pub north_e7: i64,
+    /// Degrees east times 10^7.
+    pub east_e7: i64,
+    /// Wall clock, milliseconds.
+    pub taken_ms: i64,
+}
+
 /// The next places after an id, in order of ids; `None` for a picture that is not in the timeline.
-#[expect(clippy::type_complexity, reason = "an id, and north and east if it is shown")]
 pub fn list_points(
     tx: &mut dyn Tx,
     account: Uuid,
     after: &str,
     limit: i64,
-) -> DbResult<Vec<(String, Option<(i64, i64)>)>> {
+) -> DbResult<Vec<(String, Option<Point>)>> {
     let rows = tx.query(
-        "SELECT f.asset_id, f.latitude_e7, f.longitude_e7, a.listed = 1 AND a.hidden = 0 AND a.archived = 0
+        "SELECT f.asset_id, f.latitude_e7, f.longitude_e7, a.listed = 1 AND a.hidden = 0 AND a.archived = 0, a.taken_ms
          FROM asset_facts f INDEXED BY asset_facts_place JOIN assets a ON a.asset_id = f.asset_id
          WHERE f.account_uuid = ?1 AND f.latitude_e7 IS NOT NULL AND f.asset_id > ?2
          ORDER BY f.asset_id
@@ -219,7 +229,9 @@ pub fn list_points(
     rows.iter()
         .map(|row| {
             let place = row.find_integer(1)?.zip(row.find_integer(2)?);
-            Ok((row.text(0)?, place.filter(|_| row.boolean(3).unwrap_or(false))))
+            let taken_ms = row.integer(4)?;
+            let point = place.map(|(north_e7, east_e7)| Point { north_e7, east_e7, taken_ms });
+            Ok((row.text(0)?, point.filter(|_| row.boolean(3).unwrap_or(false))))
         })
         .collect()
 }

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use photosync_protocol::calendar::read_day;
 use photosync_protocol::names::decode_wire_text;
 use photosync_protocol::v2::library::{
-    Details, DuplicateKind, Duplicates, MAX_TILES, MapPoints, TilePage, Timeline,
+    Chosen, Details, DuplicateKind, Duplicates, MAX_TILES, MapPoints, TilePage, Timeline,
 };
 use photosync_protocol::v2::web::Me;
 
@@ -17,6 +17,7 @@ use crate::accounts::native::Member;
 use crate::boot::App;
 use crate::clock::DAY_MS;
 use crate::error::{Error, Result};
+use crate::http::body::read_json;
 use crate::library::search::Filters;
 use crate::library::{details, duplicates, events, search, tiles, timeline};
 
@@ -115,6 +116,27 @@ pub async fn tiles(
     let after = find_value(query.as_deref(), "after");
     let limit = read_limit(query.as_deref())?;
     tiles::list_view(&app, member.account, &view, after.as_deref(), limit).await.map(Json)
+}
+
+/// Longest request for chosen tiles: 500 ids of 32 digits with quotes and commas.
+const MAX_NAMED_BYTES: usize = 32 * 1024;
+
+/// `POST /api/v2/library/tiles`
+#[utoipa::path(
+    post, path = "/api/v2/library/tiles", tag = "Library",
+    summary = "Tiles of pictures by their ids",
+    security(("access" = [])),
+    request_body = Chosen,
+    responses((status = 200, body = TilePage, description = "Newest first; those that are not held are left out. At most 500.")),
+)]
+pub async fn chosen_tiles(
+    State(app): State<App>,
+    member: Member,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<TilePage>> {
+    let chosen: Chosen = read_json(&app, &headers, body, MAX_NAMED_BYTES).await?;
+    tiles::list_chosen(&app, member.account, chosen.ids).await.map(Json)
 }
 
 /// `GET /api/v2/library/assets/{id}/details`

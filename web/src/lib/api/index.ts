@@ -1,13 +1,16 @@
 /** Every request of the app by its name. Pages and stores call these; nothing else knows a path of the server. */
 
 import { call, send } from './client';
+import type { Playable, SameKind } from './media';
 import type {
   Album,
   AlbumEdit,
   Details,
   Device,
   Download,
+  Duplicates,
   Edit,
+  MapPoints,
   Me,
   NewDownload,
   PairingOffer,
@@ -22,6 +25,7 @@ import type {
 export { ApiError, onSignedOut, setCsrf } from './client';
 export { admin, own, LEAST_PASSWORD, ROLES } from './admin';
 export type * from './admin';
+export type * from './media';
 export type * from './types';
 
 /** Most ids in one request that changes, adds or removes (`MAX_CHOSEN` of the protocol). */
@@ -50,6 +54,16 @@ export const library = {
     call<TilePage>('GET', '/api/v2/library/tiles', { query: { view, after, limit } }),
   search: (search: Search, after: string | undefined, limit: number) =>
     call<TilePage>('GET', '/api/v2/library/search', { query: { ...search, after, limit } }),
+  tilesOf: (ids: readonly string[]) => call<TilePage>('POST', '/api/v2/library/tiles', { json: { ids } }),
+  map: (after?: string) => call<MapPoints>('GET', '/api/v2/library/map', { query: { after } }),
+  duplicates: (kind: SameKind, after?: string) =>
+    call<Duplicates>('GET', '/api/v2/library/duplicates', { query: { kind, after } }),
+  /** No two of these are suggested together again; or they are, after all. */
+  differ: (ids: readonly string[], different: boolean) =>
+    call<undefined>('POST', '/api/v2/library/duplicates/different', { json: { ids, different } }),
+  /** A version of a film that every browser plays: how far it is; `wanted` has it made. */
+  playable: (id: string, wanted: boolean, signal?: AbortSignal) =>
+    call<Playable>(wanted ? 'POST' : 'GET', `/api/v2/library/assets/${at(id)}/playable`, { signal }),
   details: (id: string, signal?: AbortSignal) =>
     call<Details>('GET', `/api/v2/library/assets/${at(id)}/details`, { signal }),
   edit: (edit: Edit) => call<{ changed: number }>('PATCH', '/api/v2/library/assets', { json: edit }),
@@ -88,6 +102,8 @@ export const devices = {
 export const address = {
   /** The recipe's number is part of the address: it may be cached for ever, and changes when renditions are made differently. */
   rendition: (id: string, recipe: 'thumb' | 'screen') => `/api/v2/library/assets/${at(id)}/renditions/${recipe}?v=1`,
+  /** H.264 and AAC, once {@link library.playable} says that it is ready. */
+  playable: (id: string) => `/api/v2/library/assets/${at(id)}/renditions/playable`,
   original: (id: string) => `/api/v2/library/assets/${at(id)}/original`,
   events: '/api/v2/library/events',
   uploads: '/api/v2/tus'

@@ -1,7 +1,36 @@
 /**
- * What the server says and hears, by hand after `protocol/src/v2/{library,web,session}.rs`, where every field is explained.
+ * What the app says and hears beside `wire.ts`, which is made of the server's document: roles as the words they are, and queries.
  * Times ending in `_ms` are Unix milliseconds; other times are wall clocks without a zone (`2024-05-12T18:30:05`).
  */
+
+import type { Kind } from './wire';
+
+export type {
+  Album,
+  AlbumEdit,
+  AlbumName,
+  AlbumSort,
+  Albums,
+  Changed,
+  Claims,
+  Day,
+  Details,
+  Device,
+  Download,
+  DuplicateGroup,
+  Duplicates,
+  Edit,
+  Kind,
+  MapPoints,
+  MediaState,
+  Moving,
+  NewDownload,
+  PairingOffer,
+  Place,
+  Tile,
+  TilePage,
+  Timeline
+} from './wire';
 
 export interface WebSession {
   csrf: string;
@@ -30,140 +59,6 @@ export interface Me {
   held_bytes: number;
   free_bytes?: number;
   media_waiting: number;
-}
-
-export interface Day {
-  day: string;
-  count: number;
-  shape: string;
-  starts?: string[];
-}
-
-export interface Timeline {
-  version: number;
-  total: number;
-  days: Day[];
-}
-
-export type Kind = 'photo' | 'video' | 'file';
-export type MediaState = 'waiting' | 'done' | 'failed';
-
-export interface Tile {
-  id: string;
-  kind: Kind;
-  taken: string;
-  width: number;
-  height: number;
-  placeholder?: string;
-  duration_ms?: number;
-  favourite: boolean;
-  live: boolean;
-  media: MediaState;
-  caption?: string;
-  trashed_at_ms?: number;
-}
-
-export interface TilePage {
-  tiles: Tile[];
-  next?: string;
-}
-
-export interface Place {
-  latitude: number;
-  longitude: number;
-}
-
-export interface AlbumName {
-  id: string;
-  name: string;
-}
-
-export interface Claims {
-  folder?: string;
-  albums?: string[];
-  device_asset_id?: string;
-}
-
-export interface Details {
-  tile: Tile;
-  name: string;
-  digest: string;
-  size_bytes: number;
-  media_type: string;
-  arrived_at_ms: number;
-  offset_minutes?: number;
-  taken_source: string;
-  safety: 'known' | 'received' | 'verified' | 'second_copy';
-  verified_at_ms?: number;
-  archived: boolean;
-  rating: number;
-  camera?: string;
-  lens?: string;
-  place?: Place;
-  facts: Record<string, string>;
-  media_error?: string;
-  moving?: { id: string; name: string; media_type: string };
-  albums: AlbumName[];
-  claims: Claims;
-}
-
-export interface Edit {
-  ids: string[];
-  favourite?: boolean;
-  archived?: boolean;
-  rating?: number;
-  caption?: string;
-  taken?: string;
-}
-
-export type AlbumSort = 'position' | 'oldest' | 'newest';
-
-export interface Album {
-  id: string;
-  name: string;
-  description: string;
-  count: number;
-  cover?: Tile;
-  sort: AlbumSort;
-  created_at_ms: number;
-  updated_at_ms: number;
-}
-
-export interface AlbumEdit {
-  name?: string;
-  description?: string;
-  cover?: string;
-  sort?: AlbumSort;
-}
-
-export interface Download {
-  path: string;
-  size_bytes: number;
-  files: number;
-}
-
-export interface NewDownload {
-  ids?: string[];
-  album?: string;
-  everything?: boolean;
-}
-
-export interface Device {
-  id: string;
-  name: string;
-  this: boolean;
-  created_at_ms: number;
-  last_seen_at_ms: number;
-  inventory_at_ms?: number;
-  overdue: boolean;
-  has_upload_token: boolean;
-  is_browser: boolean;
-}
-
-export interface PairingOffer {
-  code: string;
-  qr: string;
-  expires_in_s: number;
 }
 
 export type View = 'favourites' | 'videos' | 'archive' | 'trash' | 'recent' | 'missing_media';

@@ -120,3 +120,25 @@ export function offsetText(minutes: number): string {
   const size = Math.abs(minutes);
   return `${minutes < 0 ? '−' : '+'}${two(Math.floor(size / 60))}:${two(size % 60)}`;
 }
+
+/** “38.72° N, 9.14° W”. */
+export function coordinatesText(latitude: number, longitude: number): string {
+  const degrees = (value: number) =>
+    new Intl.NumberFormat(locale(), { maximumFractionDigits: 2 }).format(Math.abs(value));
+  return [
+    t(latitude < 0 ? 'map.south' : 'map.north', { degrees: degrees(latitude) }),
+    t(longitude < 0 ? 'map.west' : 'map.east', { degrees: degrees(longitude) })
+  ].join(', ');
+}
+
+/** `PT` → “Portugal”; empty if the browser does not know it. */
+export function regionName(code: string): string {
+  const name = new Intl.DisplayNames([locale()], { type: 'region', fallback: 'none' }).of(code);
+  return name ?? '';
+}
+
+/** “200 m”, “50 km”. */
+export function lengthText(metres: number): string {
+  const [value, unit] = metres >= 1000 ? [metres / 1000, 'kilometer'] : [metres, 'meter'];
+  return new Intl.NumberFormat(locale(), { style: 'unit', unit, unitDisplay: 'short' }).format(value);
+}

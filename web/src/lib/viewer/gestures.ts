@@ -27,6 +27,8 @@ export interface Gestures {
 
 const LOCK_PX = 8;
 const DOUBLE_TAP_MS = 280;
+/** A press that rests longer is none: it holds a Live Photo. */
+const TAP_MS = 290;
 
 type Mode = 'none' | 'swipe' | 'pull' | 'pan' | 'pinch';
 
@@ -43,6 +45,8 @@ export function listen(element: HTMLElement, gestures: Gestures): () => void {
   let lastTap = { time: 0, x: 0, y: 0 };
   let singleTap: ReturnType<typeof setTimeout> | undefined;
   let flicked = 0;
+  /** Where the first finger came down, and when: what is captured has no other target than the whole. */
+  let pressed: { target: EventTarget | null; time: number } = { target: null, time: 0 };
 
   const fromMiddle = (point: Point): Point => {
     const bounds = element.getBoundingClientRect();
@@ -76,6 +80,7 @@ export function listen(element: HTMLElement, gestures: Gestures): () => void {
       velocity = { x: 0, y: 0 };
       lastTime = event.timeStamp;
       mode = 'none';
+      pressed = { target: event.target, time: event.timeStamp };
     } else if (pointers.size === 2) {
       if (mode !== 'none') end();
       mode = 'pinch';
@@ -120,7 +125,7 @@ export function listen(element: HTMLElement, gestures: Gestures): () => void {
       if (pointers.size > 0) pointers.clear();
       return;
     }
-    if (event.type === 'pointercancel') return;
+    if (event.type === 'pointercancel' || event.timeStamp - pressed.time > TAP_MS) return;
     const touch = event.pointerType === 'touch';
     const near = Math.hypot(event.clientX - lastTap.x, event.clientY - lastTap.y) < 30;
     if (near && event.timeStamp - lastTap.time < DOUBLE_TAP_MS) {
@@ -130,7 +135,7 @@ export function listen(element: HTMLElement, gestures: Gestures): () => void {
       return;
     }
     lastTap = { time: event.timeStamp, x: event.clientX, y: event.clientY };
-    const { target } = event;
+    const { target } = pressed;
     clearTimeout(singleTap);
     singleTap = setTimeout(() => gestures.tap(touch, target), DOUBLE_TAP_MS);
   };
