@@ -27,6 +27,7 @@ mod table;
 mod tray;
 mod upkeep;
 mod uploads;
+mod web;
 
 use std::process::ExitCode;
 
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
         Bench::Tray(options) => tray::run(&options),
         Bench::Upkeep(options) => scrubbing::run(&options),
         Bench::Library(options) => library::run(&options),
+        Bench::Web(options) => web::run(&options),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -7,7 +7,7 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 
-import { DESKTOP, PHONE, require as must, run, say, signIn, visit } from './harness.mjs';
+import { DESKTOP, PHONE, atRest, require as must, run, say, signIn, visit } from './harness.mjs';
 
 const [base, email, password, out] = process.argv.slice(2);
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
@@ -27,6 +27,9 @@ const PAGES = [
   ['albums', '/albums'],
   ['favourites', '/favourites'],
   ['videos', '/videos'],
+  ['map', '/map'],
+  ['duplicates', '/duplicates'],
+  ['look-alike', '/duplicates?kind=similar'],
   ['archive', '/archive'],
   ['trash', '/trash'],
   ['search', '/search?q=a'],
@@ -38,8 +41,7 @@ const PAGES = [
 
 async function look(page, name) {
   await page.waitForLoadState('load');
-  // Whatever still moves has come to rest.
-  await page.waitForTimeout(500);
+  await atRest(page);
   if (out) await page.screenshot({ path: path.join(out, `${name}.png`) });
   await page.evaluate(axe);
   const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ['violations'] }));

@@ -8,6 +8,7 @@ mod relay;
 mod sync;
 mod tray;
 mod upkeep;
+mod web;
 
 pub use lan::{LanOptions, Part};
 pub use library::LibraryOptions;
@@ -15,6 +16,7 @@ pub use relay::{RelayOptions, RelayPart};
 pub use sync::{SyncOptions, SyncPart};
 pub use tray::TrayOptions;
 pub use upkeep::UpkeepOptions;
+pub use web::WebOptions;
 
 /// One MiB in bytes.
 pub const MIB: u64 = 1024 * 1024;
@@ -34,6 +36,8 @@ pub enum Bench {
     Upkeep(UpkeepOptions),
     /// The library that people look at, of many assets.
     Library(LibraryOptions),
+    /// The web app on that library.
+    Web(WebOptions),
 }
 
 /// Why no bench was chosen.
@@ -47,7 +51,8 @@ pub enum UsageError {
 
 /// Text of `--help`.
 pub fn help() -> String {
-    [lan::HELP, sync::HELP, relay::HELP, tray::HELP, upkeep::HELP, library::HELP].join("\n")
+    [lan::HELP, sync::HELP, relay::HELP, tray::HELP, upkeep::HELP, library::HELP, web::HELP]
+        .join("\n")
 }
 
 /// Parses arguments without the program name.
@@ -64,10 +69,11 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Bench, UsageErro
         Some("tray") => tray::parse(arguments.collect()).map(Bench::Tray),
         Some("upkeep") => upkeep::parse(arguments.collect()).map(Bench::Upkeep),
         Some("library") => library::parse(arguments.collect()).map(Bench::Library),
+        Some("web") => web::parse(arguments.collect()).map(Bench::Web),
         Some(other) => Err(UsageError::Wrong(format!("there is no bench named {other}"))),
-        None => {
-            Err(UsageError::Wrong("name a bench: lan, sync, relay, tray, upkeep or library".into()))
-        }
+        None => Err(UsageError::Wrong(
+            "name a bench: lan, sync, relay, tray, upkeep, library or web".into(),
+        )),
     }
 }
 
@@ -140,7 +146,7 @@ mod tests {
 
     #[test]
     fn help_names_every_bench_once() {
-        for name in ["lan", "sync", "relay", "tray", "upkeep", "library"] {
+        for name in ["lan", "sync", "relay", "tray", "upkeep", "library", "web"] {
             let heading = format!("photosync-bench {name} [flags]\n");
             assert_eq!(help().matches(&heading).count(), 1, "{name}");
         }
