@@ -1,5 +1,5 @@
-//! Side-by-side measurements: `photosync-bench lan`, `sync`, `relay`, `tray`, `upkeep` and
-//! `library`.
+//! Side-by-side measurements: `photosync-bench lan`, `sync`, `relay`, `tray`, `upkeep`,
+//! `library` and `media`.
 //!
 //! Started by `scripts/bench`. It prints figures and ratios taken in one run and never fails because
 //! of a figure: exit 0 when the measurement could be made, 1 when it could not, 64 for wrong usage.
@@ -13,6 +13,7 @@ mod library;
 mod listing;
 mod load;
 mod machine;
+mod media;
 mod options;
 mod payload;
 mod photosync;
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
         Bench::Tray(options) => tray::run(&options),
         Bench::Upkeep(options) => scrubbing::run(&options),
         Bench::Library(options) => library::run(&options),
+        Bench::Media(options) => media::run(&options),
         Bench::Web(options) => web::run(&options),
     };
     match outcome {

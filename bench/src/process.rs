@@ -249,7 +249,7 @@ fn look_for_peak(pid: u32, ended: &AtomicBool) -> u64 {
 }
 
 /// Processor time of all children that ended and were waited for, in seconds.
-fn ended_children_cpu_seconds() -> f64 {
+pub fn ended_children_cpu_seconds() -> f64 {
     let fields = stat_fields(std::process::id());
     let ticks = |index: usize| fields.get(index).and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
     // cutime and cstime: fields 16 and 17 of proc(5), counted here from the state, field 3.

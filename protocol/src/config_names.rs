@@ -362,6 +362,12 @@ pub const SETTINGS: &[Setting] = &[
         "The program heif-dec or heif-convert of libheif, for HEIC and AVIF, or off. Not set: it is looked for where programs lie.",
     ),
     setting(
+        "media",
+        "playable_bytes",
+        "21474836480",
+        "Room for versions of films that every browser plays, of films that not every browser does: the one nobody looked at for longest makes room. 0: none are made.",
+    ),
+    setting(
         "subscriptions",
         "enabled",
         "",

@@ -77,6 +77,7 @@ pub struct Status {
 
 /// How the backups of a server are doing. Times are Unix milliseconds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct BackupStatus {
     /// The folder into which it backs itself up; `None` if it does not.
     #[serde(default)]
@@ -112,6 +113,7 @@ pub const MAX_PEOPLE: usize = 20;
 
 /// A device without a backup for too long.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct OverdueDevice {
     /// Its id, which stays the same for as long as it is signed in.
     pub id: String,

@@ -103,7 +103,7 @@ error_codes! {
     RangeNotSatisfiable = "range_not_satisfiable", Never;
     /// The body is larger than this route takes.
     TooLarge = "too_large", Never;
-    /// The account's plan is full.
+    /// The account's plan or quota is full.
     QuotaExceeded = "QUOTA_EXCEEDED", Never;
     /// The plan ran out: reading works, uploading does not.
     SubscriptionExpired = "SUBSCRIPTION_EXPIRED_SYNC_ONLY", Never;

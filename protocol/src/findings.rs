@@ -11,6 +11,7 @@ const INDENT: usize = 19;
 /// How a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum Verdict {
     /// As it should be.
     Fine,
@@ -46,8 +47,10 @@ impl Verdict {
 
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Finding {
     /// What, in one word; docs/CLIENT.md and docs/OPERATIONS.md list them.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub check: Cow<'static, str>,
     /// How it is.
     pub verdict: Verdict,

@@ -10,6 +10,7 @@ pub mod accounts;
 pub mod albums;
 pub mod library;
 pub mod media;
+pub mod overview;
 pub mod pairing;
 pub mod relay;
 pub mod uploads;

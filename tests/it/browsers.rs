@@ -14,7 +14,7 @@ const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:130.0) Gecko/20100101 
 
 /// A browser at the stand's address: remembers its cookie, and what its page was told.
 pub(crate) struct Browser<'a> {
-    stand: &'a Stand,
+    pub(crate) stand: &'a Stand,
     /// `name=value`.
     pub(crate) cookie: String,
     pub(crate) csrf: String,
@@ -57,8 +57,13 @@ impl<'a> Browser<'a> {
     }
 
     /// Asks one of the doors, and keeps what it gives.
-    fn enter(&mut self, path: &str, told: &Value) -> Answer {
+    pub(crate) fn enter(&mut self, path: &str, told: &Value) -> Answer {
         let answer = self.send_json("POST", path, told);
+        self.keep(answer)
+    }
+
+    /// Keeps the cookie of an answer, if it has one.
+    pub(crate) fn keep(&mut self, answer: Answer) -> Answer {
         if let Some(set) = answer.header("set-cookie") {
             self.cookie = set.split(';').next().unwrap_or_default().to_owned();
             self.csrf = json_of(&answer)["csrf"].as_str().unwrap_or_default().to_owned();
@@ -66,7 +71,7 @@ impl<'a> Browser<'a> {
         answer
     }
 
-    fn state(&self) -> Value {
+    pub(crate) fn state(&self) -> Value {
         json_of(&self.get("/api/v2/web"))
     }
 }

@@ -62,6 +62,7 @@ const TRIED: &[(&str, &str, &str)] = &[
     ("photosync-server user invite", "tests/it/wire/accounts.rs", "\"user\", \"invite\""),
     ("photosync-server user list", "tests/it/service/owner.rs", "\"user\", \"list\""),
     ("photosync-server user remove", "tests/it/sync/pairing.rs", "\"user\", \"remove\""),
+    ("photosync-server user role", "tests/it/admin.rs", "\"user\", \"role\""),
     ("photosync-server user restore", "tests/it/wire/accounts.rs", "\"user\", \"restore\""),
     ("photosync-server verify-backup", "tests/it/backups.rs", "\"verify-backup\""),
     ("scripts/package", "tests/it/service/install.rs", "scripts/package"),

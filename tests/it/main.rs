@@ -2,6 +2,7 @@
 
 #[cfg(target_os = "linux")]
 mod acme;
+mod admin;
 mod architecture;
 mod backups;
 mod browsers;
@@ -23,6 +24,7 @@ mod outside;
 mod proxies;
 #[cfg(target_os = "linux")]
 mod service;
+mod shared;
 mod stand;
 mod sync;
 mod tokens;

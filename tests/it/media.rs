@@ -2,9 +2,15 @@
 //! `heif-enc`; what the server noted is read with Python's SQLite.
 
 mod files;
+mod films;
 mod formats;
 mod hostile;
+mod later;
+mod motion;
+mod places;
+mod raw;
 mod shown;
+mod table;
 
 use std::process::Command;
 
@@ -26,7 +32,7 @@ fn stand(settings: &[(&str, &str)]) -> Stand {
 struct Album {
     stand: Stand,
     device: Native,
-    _person: Person,
+    person: Person,
 }
 
 impl Album {
@@ -37,7 +43,7 @@ impl Album {
     fn at(stand: Stand) -> Self {
         let person = stand.person();
         let device = Native::sign_in(&stand, &person);
-        Self { stand, device, _person: person }
+        Self { stand, device, person }
     }
 
     /// Sends a file; its id.

@@ -7,6 +7,18 @@ import { gzipSync } from 'node:zlib';
 /** Compressed script of the first page, in bytes. */
 const MOST_BYTES = 150_000;
 
+/** What browsers get besides Svelte and what is written here; CONTRIBUTING.md says how it is watched. */
+const SHIPPED = ['@noble/hashes', 'thumbhash', 'uqr'];
+
+const { dependencies } = JSON.parse(readFileSync('package.json', 'utf8'));
+const named = Object.keys(dependencies).sort().join();
+if (named !== SHIPPED.join()) throw new Error(`package.json ships ${named}, known are ${SHIPPED.join()}`);
+for (const [name, version] of Object.entries(dependencies)) {
+  if (!/^\d+\.\d+\.\d+$/.test(version)) throw new Error(`${name} has no exact version`);
+  const own = JSON.parse(readFileSync(join('node_modules', name, 'package.json'), 'utf8'));
+  if (Object.keys(own.dependencies ?? {}).length > 0) throw new Error(`${name} brings others with it`);
+}
+
 const html = readFileSync('build/app/index.html', 'utf8');
 if (/\sstyle="/.test(html)) throw new Error('index.html holds a style attribute');
 if (/(?:src|href)="(?:https?:)?\/\//.test(html)) throw new Error('index.html asks another server');

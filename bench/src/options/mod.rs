@@ -4,6 +4,7 @@
 
 mod lan;
 mod library;
+mod media;
 mod relay;
 mod sync;
 mod tray;
@@ -12,6 +13,7 @@ mod web;
 
 pub use lan::{LanOptions, Part};
 pub use library::LibraryOptions;
+pub use media::MediaOptions;
 pub use relay::{RelayOptions, RelayPart};
 pub use sync::{SyncOptions, SyncPart};
 pub use tray::TrayOptions;
@@ -36,6 +38,8 @@ pub enum Bench {
     Upkeep(UpkeepOptions),
     /// The library that people look at, of many assets.
     Library(LibraryOptions),
+    /// Small pictures of large ones.
+    Media(MediaOptions),
     /// The web app on that library.
     Web(WebOptions),
 }
@@ -51,8 +55,17 @@ pub enum UsageError {
 
 /// Text of `--help`.
 pub fn help() -> String {
-    [lan::HELP, sync::HELP, relay::HELP, tray::HELP, upkeep::HELP, library::HELP, web::HELP]
-        .join("\n")
+    [
+        lan::HELP,
+        sync::HELP,
+        relay::HELP,
+        tray::HELP,
+        upkeep::HELP,
+        library::HELP,
+        media::HELP,
+        web::HELP,
+    ]
+    .join("\n")
 }
 
 /// Parses arguments without the program name.
@@ -69,10 +82,11 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Bench, UsageErro
         Some("tray") => tray::parse(arguments.collect()).map(Bench::Tray),
         Some("upkeep") => upkeep::parse(arguments.collect()).map(Bench::Upkeep),
         Some("library") => library::parse(arguments.collect()).map(Bench::Library),
+        Some("media") => media::parse(arguments.collect()).map(Bench::Media),
         Some("web") => web::parse(arguments.collect()).map(Bench::Web),
         Some(other) => Err(UsageError::Wrong(format!("there is no bench named {other}"))),
         None => Err(UsageError::Wrong(
-            "name a bench: lan, sync, relay, tray, upkeep, library or web".into(),
+            "name a bench: lan, sync, relay, tray, upkeep, library, media or web".into(),
         )),
     }
 }
@@ -146,7 +160,7 @@ mod tests {
 
     #[test]
     fn help_names_every_bench_once() {
-        for name in ["lan", "sync", "relay", "tray", "upkeep", "library", "web"] {
+        for name in ["lan", "sync", "relay", "tray", "upkeep", "library", "media", "web"] {
             let heading = format!("photosync-bench {name} [flags]\n");
             assert_eq!(help().matches(&heading).count(), 1, "{name}");
         }

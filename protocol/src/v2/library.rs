@@ -150,6 +150,16 @@ pub struct Place {
     pub longitude: f64,
 }
 
+/// What people call a place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PlaceName {
+    /// Town or village.
+    pub name: String,
+    /// Its country, by ISO 3166-1: two letters.
+    pub country: String,
+}
+
 /// The moving half of a Live or Motion Photo.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -158,8 +168,60 @@ pub struct Moving {
     pub id: String,
     /// Listed name.
     pub name: String,
-    /// Media type of its original.
+    /// Media type of its bytes.
     pub media_type: String,
+    /// Path of its bytes on this server: an original of its own, or a part of the still's.
+    #[serde(default)]
+    pub path: String,
+    /// Which browsers play it; absent: nobody knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plays: Option<Plays>,
+}
+
+/// Which browsers play a film as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Plays {
+    /// All of them.
+    Everywhere,
+    /// Some, on some machines: ask the browser.
+    Some,
+    /// None.
+    Nowhere,
+}
+
+/// What there is of a film in a version that every browser plays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum PlayableState {
+    /// Nobody asked for it.
+    None,
+    /// Others come first.
+    Waiting,
+    /// It is being made.
+    Making,
+    /// It is the rendition `playable`.
+    Ready,
+    /// It could not be made; asking again tries again where that can help.
+    Failed,
+    /// This server makes none.
+    Off,
+}
+
+/// `GET` and `POST /api/v2/library/assets/{id}/playable`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Playable {
+    /// How far it is.
+    pub state: PlayableState,
+    /// While it is made: how much of the film, 0 to 1; absent: nobody knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<f64>,
+    /// Class of the failure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }
 
 /// An album, by name.
@@ -212,6 +274,9 @@ pub struct Details {
     /// Where it was taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<Place>,
+    /// What people call that place; absent: it is far from every town.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place_name: Option<PlaceName>,
     /// Other facts by name, as text for people: `aperture`, `exposure`, `iso`, `focal_length`, `codec` …
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(required = true))]
@@ -222,6 +287,15 @@ pub struct Details {
     /// The moving half.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub moving: Option<Moving>,
+    /// Which browsers play a video as it is; absent: it is none, or nobody knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plays: Option<Plays>,
+    /// Its codecs as RFC 6381 writes them, to ask a browser by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub codecs: Option<String>,
+    /// A picture that moves: the original shows how.
+    #[serde(default)]
+    pub animated: bool,
     /// Albums it is in.
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(required = true))]
@@ -398,7 +472,20 @@ pub struct MapPoints {
     pub next: Option<String>,
 }
 
-/// `GET /api/v2/library/duplicates`: held pictures that are the same but for their metadata. Suggestions: nothing was changed.
+/// Why pictures stand in one group.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum DuplicateKind {
+    /// The same picture, other metadata.
+    #[default]
+    Same,
+    /// They look alike.
+    Similar,
+}
+
+/// `GET /api/v2/library/duplicates`: held pictures that are the same but for their metadata, or that look alike. Suggestions:
+/// nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Duplicates {
@@ -409,12 +496,33 @@ pub struct Duplicates {
     pub next: Option<String>,
 }
 
-/// Originals of one picture.
+/// Originals of one picture, or of pictures that look alike.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DuplicateGroup {
-    /// At least two, the one that arrived first first.
+    /// What they have in common.
+    #[serde(default)]
+    pub kind: DuplicateKind,
+    /// At least two, at most 50; of the same picture the one that arrived first first.
     pub tiles: Vec<Tile>,
+}
+
+/// `POST /api/v2/library/duplicates/different`: a person says that no two of these are to be suggested together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Different {
+    /// 2 to 50 pictures.
+    pub ids: Vec<String>,
+    /// False takes it back.
+    #[serde(default = "yes")]
+    pub different: bool,
+}
+
+/// Most pictures of a group of duplicates.
+pub const MAX_GROUP_TILES: usize = 50;
+
+fn yes() -> bool {
+    true
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! (`*_bytes`). Readers ignore keys they do not know. Binary bodies are raw 32-byte digests, one after the other.
 //! Every error has the body of [`crate::error::ErrorBody`].
 
+pub mod admin;
 pub mod claims;
 pub mod library;
 pub mod places;

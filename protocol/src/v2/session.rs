@@ -94,6 +94,9 @@ pub struct Device {
     pub overdue: bool,
     /// Whether it has a live upload-only token.
     pub has_upload_token: bool,
+    /// Whether it is a browser: those back nothing up by themselves.
+    #[serde(default)]
+    pub is_browser: bool,
 }
 
 /// `GET /api/v2/devices`

@@ -3,9 +3,11 @@
 //! The one rule: a legacy device UUID is a *claim*. Only an account that was verified by its password may use it,
 //! and it never names a folder.
 
+pub mod admin;
 pub mod devices;
 pub mod native;
 mod operator;
+pub mod own;
 pub mod owner_file;
 pub mod queries;
 pub mod routes;
@@ -16,6 +18,7 @@ use std::net::IpAddr;
 
 use photosync_protocol::account::{account_uuid, legacy_device_uuids, parse_email};
 use photosync_protocol::error::ErrorCode;
+use photosync_protocol::v2::admin::Role;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
@@ -26,7 +29,9 @@ use crate::auth::{random_bytes, random_id};
 use crate::boot::App;
 use crate::db::{DbResult, Tx};
 use crate::error::{Error, Result};
-pub use operator::{add, disable, enable, get_by_email, invite, list, restore_deleted, take_over};
+pub use operator::{
+    add, disable, enable, get_by_email, invite, list, restore_deleted, set_role, take_over,
+};
 use queries::{Account, sessions};
 use rules::Registration;
 
@@ -117,7 +122,7 @@ pub async fn register(app: &App, caller: Caller, new: NewAccount) -> Result<Sign
     let on_lan = rules::is_private(caller.address) && !caller.forwarded;
     let draft = Draft {
         email,
-        role: if on_lan { Role::AdminIfFirst } else { Role::Creator },
+        role: if on_lan { FirstRole::AdminIfFirst } else { FirstRole::Given(Role::Creator) },
         password_hash: Some(hash),
         hardware_device_id: new.hardware_device_id.as_deref().and_then(hash_hardware_id),
     };
@@ -151,15 +156,17 @@ async fn require_registration(app: &App, policy: Registration, email: &str) -> R
     }
 }
 
-enum Role {
+/// With which role an account begins.
+enum FirstRole {
+    /// An administrator if there is none yet, else a creator.
     AdminIfFirst,
-    Admin,
-    Creator,
+    /// This one.
+    Given(Role),
 }
 
 struct Draft {
     email: String,
-    role: Role,
+    role: FirstRole,
     password_hash: Option<String>,
     hardware_device_id: Option<String>,
 }
@@ -190,17 +197,17 @@ async fn create(app: &App, draft: Draft) -> Result<Account> {
                 }
                 generation += 1;
             };
-            let admin = match draft.role {
-                Role::Admin => true,
-                Role::Creator => false,
-                Role::AdminIfFirst => !queries::has_admin(tx)?,
+            let role = match draft.role {
+                FirstRole::Given(role) => role,
+                FirstRole::AdminIfFirst if queries::has_admin(tx)? => Role::Creator,
+                FirstRole::AdminIfFirst => Role::Admin,
             };
             let account = Account {
                 account_uuid: uuid,
                 user_id,
                 email: draft.email.clone(),
                 generation: i64::from(generation),
-                role: if admin { "admin" } else { "creator" }.to_owned(),
+                role: role.as_str().to_owned(),
                 password_hash: draft.password_hash.clone(),
                 hardware_device_id: draft.hardware_device_id.clone(),
                 disabled: false,
@@ -209,6 +216,8 @@ async fn create(app: &App, draft: Draft) -> Result<Account> {
                 held_count: 0,
                 held_bytes: 0,
                 relay_bytes: 0,
+                display_name: String::new(),
+                quota_bytes: None,
             };
             queries::store(tx, &account)?;
             queries::remove_invite(tx, &draft.email)?;
@@ -440,9 +449,26 @@ fn hash_hardware_id(typed: &str) -> Option<String> {
 
 /// Deletes an account: sessions and aliases end now, bytes stay in the trash period and can be brought back.
 pub async fn delete(app: &App, account: Uuid) -> Result<()> {
+    delete_if(app, account, |_, _| Ok(())).await
+}
+
+/// Deletes the account of whoever asks, with an old client: as [`delete`], unless it is the last administrator's and others
+/// would be left with nobody who looks after the server.
+pub async fn delete_own(app: &App, account: Uuid) -> Result<()> {
+    delete_if(app, account, admin::require_may_be_deleted).await
+}
+
+async fn delete_if(
+    app: &App,
+    account: Uuid,
+    require: fn(&mut dyn Tx, &Account) -> Result<()>,
+) -> Result<()> {
     let now_ms = app.clock.now_ms();
     app.db
         .write(move |tx| -> Result<()> {
+            if let Some(row) = queries::find_by_uuid(tx, account)? {
+                require(tx, &row)?;
+            }
             end_access(tx, account, now_ms)?;
             Ok(queries::set_deleted(tx, account, now_ms)?)
         })

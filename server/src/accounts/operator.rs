@@ -2,10 +2,12 @@
 
 use photosync_protocol::account::parse_email;
 use photosync_protocol::error::ErrorCode;
+use photosync_protocol::v2::admin::Role;
 use uuid::Uuid;
 
-use super::queries::{self, Account};
-use super::{Draft, Role, create, end_access, hash_hardware_id, rules};
+use super::admin::queries as people;
+use super::queries::{self, Account, sessions};
+use super::{Draft, FirstRole, create, end_access, hash_hardware_id, owner_file, rules};
 use crate::boot::App;
 use crate::error::{Error, Result};
 
@@ -16,7 +18,7 @@ pub async fn add(app: &App, email: &str, password: String, admin: bool) -> Resul
         return Err(Error::bad_request("the password must have at least 6 characters"));
     }
     let password_hash = Some(app.passwords.hash(password).await?);
-    let role = if admin { Role::Admin } else { Role::Creator };
+    let role = FirstRole::Given(if admin { Role::Admin } else { Role::Creator });
     create(app, Draft { email, role, password_hash, hardware_device_id: None }).await
 }
 
@@ -29,7 +31,11 @@ pub async fn take_over(
     hardware_id: Option<&str>,
 ) -> Result<Account> {
     let hardware_device_id = hardware_id.and_then(hash_hardware_id);
-    create(app, Draft { email, role: Role::Creator, password_hash, hardware_device_id }).await
+    create(
+        app,
+        Draft { email, role: FirstRole::Given(Role::Creator), password_hash, hardware_device_id },
+    )
+    .await
 }
 
 /// The live account of an e-mail, or an error that names it.
@@ -61,6 +67,20 @@ pub async fn disable(app: &App, account: Uuid) -> Result<()> {
 /// Lets a disabled account sign in again.
 pub async fn enable(app: &App, account: Uuid) -> Result<()> {
     Ok(app.db.write(move |tx| queries::set_disabled(tx, account, false)).await?)
+}
+
+/// Gives an account another role; its browsers have to sign in again. Whoever has the machine may also take it away from the
+/// last administrator.
+pub async fn set_role(app: &App, account: Account, role: Role) -> Result<()> {
+    let (uuid, now_ms) = (account.account_uuid, app.clock.now_ms());
+    app.db
+        .write(move |tx| -> Result<()> {
+            people::set_role(tx, uuid, role.as_str())?;
+            Ok(sessions::revoke_browsers(tx, uuid, now_ms)?)
+        })
+        .await?;
+    tracing::warn!(account = %uuid, from = account.role, to = role.as_str(), "the operator changed a role");
+    owner_file::ensure_folder(app, &Account { role: role.as_str().to_owned(), ..account }).await
 }
 
 /// Lets an e-mail register although registration is not open.

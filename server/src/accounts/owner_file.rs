@@ -22,7 +22,7 @@ pub struct Owner {
     pub role: String,
 }
 
-/// Makes the account's folder with its owner file, durably; does nothing if both are there.
+/// Makes the account's folder with its owner file, durably; does nothing if both are there and say what the account is.
 pub async fn ensure_folder(app: &App, account: &Account) -> Result<()> {
     let owner = Owner {
         format: FORMAT.into(),
@@ -41,8 +41,12 @@ pub async fn ensure_folder(app: &App, account: &Account) -> Result<()> {
 fn write(store: &LocalStore, owner: &Owner) -> std::result::Result<(), BlobError> {
     store.create_account_folder(owner.account)?;
     let path = store.account_folder(owner.account).join(OWNER_FILE);
-    if path.exists() {
-        return Ok(());
+    match read(store, owner.account) {
+        Ok(Some(found)) if found == *owner => return Ok(()),
+        // Its role or e-mail has changed; or it is new.
+        Ok(_) => {}
+        // Whoever wrote that, it is not ours to replace.
+        Err(_) => return Ok(()),
     }
     let failed = |source| BlobError::new("write the owner file of", owner.account, source);
     let bytes = serde_json::to_vec_pretty(owner).map_err(|error| failed(error.into()))?;

@@ -25,6 +25,8 @@ pub struct Account {
     pub held_count: i64,
     pub held_bytes: i64,
     pub relay_bytes: i64,
+    pub display_name: String,
+    pub quota_bytes: Option<i64>,
 }
 
 /// A query whose rows [`account`] reads: the columns stand here once.
@@ -32,7 +34,7 @@ macro_rules! account_query {
     ($rest:literal) => {
         concat!(
             "SELECT account_uuid, user_id, email, generation, role, password_hash, hardware_device_id, disabled,
-                    created_at_ms, deleted_at_ms, held_count, held_bytes, relay_bytes
+                    created_at_ms, deleted_at_ms, held_count, held_bytes, relay_bytes, display_name, quota_bytes
              FROM accounts
              ",
             $rest
@@ -55,6 +57,8 @@ fn account(row: &Row) -> DbResult<Account> {
         held_count: row.integer(10)?,
         held_bytes: row.integer(11)?,
         relay_bytes: row.integer(12)?,
+        display_name: row.text(13)?,
+        quota_bytes: row.find_integer(14)?,
     })
 }
 

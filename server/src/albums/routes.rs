@@ -1,9 +1,8 @@
 //! Native routes of albums. Whoever may see the library sees them; a person changes them.
 
 use axum::Json;
-use axum::body::Body;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use photosync_protocol::v2::library::{
     Album, AlbumEdit, Albums, Changed, Chosen, NewAlbum, Reorder, TilePage,
 };
@@ -12,7 +11,7 @@ use crate::accounts::native::Member;
 use crate::accounts::web::Person;
 use crate::boot::App;
 use crate::error::Result;
-use crate::http::body::read_json;
+use crate::http::extract::Sent;
 use crate::library::routes::acts::MAX_CHOSEN_BYTES;
 use crate::library::routes::browse::read_limit;
 use crate::library::routes::find_value;
@@ -39,10 +38,8 @@ pub async fn list(State(app): State<App>, member: Member) -> Result<Json<Albums>
 pub async fn create(
     State(app): State<App>,
     person: Person,
-    headers: HeaderMap,
-    body: Body,
+    Sent(new): Sent<NewAlbum, MAX_CHOSEN_BYTES>,
 ) -> Result<(StatusCode, Json<Album>)> {
-    let new: NewAlbum = read_json(&app, &headers, body, MAX_CHOSEN_BYTES).await?;
     let album = super::create(&app, person.0.account, new).await?;
     Ok((StatusCode::CREATED, Json(album)))
 }
@@ -76,10 +73,8 @@ pub async fn edit(
     State(app): State<App>,
     person: Person,
     Path(id): Path<String>,
-    headers: HeaderMap,
-    body: Body,
+    Sent(edit): Sent<AlbumEdit, MAX_CHOSEN_BYTES>,
 ) -> Result<Json<Album>> {
-    let edit: AlbumEdit = read_json(&app, &headers, body, MAX_CHOSEN_BYTES).await?;
     super::edit(&app, person.0.account, &id, edit).await.map(Json)
 }
 
@@ -136,10 +131,8 @@ pub async fn add(
     State(app): State<App>,
     person: Person,
     Path(id): Path<String>,
-    headers: HeaderMap,
-    body: Body,
+    Sent(chosen): Sent<Chosen, MAX_CHOSEN_BYTES>,
 ) -> Result<Json<Changed>> {
-    let chosen: Chosen = read_json(&app, &headers, body, MAX_CHOSEN_BYTES).await?;
     let changed = super::add(&app, person.0.account, &id, chosen.ids).await?;
     Ok(Json(Changed { changed }))
 }
@@ -157,10 +150,8 @@ pub async fn remove(
     State(app): State<App>,
     person: Person,
     Path(id): Path<String>,
-    headers: HeaderMap,
-    body: Body,
+    Sent(chosen): Sent<Chosen, MAX_CHOSEN_BYTES>,
 ) -> Result<Json<Changed>> {
-    let chosen: Chosen = read_json(&app, &headers, body, MAX_CHOSEN_BYTES).await?;
     let changed = super::remove(&app, person.0.account, &id, chosen.ids).await?;
     Ok(Json(Changed { changed }))
 }
@@ -178,10 +169,8 @@ pub async fn order(
     State(app): State<App>,
     person: Person,
     Path(id): Path<String>,
-    headers: HeaderMap,
-    body: Body,
+    Sent(order): Sent<Reorder, MAX_CHOSEN_BYTES>,
 ) -> Result<Json<Changed>> {
-    let order: Reorder = read_json(&app, &headers, body, MAX_CHOSEN_BYTES).await?;
     let changed = super::reorder(&app, person.0.account, &id, order).await?;
     Ok(Json(Changed { changed }))
 }

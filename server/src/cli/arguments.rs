@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Arg, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use photosync_protocol::config_names::SETTINGS;
 use photosync_protocol::process::Exit;
+use photosync_protocol::v2::admin::Role;
 
 /// Keeps each account's photos, bit for bit, on a machine you trust.
 ///
@@ -20,6 +21,10 @@ struct Cli {
     config: Option<PathBuf>,
     #[command(subcommand)]
     action: Action,
+}
+
+fn role_of(word: &str) -> Result<Role, String> {
+    Role::find(word).ok_or_else(|| "roles are admin, creator, member and viewer".to_owned())
 }
 
 const AFTER_HELP: &str = "\
@@ -182,6 +187,9 @@ pub enum MediaTask {
         /// The only folder it can write to
         #[arg(long)]
         folder: Option<PathBuf>,
+        /// Bytes of address space, seconds of processor time, bytes of a file: instead of those for one picture
+        #[arg(long, num_args = 3)]
+        bounds: Vec<u64>,
         /// What it is told
         #[arg(last = true)]
         arguments: Vec<String>,
@@ -285,6 +293,14 @@ pub enum UserAction {
     Invite {
         /// E-mail
         email: String,
+    },
+    /// Give somebody another role; their browsers have to sign in again
+    Role {
+        /// E-mail
+        email: String,
+        /// admin, creator, member or viewer
+        #[arg(value_parser = role_of)]
+        role: Role,
     },
     /// Make a link that signs a browser in: once, within a day
     Link {

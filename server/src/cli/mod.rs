@@ -20,7 +20,7 @@ use photosync_server::boot::{BootError, BootOptions, boot};
 use photosync_server::config::{self, Config, Resolved, Sources};
 use photosync_server::control::{self, Command, Outcome, remote};
 use photosync_server::http;
-use photosync_server::media::worker::{self, Task};
+use photosync_server::media::worker::{self, Bounds, Task};
 use photosync_server::upkeep;
 
 use arguments::{Action, ConfigAction, MediaTask, Parsed, UpdateArgs, UserAction};
@@ -50,8 +50,12 @@ fn media_worker(task: MediaTask) -> Exit {
     let task = match task {
         MediaTask::Look => Task::Look,
         MediaTask::Draw => Task::Draw,
-        MediaTask::Become { program, folder, arguments } => {
-            Task::Become { program, arguments, folder }
+        MediaTask::Become { program, folder, bounds, arguments } => {
+            let bounds = match *bounds.as_slice() {
+                [memory_bytes, cpu_s, file_bytes] => Bounds { memory_bytes, cpu_s, file_bytes },
+                _ => Bounds::default(),
+            };
+            Task::Become { program, arguments, folder, bounds }
         }
     };
     match worker::run(&task) {
@@ -355,6 +359,7 @@ fn user_command(action: UserAction) -> Result<Command, BootError> {
         UserAction::Remove { email } => Command::UserRemove { email },
         UserAction::Restore { email } => Command::UserRestore { email },
         UserAction::Invite { email } => Command::UserInvite { email },
+        UserAction::Role { email, role } => Command::UserRole { email, role },
         UserAction::Link { email } => Command::UserLink { email },
     })
 }

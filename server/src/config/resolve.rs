@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use photosync_protocol::config_names::{
     CONFIG_VARIABLE, DATA_DIR_VARIABLE, RETIRED_VARIABLES, SETTINGS, Setting,
 };
+use photosync_protocol::v2::admin::{SettingOrigin, SettingShown};
 
 /// Everything a setting may come from.
 #[derive(Debug, Clone, Default)]
@@ -94,6 +95,32 @@ impl Resolved {
             text += &format!("{name:<32} {shown:<40} {origin}\n");
         }
         text
+    }
+
+    /// The same for a page. No secret is in it.
+    pub fn shown(&self) -> Vec<SettingShown> {
+        let shown = |setting: &Setting| {
+            let name = setting.name();
+            let (value, origin) = self.values.get(&name)?;
+            let (origin, origin_name) = match origin {
+                Origin::Default => (SettingOrigin::Default, None),
+                Origin::File(path) => (SettingOrigin::File, Some(path.display().to_string())),
+                Origin::Credential => (SettingOrigin::Credential, None),
+                Origin::Variable(variable) => (SettingOrigin::Variable, Some(variable.clone())),
+                Origin::Flag => (SettingOrigin::Flag, None),
+            };
+            Some(SettingShown {
+                value: Some(value.clone()).filter(|value| !setting.secret && !value.is_empty()),
+                is_secret: setting.secret,
+                is_set: !value.is_empty(),
+                origin,
+                origin_name,
+                variable: setting.variable(),
+                help: setting.help.to_owned(),
+                name,
+            })
+        };
+        SETTINGS.iter().filter_map(shown).collect()
     }
 }
 

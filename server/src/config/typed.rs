@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use photosync_protocol::config_names::{MIN_SECRET_BYTES, REFERENCE_JWT_SECRET};
+use photosync_protocol::v2::admin::SettingShown;
 
 use super::acme::{AcmeConfig, acme};
 use super::resolve::{ConfigError, Resolved};
@@ -77,6 +78,8 @@ pub struct Plans {
     reason = "each field is the setting of that name; protocol::config_names documents it"
 )]
 pub struct Config {
+    /// Every setting as people may see it.
+    pub shown: Vec<SettingShown>,
     pub data_dir: PathBuf,
     pub server_name: Option<String>,
     pub public_url: Option<String>,
@@ -104,6 +107,7 @@ pub struct Config {
     pub media_workers: usize,
     pub media_ffmpeg: String,
     pub media_heif: String,
+    pub media_playable_bytes: u64,
     pub backups: Option<Backups>,
     pub jwt_secret: Option<String>,
     pub throttle_window_ms: i64,
@@ -175,6 +179,7 @@ impl Config {
             return Err(ConfigError("metrics.listen must be a loopback address".into()));
         }
         Ok(Self {
+            shown: resolved.shown(),
             data_dir: data_dir.to_owned(),
             server_name: r.find("server.name").map(|name| name.trim().to_owned()),
             public_url: r.find("server.public_url").map(public_url).transpose()?,
@@ -205,6 +210,7 @@ impl Config {
             },
             media_ffmpeg: resolved.value("media.ffmpeg").to_owned(),
             media_heif: resolved.value("media.heif").to_owned(),
+            media_playable_bytes: r.parse("media.playable_bytes", "a number of bytes")?,
             backups: r.backups()?,
             jwt_secret: jwt_secret(resolved)?,
             throttle_window_ms: r.parse("auth.throttle_window_ms", "milliseconds")?,

@@ -8,6 +8,7 @@ mod status;
 
 use std::path::PathBuf;
 
+use photosync_protocol::v2::admin::Role;
 use photosync_protocol::v2::session::PairingOffer;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -37,6 +38,7 @@ pub enum Command {
     UserRestore { email: String },
     UserInvite { email: String },
     UserLink { email: String },
+    UserRole { email: String, role: Role },
     Pair { email: String },
     Trash { email: String, names: Vec<String> },
     TrashRestore { email: String },
@@ -125,6 +127,12 @@ pub async fn execute(app: &App, command: Command) -> Result<Outcome> {
         Command::UserInvite { email } => {
             let email = accounts::invite(app, &email).await?;
             Ok(Outcome::said(format!("{email} may register now")))
+        }
+        Command::UserRole { email, role } => {
+            let account = accounts::get_by_email(app, &email).await?;
+            let email = account.email.clone();
+            accounts::set_role(app, account, role).await?;
+            Ok(Outcome::said(format!("{email} is {} now", role.as_str())))
         }
         Command::UserLink { email } => {
             let account = accounts::get_by_email(app, &email).await?;

@@ -28,6 +28,9 @@ const IMMUTABLE: &str = "_app/immutable/";
 const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; \
                       font-src 'self'; connect-src 'self'; worker-src 'self'; manifest-src 'self'; form-action 'self'; \
                       base-uri 'none'; frame-ancestors 'none'; script-src 'self'";
+/// What runs beside the pages has a policy of its own: ask this server, and nothing else.
+const WORKER: &str = "service-worker.js";
+const WORKER_POLICY: &str = "default-src 'none'; connect-src 'self'; script-src 'self'";
 
 /// Answers what no route of the API took: a file of the app, or its page.
 pub async fn answer(method: Method, uri: Uri, headers: HeaderMap) -> Response {
@@ -67,13 +70,18 @@ fn file_answer(path: &str, file: EmbeddedFile, headers: &HeaderMap) -> Response 
         (header::ETAG, tag),
         (header::VARY, "accept-encoding".to_owned()),
     ];
-    match packed {
+    let mut answer = match packed {
         Some((encoding, bytes)) => {
             let encoding = [(header::CONTENT_ENCODING, encoding)];
             (described, encoding, body_of(bytes)).into_response()
         }
         None => (described, body_of(file.data)).into_response(),
+    };
+    if path == WORKER {
+        let policy = HeaderValue::from_static(WORKER_POLICY);
+        answer.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
     }
+    answer
 }
 
 /// The file as the build packed it, in a way that the browser takes.

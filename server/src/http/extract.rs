@@ -2,18 +2,21 @@
 
 use std::net::IpAddr;
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use photosync_protocol::error::ErrorCode;
 use photosync_protocol::v1::DEVICE_UUID_HEADER;
+use serde::de::DeserializeOwned;
 
+use crate::accounts::admin::{self, Admin};
 use crate::accounts::native::{self, Member, Proof, Uploader};
 use crate::accounts::web::rules as web;
-use crate::accounts::web::{self as browsers, Person};
+use crate::accounts::web::{self as browsers, Person, Sharer};
 use crate::accounts::{self, Caller, Device};
 use crate::boot::App;
 use crate::error::{Error, Result};
+use crate::http::body::read_json;
 
 /// How a request reached us; put there by the accept loop.
 #[derive(Debug, Clone, Copy)]
@@ -131,7 +134,7 @@ impl FromRequestParts<App> for Device {
         };
         let token = text(header::AUTHORIZATION.as_str()).split(' ').nth(1).unwrap_or_default();
         if token.is_empty() {
-            return Err(Error::new(ErrorCode::Unauthorised, "please sign in"));
+            return Err(please_sign_in());
         }
         let device_uuid = text(DEVICE_UUID_HEADER);
         if device_uuid.is_empty() {
@@ -155,6 +158,44 @@ impl FromRequestParts<App> for Person {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
         prove(parts, app).await?.into_person()
+    }
+}
+
+impl FromRequestParts<App> for Admin {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
+        admin::authenticate(app, prove(parts, app).await?.into_person()?).await
+    }
+}
+
+/// Longest JSON body of most [`Sent`].
+const SMALL_BYTES: usize = 16 * 1024;
+
+/// A JSON body of at most so many bytes. It is read after everything else of a handler was proved.
+pub struct Sent<T, const MAX_BYTES: usize = SMALL_BYTES>(pub T);
+
+impl<T: DeserializeOwned, const MAX_BYTES: usize> FromRequest<App> for Sent<T, MAX_BYTES> {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self> {
+        let (parts, body) = request.into_parts();
+        read_json(app, &parts.headers, body, MAX_BYTES).await.map(Self)
+    }
+}
+
+impl FromRequestParts<App> for Sharer {
+    type Rejection = Error;
+
+    /// Where the request comes from is looked at before the cookie: a page elsewhere learns nothing of who is signed in.
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self> {
+        if !web::is_no_page_elsewhere(&parts.headers) {
+            let message = "only this app and this device share photos with it, no other page";
+            return Err(Error::new(ErrorCode::Forbidden, message));
+        }
+        let cookie = web::find_cookie(&parts.headers, Peer::of(parts)?.is_https());
+        let cookie = cookie.ok_or_else(please_sign_in)?.to_owned();
+        Ok(Self(browsers::authenticate(app, &cookie).await?.0))
     }
 }
 
@@ -183,9 +224,7 @@ async fn prove(parts: &Parts, app: &App) -> Result<Proof> {
 
 async fn prove_browser(parts: &Parts, app: &App) -> Result<Person> {
     let cookie = web::find_cookie(&parts.headers, Peer::of(parts)?.is_https());
-    let Some(cookie) = cookie.map(str::to_owned) else {
-        return Err(Error::new(ErrorCode::Unauthorised, "please sign in"));
-    };
+    let cookie = cookie.ok_or_else(please_sign_in)?.to_owned();
     let person = browsers::authenticate(app, &cookie).await?;
     let changes = !web::is_safe(&parts.method);
     if changes
@@ -196,6 +235,10 @@ async fn prove_browser(parts: &Parts, app: &App) -> Result<Person> {
         return Err(Error::new(ErrorCode::Forbidden, message));
     }
     Ok(person)
+}
+
+fn please_sign_in() -> Error {
+    Error::new(ErrorCode::Unauthorised, "please sign in")
 }
 
 /// `offset` and `limit` of a listing; junk and negative numbers are 0.

@@ -26,7 +26,9 @@ const UNESCAPED: AsciiSet =
 pub struct FileAnswer {
     /// The open file.
     pub file: File,
-    /// Its length.
+    /// Where the answer begins in it: 0, unless a part of it is the whole that is told.
+    pub first_byte: u64,
+    /// Length of what is told.
     pub size_bytes: u64,
     /// Media type.
     pub media_type: String,
@@ -88,7 +90,7 @@ pub fn answer(request: &HeaderMap, found: FileAnswer) -> Result<Response> {
         None => (0, found.size_bytes, StatusCode::OK),
     };
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
-    Ok((status, headers, stream_file(found.file, start, length)).into_response())
+    Ok((status, headers, stream_file(found.file, found.first_byte + start, length)).into_response())
 }
 
 fn insert(headers: &mut HeaderMap, name: header::HeaderName, value: &str) {

@@ -5,6 +5,7 @@ pub mod body;
 mod error;
 pub mod extract;
 pub mod files;
+pub mod form;
 pub mod openapi;
 
 pub use error::{Answered, status_of};
@@ -14,9 +15,11 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, delete, get, post, put};
+use axum::routing::{any, delete, get, patch, post, put};
 use photosync_protocol::error::ErrorCode;
 
+use crate::accounts::admin::routes as people;
+use crate::accounts::own::routes as own;
 use crate::accounts::routes as sessions;
 use crate::accounts::web::routes as browsers;
 use crate::albums::routes as albums;
@@ -28,10 +31,11 @@ use crate::legacy::{accounts, files as originals, relay};
 use crate::library::routes::{self as library, acts, browse, downloads};
 use crate::media::routes as renditions;
 use crate::metrics::RequestLabels;
+use crate::overview::routes as overview;
 use crate::pairing::routes as pairing;
 use crate::relay::routes as sealed;
 use crate::upkeep;
-use crate::uploads::routes as uploads;
+use crate::uploads::{routes as uploads, share};
 use extract::{Encryption, Peer};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -78,6 +82,10 @@ pub fn router(app: &App) -> Router {
         .route("/api/v2/web/setup", post(browsers::set_up))
         .route("/api/v2/web/session", post(browsers::sign_in).delete(browsers::sign_out))
         .route("/api/v2/web/link", post(browsers::enter))
+        .route(
+            "/api/v2/web/invitation",
+            post(browsers::look_at_invitation).put(browsers::accept_invitation),
+        )
         .route("/api/v2/server", get(pairing::describe))
         .route("/api/v2/pairing", post(pairing::offer))
         .route("/api/v2/pairing/claim", post(pairing::claim))
@@ -96,7 +104,27 @@ pub fn router(app: &App) -> Router {
         .route("/api/v2/library/assets/{id}", get(library::get_asset))
         .route("/api/v2/library/assets/{id}/original", get(library::get_original))
         .route("/api/v2/library/assets/{id}/renditions/{recipe}", get(renditions::get))
-        .route("/api/v2/me", get(browse::me))
+        .route("/api/v2/library/assets/{id}/motion", get(renditions::get_motion))
+        .route(
+            "/api/v2/library/assets/{id}/playable",
+            get(renditions::playable).post(renditions::want_playable),
+        )
+        .route("/api/v2/me", get(browse::me).patch(own::rename))
+        .route("/api/v2/me/password", post(own::change_password))
+        .route("/api/v2/me/sign-out", post(own::sign_out_elsewhere))
+        .route("/api/v2/admin/users", get(people::list).post(people::invite))
+        .route("/api/v2/admin/users/{id}", patch(people::edit).delete(people::delete))
+        .route("/api/v2/admin/users/{id}/password", post(people::set_password))
+        .route("/api/v2/admin/users/{id}/link", post(people::offer_link))
+        .route("/api/v2/admin/users/{id}/sign-out", post(people::sign_out))
+        .route("/api/v2/admin/users/{id}/restore", post(people::restore))
+        .route("/api/v2/admin/storage", get(overview::storage))
+        .route("/api/v2/admin/jobs", get(overview::jobs))
+        .route("/api/v2/admin/jobs/media/retry", post(overview::retry_media))
+        .route("/api/v2/admin/health", get(overview::health))
+        .route("/api/v2/admin/updates", get(overview::updates))
+        .route("/api/v2/admin/updates/look", post(overview::look_for_updates))
+        .route("/api/v2/admin/settings", get(overview::settings))
         .route("/api/v2/library/timeline", get(browse::timeline))
         .route("/api/v2/library/timeline/tiles", get(browse::timeline_tiles))
         .route("/api/v2/library/tiles", get(browse::tiles).post(browse::chosen_tiles))
@@ -107,6 +135,7 @@ pub fn router(app: &App) -> Router {
         .route("/api/v2/library/search", get(browse::search))
         .route("/api/v2/library/map", get(browse::map))
         .route("/api/v2/library/duplicates", get(browse::duplicates))
+        .route("/api/v2/library/duplicates/different", post(acts::tell_apart))
         .route("/api/v2/library/downloads", post(downloads::create))
         .route("/api/v2/library/downloads/{id}", get(downloads::get))
         .route("/api/v2/library/events", get(browse::events))
@@ -123,6 +152,7 @@ pub fn router(app: &App) -> Router {
         .route("/api/v2/albums/{id}/assets", post(albums::add))
         .route("/api/v2/albums/{id}/remove", post(albums::remove))
         .route("/api/v2/albums/{id}/order", post(albums::order))
+        .route("/share-target", post(share::take_in))
         .route("/api/v2/relay/have", post(sealed::have))
         .route("/api/v2/relay/objects", post(sealed::put_objects).get(sealed::list_objects))
         .route("/api/v2/relay/objects/{id}", put(sealed::put_object).get(sealed::get_object))

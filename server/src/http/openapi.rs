@@ -8,11 +8,14 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, Secur
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
+use crate::accounts::admin::routes as people;
+use crate::accounts::own::routes as own;
 use crate::accounts::routes as sessions;
 use crate::accounts::web::routes as browsers;
 use crate::albums::routes as albums;
 use crate::library::routes::{self as library, acts, browse, downloads};
 use crate::media::routes as renditions;
+use crate::overview::routes as overview;
 use crate::pairing::routes as pairing;
 use crate::relay::routes as relay;
 use crate::uploads::routes as uploads;
@@ -42,6 +45,26 @@ use crate::uploads::routes as uploads;
         browsers::sign_in,
         browsers::enter,
         browsers::sign_out,
+        browsers::look_at_invitation,
+        browsers::accept_invitation,
+        own::rename,
+        own::change_password,
+        own::sign_out_elsewhere,
+        people::list,
+        people::invite,
+        people::edit,
+        people::set_password,
+        people::offer_link,
+        people::sign_out,
+        people::delete,
+        people::restore,
+        overview::storage,
+        overview::jobs,
+        overview::retry_media,
+        overview::health,
+        overview::updates,
+        overview::look_for_updates,
+        overview::settings,
         uploads::put_asset,
         library::missing,
         library::sync,
@@ -52,6 +75,9 @@ use crate::uploads::routes as uploads;
         library::get_asset,
         library::get_original,
         renditions::get,
+        renditions::get_motion,
+        renditions::playable,
+        renditions::want_playable,
         library::list_changes,
         library::receipts,
         browse::me,
@@ -67,6 +93,7 @@ use crate::uploads::routes as uploads;
         downloads::get,
         browse::events,
         acts::edit,
+        acts::tell_apart,
         acts::trash,
         acts::restore,
         acts::empty_trash,

@@ -128,7 +128,7 @@ pub async fn delete_account(
     State(app): State<App>,
     device: Device,
 ) -> Result<Json<v1::AccountDeleted>> {
-    accounts::delete(&app, device.account).await?;
+    accounts::delete_own(&app, device.account).await?;
     let days = app.config.trash_days;
     let message =
         format!("The account was deleted; its owner's server keeps the files for {days} more days");

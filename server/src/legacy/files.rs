@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::http::body::{declared_bytes, drain, stage_body};
 use crate::http::extract::Paging;
 use crate::http::files::{FileAnswer, answer};
-use crate::legacy::multipart::stage_file_part;
+use crate::http::form::stage_file_part;
 use crate::library::{self, Listed, STEP_ROWS};
 use crate::uploads::{self, Arrived, Finished, Origin};
 
@@ -175,6 +175,7 @@ pub async fn download(
     let asset = original.asset;
     let found = FileAnswer {
         file: original.file,
+        first_byte: 0,
         size_bytes: u64::try_from(asset.size_bytes).unwrap_or(0),
         media_type: asset.media_type,
         name: Some(asset.name),

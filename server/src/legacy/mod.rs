@@ -4,5 +4,4 @@
 pub mod accounts;
 pub mod files;
 pub mod import;
-pub mod multipart;
 pub mod relay;

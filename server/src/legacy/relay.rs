@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::http::body::{declared_bytes, drain, read_json, stage_body, too_large};
 use crate::http::extract::Paging;
 use crate::http::files::{FileAnswer, answer};
-use crate::legacy::multipart::stage_file_part;
+use crate::http::form::stage_file_part;
 use crate::relay::{self, plans};
 
 /// Largest device state, as the old servers.
@@ -101,7 +101,15 @@ pub async fn get_chunk(
     let media_type = "application/octet-stream".to_owned();
     answer(
         &headers,
-        FileAnswer { file, size_bytes, media_type, name: None, modified_ms, tag: chunk_id },
+        FileAnswer {
+            file,
+            first_byte: 0,
+            size_bytes,
+            media_type,
+            name: None,
+            modified_ms,
+            tag: chunk_id,
+        },
     )
 }
 

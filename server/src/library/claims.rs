@@ -8,12 +8,14 @@ use photosync_protocol::v2::claims::Claims;
 use photosync_protocol::v2::places::{DigestClaims, Move, Told};
 use uuid::Uuid;
 
-use super::queries::{self, pages, search};
+use super::queries::{self, media, pages, search};
 use super::words;
 use crate::accounts::native::{Member, Uploader};
 use crate::boot::App;
 use crate::db::Tx;
 use crate::error::{Error, Result};
+use crate::media::facts::Times;
+use crate::media::rules::{self as media_rules, Witnesses};
 
 /// Adds what a device says about an asset to what it said before. False if a place is not kept because it told too
 /// many. Writes only if something is new.
@@ -37,8 +39,31 @@ pub fn add(
         store(tx, asset_id, device_id, &claims, now_ms)?;
         // Claims are only added to here, and so are their words.
         search::add_claimed_words(tx, asset_id, &words::of_claims(&claims))?;
+        if (&claims.captured, claims.modified_ms) != (&known.captured, known.modified_ms) {
+            time_again(tx, asset_id)?;
+        }
     }
     Ok(is_kept)
+}
+
+/// Weighs what devices say against what the original says, once more, if the worker has looked at it already; else it will.
+fn time_again(tx: &mut dyn Tx, asset_id: &str) -> Result<()> {
+    let Some(before) = media::find_timed(tx, asset_id)? else { return Ok(()) };
+    let times: Times = serde_json::from_str(&before.times_json).unwrap_or_default();
+    let rows = pages::list_claims(tx, asset_id, "")?;
+    let said: Vec<Claims> =
+        rows.iter().filter_map(|(_, json)| serde_json::from_str(json).ok()).collect();
+    let taken = media_rules::taken(Witnesses {
+        times: &times,
+        claims: &said,
+        name: &before.name,
+        arrived_at_ms: before.arrived_at_ms,
+    });
+    let known = (before.taken_ms, before.taken_offset_minutes, before.taken_source.as_str());
+    if (taken.ms, taken.offset_minutes, taken.source) != known {
+        media::set_taken(tx, asset_id, &before, &taken)?;
+    }
+    Ok(())
 }
 
 fn store(

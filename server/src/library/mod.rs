@@ -6,9 +6,11 @@ pub mod claims;
 pub mod cursors;
 pub mod details;
 pub mod downloads;
+pub mod duplicates;
 pub mod edits;
 pub mod events;
 pub mod listing;
+pub mod places;
 pub mod queries;
 pub mod receipts;
 pub mod routes;
@@ -178,11 +180,14 @@ pub async fn take_back(app: &App, asset: Asset) -> Result<bool> {
         let is_as_read = now.is_some_and(|now| now.changed_version == asset.changed_version);
         if is_as_read {
             queries::set_held(tx, &asset, &asset.draft())?;
+            // What was read in the bytes that were wrong may be wrong.
+            queries::media::look_again(tx, &asset.asset_id)?;
         }
         Ok::<_, Error>(is_as_read)
     };
     let is_back = app.db.write(held).await?;
     if is_back {
+        app.wake_media();
         app.changes.publish(account);
     }
     Ok(is_back)

@@ -1,5 +1,6 @@
 //! The SQL of assets: their rows and every change of their state.
 
+pub mod alike;
 pub mod downloads;
 pub mod edits;
 pub mod media;

@@ -262,6 +262,7 @@ pub async fn get_original(
     let asset = original.asset;
     let found = FileAnswer {
         file: original.file,
+        first_byte: 0,
         size_bytes: u64::try_from(asset.size_bytes).unwrap_or(0),
         media_type: asset.media_type,
         name: Some(asset.name),

@@ -1,17 +1,15 @@
-//! Searching: by words, days, kind, mark, place and camera. Also the map, and what is there twice.
+//! Searching: by words, days, kind, mark, place and camera. Also the map.
 //!
 //! Words are the beginnings of folded words. The rarest one decides the way: if few pictures have it, those are looked at;
 //! otherwise the pictures themselves, newest first, for a bounded time, and the answer says where to go on.
 
-use photosync_protocol::v2::library::{
-    DuplicateGroup, Duplicates, MAX_QUERY_BYTES, MAX_TILES, MapPoints, TilePage,
-};
+use photosync_protocol::v2::library::{MAX_QUERY_BYTES, MAX_TILES, MapPoints, TilePage};
 use uuid::Uuid;
 
 pub use super::queries::search::Filters;
 
 use super::queries::search;
-use super::queries::tiles::{self, Found};
+use super::queries::tiles::Found;
 use super::rules::Place;
 use super::tiles::{page_of, read_place};
 use super::{STEP_ROWS, words};
@@ -28,10 +26,6 @@ const RARE: i64 = STEP_ROWS;
 const MAX_MS: u64 = 250;
 /// Points of one page of the map.
 const MAX_POINTS: i64 = 10_000;
-/// Groups of one page of duplicates.
-const MAX_GROUPS: i64 = 100;
-/// Pictures that are told of one group.
-const MAX_SAME: i64 = 50;
 
 /// Pictures that have all these words and pass the filters, newest first. A page may be short, or empty, and there may be a
 /// next one all the same.
@@ -170,31 +164,6 @@ pub async fn list_points(app: &App, account: Uuid, after: Option<&str>) -> Resul
         }
     }
     Ok(MapPoints { points, next: Some(after) })
-}
-
-/// Held pictures that are the same but for their metadata, in groups.
-pub async fn list_duplicates(app: &App, account: Uuid, after: Option<&str>) -> Result<Duplicates> {
-    let after = hex::decode(after.unwrap_or_default()).map_err(|_| super::tiles::no_cursor())?;
-    let hashes =
-        app.db.read(move |tx| search::list_same(tx, account, &after, MAX_GROUPS + 1)).await?;
-    let more = hashes.len() as i64 > MAX_GROUPS;
-    let mut groups = Vec::new();
-    let mut next = None;
-    for hash in hashes.into_iter().take(MAX_GROUPS as usize) {
-        next = Some(hex::encode(&hash));
-        let tiles = app
-            .db
-            .read(move |tx| -> DbResult<Vec<Found>> {
-                let mut all = Vec::new();
-                for id in search::list_with_payload(tx, account, &hash, MAX_SAME)? {
-                    all.extend(tiles::find_tile(tx, account, &id)?);
-                }
-                Ok(all)
-            })
-            .await?;
-        groups.push(DuplicateGroup { tiles: tiles.into_iter().map(|found| found.tile).collect() });
-    }
-    Ok(Duplicates { groups, next: next.filter(|_| more) })
 }
 
 /// [`make_old_words`], as a task of upkeep: beside the others, because a large library takes its time.

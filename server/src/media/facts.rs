@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 
+pub use photosync_protocol::v2::library::Plays;
 use serde::{Deserialize, Serialize};
 
 /// Longest JSON head in bytes.
@@ -107,6 +108,9 @@ pub enum Outcome {
     Failed(Class),
 }
 
+/// The shown fact of a picture that moves.
+pub const ANIMATED: &str = "animated";
+
 /// The times in EXIF, as they are written there.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -127,6 +131,72 @@ pub struct ExifTimes {
     pub gps_time: Option<String>,
 }
 
+/// How the light of a film is meant, where screens do not show it as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Transfer {
+    /// SMPTE ST 2084.
+    Pq,
+    /// Hybrid log-gamma.
+    Hlg,
+}
+
+impl Transfer {
+    /// As in column `asset_facts.transfer`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pq => "pq",
+            Self::Hlg => "hlg",
+        }
+    }
+
+    /// Reads the column.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Pq, Self::Hlg].into_iter().find(|transfer| transfer.as_str() == name)
+    }
+}
+
+/// What an original says of its time: kept, so that whoever says something later is weighed against it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Times {
+    /// In EXIF.
+    #[serde(skip_serializing_if = "is_default")]
+    pub exif: ExifTimes,
+    /// Time of a video that says its offset: ISO 8601.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub container_local: Option<String>,
+    /// Time of a video in UTC, Unix milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub container_utc_ms: Option<i64>,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// What a browser needs to know of a film.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Film {
+    /// Which browsers play it.
+    pub plays: Plays,
+    /// Its codecs as RFC 6381 writes them.
+    pub codecs: Option<String>,
+    /// How its light is meant; `None`: as screens have always had it.
+    pub transfer: Option<Transfer>,
+    /// Its pictures would play everywhere in another container, or with another sound.
+    pub copies: bool,
+}
+
+/// Where in a picture its film is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Motion {
+    /// First byte.
+    pub at: u64,
+    /// How many.
+    pub length: u64,
+}
+
 /// Everything read in one original.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -143,6 +213,10 @@ pub struct Facts {
     pub orientation: u8,
     /// Length of a video.
     pub duration_ms: Option<i64>,
+    /// Of a video, or of the film in a picture.
+    pub film: Option<Film>,
+    /// The film in a picture.
+    pub motion: Option<Motion>,
     /// Times in EXIF.
     pub exif: ExifTimes,
     /// Time of a video that says its offset: ISO 8601.
@@ -330,6 +404,13 @@ impl Facts {
         if !(1..=8).contains(&self.orientation) {
             self.orientation = 1;
         }
+        if let Some(film) = &mut self.film {
+            tidy(&mut film.codecs);
+        }
+        // Columns of the database are 63 bits wide.
+        self.motion = self.motion.filter(|motion| {
+            motion.at.checked_add(motion.length).is_some_and(|end| end >> 63 == 0)
+        });
         let year_ms = 366 * 24 * 60 * 60 * 1000;
         self.duration_ms = self.duration_ms.filter(|length| (0..year_ms).contains(length));
         let is_place = |latitude: i64, longitude: i64| {
@@ -346,6 +427,15 @@ impl Facts {
             .filter_map(|(name, value)| Some((tidy_text(&name)?, tidy_text(&value)?)))
             .collect();
         self
+    }
+
+    /// What it says of its time.
+    pub fn times(&self) -> Times {
+        Times {
+            exif: self.exif.clone(),
+            container_local: self.container_local.clone(),
+            container_utc_ms: self.container_utc_ms,
+        }
     }
 
     /// Make and model as people say it: `Apple iPhone 12`, but not `Canon Canon EOS R5`.

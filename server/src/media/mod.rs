@@ -5,6 +5,7 @@
 //! process, [`rules`] says when a picture was taken, [`renditions`] are the files.
 
 pub mod facts;
+pub mod films;
 mod process;
 mod queries;
 pub mod queue;
@@ -13,22 +14,26 @@ pub mod routes;
 pub mod rules;
 pub mod times;
 mod tools;
+mod transcode;
 pub mod worker;
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::blobs::BlobError;
 use crate::boot::App;
-use crate::clock::unix_ms;
+use crate::clock::{system_time, unix_ms};
 use crate::config::Config;
 use crate::error::{Error, Result};
 pub use renditions::Recipe;
 use renditions::Renditions;
 use tools::Tools;
+
+/// Writing a rendition takes no longer than this, whatever the disk does: 1 h.
+const UNFINISHED_MS: i64 = 60 * 60 * 1000;
 
 /// What the capability needs of the server; one per process.
 pub struct Media {
@@ -36,6 +41,7 @@ pub struct Media {
     tools: Tools,
     renditions: Renditions,
     wanted: Notify,
+    films: films::Films,
 }
 
 impl Media {
@@ -46,7 +52,13 @@ impl Media {
             tools: Tools::find(&config.media_ffmpeg, &config.media_heif),
             renditions: Renditions::of(&config.data_dir),
             wanted: Notify::new(),
+            films: films::Films::default(),
         }
+    }
+
+    /// This program, if it may be started as a worker.
+    pub fn program(&self) -> Option<&Path> {
+        self.program.as_deref()
     }
 
     /// Something is due.
@@ -68,6 +80,14 @@ pub struct Counts {
 pub async fn count(app: &App) -> Result<Counts> {
     let (waiting, failed) = app.db.read(queries::count).await?;
     Ok(Counts { waiting, failed })
+}
+
+/// Tries those again that could not be shown, of one class of failures or of all. Returns how many.
+pub async fn retry_failed(app: &App, class: Option<String>) -> Result<i64> {
+    let now_ms = app.clock.now_ms();
+    let count = app.db.write(move |tx| queries::retry_failed(tx, class.as_deref(), now_ms)).await?;
+    app.wake_media();
+    Ok(count)
 }
 
 /// Programs that are not there: what each is for, and its Debian package. Looks now.
@@ -150,7 +170,12 @@ async fn sweep_part(app: &App, part: u8) -> Result<u64> {
     let owner = app.clone();
     let accounts = blocking("list", move || owner.media.renditions.list_accounts()).await?;
     let mut swept = 0;
+    let begun_before = system_time(app.clock.now_ms() - UNFINISHED_MS);
     for account in accounts {
+        let owner = app.clone();
+        let unfinished =
+            move || owner.media.renditions.sweep_unfinished(account, part, begun_before);
+        blocking("sweep", unfinished).await?;
         let owner = app.clone();
         let ids = move || owner.media.renditions.list_assets(account, part);
         for id in blocking("list", ids).await? {

@@ -10,12 +10,14 @@ use std::time::Duration;
 
 use super::facts::{Answer, Class, Facts, Outcome, Rendition, Tool};
 use super::tools::Tools;
+use super::transcode::to_screen;
+use super::worker::Bounds;
 use crate::clock::Stopwatch;
 
 /// How long a process may take, busy or not.
 const DEADLINE: Duration = Duration::from_secs(30);
 /// How often it is looked whether the server is about to stop.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+pub(super) const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Longest output of a process: two renditions, or one picture of a video without loss.
 const MAX_OUTPUT_BYTES: u64 = 64 * 1024 * 1024;
 
@@ -75,7 +77,16 @@ impl Workshop {
             Tool::Heif => self.convert(program, original, is_stopping),
             Tool::Ffmpeg => self.poster(program, original, facts, is_stopping),
         };
+        let (picture, told) = match picture {
+            Ok((picture, told)) => (Ok(picture), told),
+            Err(failure) => (Err(failure), Told::default()),
+        };
         let drawn = picture.and_then(|picture| self.ask("draw", picture, is_stopping));
+        let drawn = drawn.map(|mut drawn| {
+            drawn.facts.duration_ms = told.duration_ms;
+            drawn.facts.shown.extend(told.codec.map(|codec| ("codec".to_owned(), codec)));
+            drawn
+        });
         // What stays is swept at the next start.
         let _ = std::fs::remove_dir_all(&self.folder);
         drawn
@@ -87,8 +98,8 @@ impl Workshop {
         program: &Path,
         original: File,
         is_stopping: &dyn Fn() -> bool,
-    ) -> Result<File, Failure> {
-        let mut command = self.tool(program, Some(&self.folder));
+    ) -> Result<(File, Told), Failure> {
+        let mut command = self.tool(program, Some(&self.folder), None);
         let output = self.folder.join("picture.jpg");
         command.args(["-q", "92", "/proc/self/fd/0"]).arg(&output);
         let ended = run(command, original, is_stopping)?;
@@ -101,7 +112,7 @@ impl Workshop {
         // Whole if there is one alone, else they are numbered.
         let first = made.iter().find(|path| **path == output).or(made.first());
         match first.map(File::open) {
-            Some(Ok(file)) if ended.status.success() => Ok(file),
+            Some(Ok(file)) if ended.status.success() => Ok((file, Told::default())),
             _ => Err(ended.failure(Class::Corrupt)),
         }
     }
@@ -113,26 +124,54 @@ impl Workshop {
         original: File,
         facts: &Facts,
         is_stopping: &dyn Fn() -> bool,
-    ) -> Result<File, Failure> {
+    ) -> Result<(File, Told), Failure> {
         let at_ms = facts.duration_ms.map_or(0, |length| (length / 3).min(1000));
-        let mut command = self.tool(program, None);
-        command.args(["-hide_banner", "-loglevel", "error", "-nostdin", "-threads", "1"]);
-        command.args(["-filter_threads", "1", "-protocol_whitelist", "file,pipe,fd"]);
-        command.args(["-ss", &format!("{}.{:03}", at_ms / 1000, at_ms % 1000)]);
-        command.args(["-i", "file:/proc/self/fd/0", "-map", "0:v:0", "-frames:v", "1"]);
-        command.args([
-            "-vf",
-            "scale='min(2048,iw)':'min(2048,ih)':force_original_aspect_ratio=decrease",
-        ]);
-        command.args(["-pix_fmt", "yuvj420p", "-c:v", "mjpeg", "-q:v", "2"]);
-        command.args(["-f", "image2pipe", "pipe:1"]);
-        let ended = run(command, original, is_stopping)?;
+        let mut ended = self.poster_at(program, original.try_clone(), facts, at_ms, is_stopping)?;
+        if ended.output.is_empty() && at_ms > 0 && ended.status.success() {
+            // Some films can be read, but not from the middle on.
+            ended = self.poster_at(program, Ok(original), facts, 0, is_stopping)?;
+        }
         if !ended.status.success() || ended.output.is_empty() {
             return Err(ended.failure(Class::Corrupt));
         }
         let path = self.folder.join("poster.jpg");
         std::fs::write(&path, &ended.output).map_err(Failure::NotStarted)?;
-        File::open(&path).map_err(Failure::NotStarted)
+        let poster = File::open(&path).map_err(Failure::NotStarted)?;
+        Ok((poster, Told::of(&ended.complaint)))
+    }
+
+    fn poster_at(
+        &self,
+        program: &Path,
+        original: io::Result<File>,
+        facts: &Facts,
+        at_ms: i64,
+        is_stopping: &dyn Fn() -> bool,
+    ) -> Result<Ended, Failure> {
+        let mut command = self.tool(program, None, None);
+        // It tells the length of what the worker has no reader for.
+        let level = if facts.duration_ms.is_some() { "error" } else { "info" };
+        command.args(["-hide_banner", "-loglevel", level, "-nostats", "-nostdin"]);
+        command.args(["-threads", "1"]);
+        command.args(["-filter_threads", "1", "-protocol_whitelist", "file,pipe,fd"]);
+        // Not even to the beginning: without an index that leads nowhere.
+        if at_ms > 0 {
+            command.args(["-ss", &format!("{}.{:03}", at_ms / 1000, at_ms % 1000)]);
+        }
+        command.args(["-i", "file:/proc/self/fd/0", "-map", "0:v:0", "-frames:v", "1"]);
+        let transfer = facts.film.as_ref().and_then(|film| film.transfer);
+        command.args([
+            "-vf",
+            &format!(
+                "scale='min(2048,iw)':'min(2048,ih)':force_original_aspect_ratio=decrease:force_divisible_by={}{}",
+                // Converting light wants whole pairs of pixels.
+                if transfer.is_some() { 2 } else { 1 },
+                to_screen(transfer)
+            ),
+        ]);
+        command.args(["-pix_fmt", "yuvj420p", "-c:v", "mjpeg", "-q:v", "2"]);
+        command.args(["-f", "image2pipe", "pipe:1"]);
+        run(command, original.map_err(Failure::NotStarted)?, is_stopping)
     }
 
     fn worker(&self) -> Command {
@@ -146,9 +185,18 @@ impl Workshop {
     }
 
     /// The worker that shuts itself in and becomes a tool; arguments of that follow.
-    fn tool(&self, program: &Path, folder: Option<&Path>) -> Command {
+    pub(super) fn tool(
+        &self,
+        program: &Path,
+        folder: Option<&Path>,
+        bounds: Option<Bounds>,
+    ) -> Command {
         let mut command = self.worker();
         command.arg("become").arg("--program").arg(program);
+        if let Some(Bounds { memory_bytes, cpu_s, file_bytes }) = bounds {
+            let numbers = [memory_bytes, cpu_s, file_bytes].map(|number| number.to_string());
+            command.arg("--bounds").args(numbers);
+        }
         if let Some(folder) = folder {
             command.arg("--folder").arg(folder);
         }
@@ -179,21 +227,68 @@ fn merge(mut facts: Facts, drawn: Answer) -> Answer {
         (facts.width, facts.height) = (pixels.width, pixels.height);
     }
     (facts.dhash, facts.placeholder) = (pixels.dhash, pixels.placeholder);
+    facts.duration_ms = facts.duration_ms.or(pixels.duration_ms);
+    for (name, value) in pixels.shown {
+        facts.shown.entry(name).or_insert(value);
+    }
     let renditions: Vec<Rendition> = renditions;
     Answer { outcome, facts, renditions }
 }
 
+/// What a tool says of an original beside what it draws.
+#[derive(Default)]
+struct Told {
+    duration_ms: Option<i64>,
+    codec: Option<String>,
+}
+
+impl Told {
+    /// Out of what ffmpeg says of its input. What the file says of itself stands further to the right there.
+    fn of(said: &str) -> Self {
+        let mut told = Self::default();
+        for line in said.lines() {
+            if let Some(rest) = line.strip_prefix("  Duration: ")
+                && told.duration_ms.is_none()
+            {
+                told.duration_ms = rest.split(',').next().and_then(clock_ms);
+            }
+            let stream = line.strip_prefix("  Stream #0:").or(line.strip_prefix("    Stream #0:"));
+            let video = stream.and_then(|stream| stream.split_once(": Video: "));
+            if let Some((_, video)) = video
+                && told.codec.is_none()
+            {
+                told.codec = video.split([' ', ',']).next().map(str::to_owned);
+            }
+        }
+        told
+    }
+}
+
+/// `00:01:02.50` in milliseconds.
+fn clock_ms(text: &str) -> Option<i64> {
+    let mut parts = text.trim().splitn(3, ':');
+    let hours: i64 = parts.next()?.parse().ok()?;
+    let minutes: i64 = parts.next()?.parse().ok()?;
+    let seconds: f64 = parts.next()?.parse().ok()?;
+    let fits = (0..10_000).contains(&hours)
+        && (0..60).contains(&minutes)
+        && (0.0..61.0).contains(&seconds);
+    fits.then(|| (hours * 60 + minutes) * 60_000 + (seconds * 1000.0).round() as i64)
+}
+
 /// A process that is over.
-struct Ended {
-    status: ExitStatus,
-    output: Vec<u8>,
-    complaint: String,
+pub(super) struct Ended {
+    pub(super) status: ExitStatus,
+    pub(super) output: Vec<u8>,
+    pub(super) complaint: String,
 }
 
 impl Ended {
     /// Why it gave no answer; `otherwise` if it ended by itself.
-    fn failure(&self, otherwise: Class) -> Failure {
+    pub(super) fn failure(&self, otherwise: Class) -> Failure {
         let class = match signal_of(self.status) {
+            // SIGXFSZ: what it wrote became too long.
+            Some(25) => Class::TooLarge,
             // SIGXCPU: its time on the processor was over.
             Some(24) => Class::Timeout,
             Some(_) if self.complaint.contains("memory allocation") => Class::OutOfMemory,
@@ -251,7 +346,7 @@ fn run(
     Ok(Ended { status, output, complaint: String::from_utf8_lossy(&complaint).into_owned() })
 }
 
-fn end(child: &mut Child) {
+pub(super) fn end(child: &mut Child) {
     let _ = child.kill();
     let _ = child.wait();
 }
@@ -266,4 +361,19 @@ fn read_aside<R: Read + Send + 'static>(pipe: Option<R>) -> Option<mpsc::Receive
         let _ = sender.send(bytes);
     });
     Some(receiver)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ffmpeg_says_of_its_input_is_read_and_what_the_file_says_of_itself_is_not() {
+        let said = "Input #0, avi, from 'file:/proc/self/fd/0':\n  Metadata:\n    title           : a\n      Duration: 99:00:00\n  \
+                    Duration: 00:01:02.50, start: 0.000000, bitrate: 300 kb/s\n  Stream #0:0: Video: mpeg4 (Simple Profile), yuv420p\n";
+        let told = Told::of(said);
+        assert_eq!((told.duration_ms, told.codec.as_deref()), (Some(62_500), Some("mpeg4")));
+        assert_eq!(Told::of("  Duration: N/A, start").duration_ms, None);
+        assert_eq!(clock_ms("00:99:00.00"), None);
+    }
 }

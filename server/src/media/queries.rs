@@ -1,5 +1,7 @@
 //! The SQL of the media worker's queue, which is a column of the assets.
 
+pub mod films;
+
 use uuid::Uuid;
 
 use crate::db::{DbResult, Tx, find};
@@ -68,6 +70,14 @@ pub fn set_due(tx: &mut dyn Tx, asset_id: &str, due_at_ms: i64, attempts: i64) -
     Ok(())
 }
 
+/// Whether an earlier run took something and did not finish it, or something may be tried again now that there are programs.
+pub fn has_left(tx: &mut dyn Tx, now_ms: i64, has_tools: bool) -> DbResult<bool> {
+    let taken =
+        find(tx, "SELECT 1 FROM assets WHERE media_due_at_ms > ?1 LIMIT 1", params![now_ms])?;
+    let sql = "SELECT 1 FROM assets WHERE media_error = 'missing_tool' LIMIT 1";
+    Ok(taken.is_some() || has_tools && find(tx, sql, &[])?.is_some())
+}
+
 /// Gives back what an earlier run took and did not finish. Nobody else looks at this data.
 pub fn give_back(tx: &mut dyn Tx, now_ms: i64) -> DbResult<()> {
     tx.execute(
@@ -84,6 +94,16 @@ pub fn retry_missing_tool(tx: &mut dyn Tx, now_ms: i64) -> DbResult<i64> {
          SET media_due_at_ms = ?1, media_attempts = 0, media_state = 'waiting', media_error = NULL
          WHERE media_error = 'missing_tool'",
         params![now_ms],
+    )
+}
+
+/// Tries those again that failed, of one class or of all.
+pub fn retry_failed(tx: &mut dyn Tx, class: Option<&str>, now_ms: i64) -> DbResult<i64> {
+    tx.execute(
+        "UPDATE assets
+         SET media_due_at_ms = ?1, media_attempts = 0, media_state = 'waiting', media_error = NULL
+         WHERE media_error IS NOT NULL AND kind <> 'file' AND listed = 1 AND (?2 IS NULL OR media_error = ?2)",
+        params![now_ms, class],
     )
 }
 

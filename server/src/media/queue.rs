@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::{StreamExt, stream};
 use photosync_protocol::v2::claims::{Claims, PairRole, PairSource};
 
-use super::facts::{Answer, Class, Facts, Kind, Outcome};
+use super::facts::{Answer, Class, Facts, Film, Kind, Outcome, Plays, Transfer};
 use super::process::{Failure, Workshop};
 use super::queries::{self, Job};
 use super::rules::{self, Witnesses};
@@ -30,8 +30,9 @@ const EVERY_MS: i64 = 60_000;
 
 /// Names whose files may be pictures although their first bytes are not known to everybody.
 const RARE_EXTENSIONS: &[&str] = &[
-    "3g2", "3gp", "arw", "avif", "cr2", "cr3", "dng", "heic", "heif", "m2ts", "m4v", "mkv", "mov",
-    "mp4", "mpg", "mts", "nef", "nrw", "orf", "pef", "raf", "rw2", "srw", "ts", "webm", "wmv",
+    "3g2", "3gp", "arw", "asf", "avi", "avif", "cr2", "cr3", "dng", "flv", "heic", "heif", "m2ts",
+    "m4v", "mkv", "mov", "mp4", "mpeg", "mpg", "mts", "nef", "nrw", "orf", "pef", "raf", "rw2",
+    "srw", "ts", "webm", "wmv",
 ];
 
 /// Runs until it is dropped. Does nothing if it was told to be off.
@@ -65,6 +66,10 @@ async fn begin(app: &App) -> Result<()> {
     let owner = app.clone();
     super::blocking("prepare", move || owner.media.renditions.prepare()).await?;
     let (now_ms, has_tools) = (app.clock.now_ms(), app.media.tools.has_any());
+    // A start without anything to do commits nothing.
+    if !app.db.read(move |tx| queries::has_left(tx, now_ms, has_tools)).await? {
+        return Ok(());
+    }
     app.db
         .write(move |tx| -> Result<()> {
             queries::give_back(tx, now_ms)?;
@@ -219,13 +224,17 @@ async fn finish(app: &App, subject: Subject, answer: Answer) -> Result<()> {
             .await?;
     }
     let said: Vec<Claims> = claims.iter().map(|(_, claims)| claims.clone()).collect();
+    let times = facts.times();
     let taken = rules::taken(Witnesses {
-        facts: &facts,
+        times: &times,
         claims: &said,
         name: &asset.name,
         arrived_at_ms: asset.arrived_at_ms,
     });
-    let (pair_id, pair_is_guessed) = pair_of(&facts, &claims);
+    let (pair_id, pair_is_guessed) = pair_of(&facts, &claims, &asset.asset_id);
+    let Film { plays, codecs, transfer, copies } = facts.film.clone().unwrap_or(NO_FILM);
+    // Of a video that nobody could read but ffmpeg it is known that browsers cannot either.
+    let is_film = facts.film.is_some() || facts.kind == Kind::Video;
     let error = match outcome {
         Outcome::Done => None,
         Outcome::Failed(class) => Some(class.as_str()),
@@ -250,12 +259,32 @@ async fn finish(app: &App, subject: Subject, answer: Answer) -> Result<()> {
         payload_hash: unhex(facts.payload_hash.as_deref()),
         dhash: unhex(facts.dhash.as_deref()),
         facts_json: shown_json(&facts),
+        times_json: serde_json::to_string(&times).unwrap_or_else(|_| "{}".into()),
+        plays: is_film.then(|| name_of(plays)),
+        codecs,
+        transfer: transfer.map(Transfer::as_str),
+        copies,
+        motion: facts.motion.and_then(|motion| {
+            Some((i64::try_from(motion.at).ok()?, i64::try_from(motion.length).ok()?))
+        }),
         asset_id: asset.asset_id,
         account: asset.account_uuid,
     };
     app.db.write(move |tx| set_media(tx, &found)).await?;
     app.changes.publish(asset.account_uuid);
+    app.media.films.wake();
     Ok(())
+}
+
+const NO_FILM: Film = Film { plays: Plays::Nowhere, codecs: None, transfer: None, copies: false };
+
+/// As in column `asset_facts.plays`.
+fn name_of(plays: Plays) -> &'static str {
+    match plays {
+        Plays::Everywhere => "everywhere",
+        Plays::Some => "some",
+        Plays::Nowhere => "nowhere",
+    }
 }
 
 fn unhex(text: Option<&str>) -> Option<Vec<u8>> {
@@ -268,11 +297,14 @@ fn shown_json(facts: &Facts) -> String {
     serde_json::to_string(shown).unwrap_or_else(|_| "{}".into())
 }
 
-/// What both halves of a pair have in common, the surest first: Apple's id in both files, a device's photo library, a
-/// guess by names.
-fn pair_of(facts: &Facts, claims: &[(String, Claims)]) -> (Option<String>, bool) {
+/// What both halves of a pair have in common, the surest first: Apple's id in both files, one file for both, a device's photo
+/// library, a guess by names.
+fn pair_of(facts: &Facts, claims: &[(String, Claims)], asset_id: &str) -> (Option<String>, bool) {
     if let Some(id) = &facts.content_id {
         return (Some(format!("apple:{id}")), false);
+    }
+    if facts.motion.is_some() {
+        return (Some(format!("embedded:{asset_id}")), false);
     }
     for wanted in [PairSource::Library, PairSource::Name] {
         let said =

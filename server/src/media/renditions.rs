@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use uuid::Uuid;
 
@@ -16,6 +17,10 @@ pub const FOLDER: &str = "renditions";
 const WORK: &str = ".work";
 /// Extensions with their media types, the more frequent first.
 const EXTENSIONS: [(&str, &str); 2] = [("webp", "image/webp"), ("jpg", "image/jpeg")];
+/// The film that every browser plays.
+const PLAYABLE: (&str, &str) = ("playable", "mp4");
+/// What is being written, until it is renamed.
+const UNFINISHED: &str = "new";
 
 /// What there is of each picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,7 +96,7 @@ impl Renditions {
         create_private_dir(&folder)?;
         for rendition in made {
             let path = self.path(account, asset_id, rendition.recipe, rendition.extension);
-            let fresh = path.with_extension("new");
+            let fresh = path.with_extension(UNFINISHED);
             std::fs::write(&fresh, &rendition.bytes)?;
             std::fs::rename(&fresh, &path)?;
             // Of another kind, from before.
@@ -120,11 +125,61 @@ impl Renditions {
         Ok(None)
     }
 
-    /// Removes those of one asset.
+    /// Removes those of one asset, and what a server that was killed left of one.
     pub fn remove(&self, account: Uuid, asset_id: &str) -> io::Result<()> {
         for recipe in [Recipe::Thumb, Recipe::Screen] {
             for (extension, _) in EXTENSIONS {
                 remove_one(&self.path(account, asset_id, recipe.name(), extension))?;
+            }
+            remove_one(&self.path(account, asset_id, recipe.name(), UNFINISHED))?;
+        }
+        self.remove_playable(account, asset_id)
+    }
+
+    fn playable_path(&self, account: Uuid, asset_id: &str) -> PathBuf {
+        self.path(account, asset_id, PLAYABLE.0, PLAYABLE.1)
+    }
+
+    /// Moves a film to its place; its length.
+    pub fn store_playable(&self, account: Uuid, asset_id: &str, made: &Path) -> io::Result<u64> {
+        create_private_dir(&self.folder(account, asset_id))?;
+        let size_bytes = made.metadata()?.len();
+        std::fs::rename(made, self.playable_path(account, asset_id))?;
+        Ok(size_bytes)
+    }
+
+    /// The film that every browser plays; `None` if it is not there.
+    pub fn open_playable(&self, account: Uuid, asset_id: &str) -> io::Result<Option<File>> {
+        match File::open(self.playable_path(account, asset_id)) {
+            Ok(file) => Ok(Some(file)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Removes it.
+    pub fn remove_playable(&self, account: Uuid, asset_id: &str) -> io::Result<()> {
+        remove_one(&self.playable_path(account, asset_id))
+    }
+
+    /// Removes from one of the 256 folders of an account what was begun so long ago that nobody goes on with it: a server
+    /// that was killed left it.
+    pub fn sweep_unfinished(
+        &self,
+        account: Uuid,
+        part: u8,
+        begun_before: SystemTime,
+    ) -> io::Result<()> {
+        let folder = self.account_folder(account).join(format!("{part:02x}"));
+        for name in list_names(&folder)? {
+            let path = folder.join(name);
+            if path.extension().is_some_and(|extension| extension == UNFINISHED)
+                && path
+                    .metadata()
+                    .and_then(|metadata| metadata.modified())
+                    .is_ok_and(|at| at < begun_before)
+            {
+                remove_one(&path)?;
             }
         }
         Ok(())
@@ -201,5 +256,23 @@ mod tests {
         renditions.remove(account, id).unwrap();
         renditions.remove(account, id).unwrap();
         assert!(renditions.open(account, id, Recipe::Thumb).unwrap().is_none());
+    }
+
+    #[test]
+    fn what_a_killed_server_left_half_written_goes_and_what_is_being_written_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let renditions = Renditions::of(dir.path());
+        let (account, id) = (Uuid::from_u128(7), "ab12");
+        let made = Rendition { recipe: "thumb", extension: "webp", bytes: vec![1] };
+        renditions.store(account, id, &[made]).unwrap();
+        let half = renditions.path(account, "ab34", "thumb", UNFINISHED);
+        std::fs::write(&half, b"half").unwrap();
+        let written = half.metadata().unwrap().modified().unwrap();
+        renditions.sweep_unfinished(account, 0xab, written).unwrap();
+        assert!(half.exists());
+        let later = written + std::time::Duration::from_secs(1);
+        renditions.sweep_unfinished(account, 0xab, later).unwrap();
+        assert!(!half.exists());
+        assert!(renditions.open(account, id, Recipe::Thumb).unwrap().is_some());
     }
 }

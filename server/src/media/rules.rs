@@ -6,7 +6,7 @@
 
 use photosync_protocol::v2::claims::{CaptureSource, Captured, Claims};
 
-use super::facts::{ExifTimes, Facts};
+use super::facts::{ExifTimes, Times};
 use super::times::{self, Named};
 
 /// A moment this long after the arrival is no time of taking: the clock of the camera was wrong.
@@ -22,7 +22,7 @@ const FIRST_FILE_TIME_MS: i64 = 365 * 24 * 60 * 60 * 1000;
 #[derive(Debug, Clone, Copy)]
 pub struct Witnesses<'a> {
     /// What is in the file.
-    pub facts: &'a Facts,
+    pub times: &'a Times,
     /// What devices said of it, the one that told first coming first.
     pub claims: &'a [Claims],
     /// Its listed name.
@@ -50,10 +50,10 @@ impl Taken {
 
 /// The first witness in the order above who says something possible.
 pub fn taken(witnesses: Witnesses<'_>) -> Taken {
-    let exif = &witnesses.facts.exif;
+    let exif = &witnesses.times.exif;
     let in_order = [
         original(exif),
-        local_of_container(witnesses.facts),
+        local_of_container(witnesses.times),
         claimed(witnesses.claims, &[CaptureSource::Library, CaptureSource::Unknown]),
         claimed(witnesses.claims, &[CaptureSource::Sidecar]),
         digitized(exif),
@@ -105,14 +105,14 @@ fn changed(exif: &ExifTimes) -> Option<Taken> {
     Some(Taken::new("exif", ms, exif.changed_offset.as_deref().and_then(times::offset)))
 }
 
-fn local_of_container(facts: &Facts) -> Option<Taken> {
-    let (ms, offset) = times::from_iso(facts.container_local.as_deref()?)?;
+fn local_of_container(said: &Times) -> Option<Taken> {
+    let (ms, offset) = times::from_iso(said.container_local.as_deref()?)?;
     Some(Taken::new("container", ms, offset))
 }
 
 /// The moment of a container has no wall clock; the name may have one, and then both together have an offset.
 fn utc_of_container(witnesses: Witnesses<'_>) -> Option<Taken> {
-    let utc_ms = witnesses.facts.container_utc_ms?;
+    let utc_ms = witnesses.times.container_utc_ms?;
     if let Some(Named::Wall(wall_ms)) = times::from_name(witnesses.name)
         && let Some(offset) = times::offset_between(wall_ms, utc_ms, NAME_SLACK_MS)
     {

@@ -63,7 +63,12 @@ fn believed(said: &str, name: &str) -> String {
         }
     }
     facts.exif = exif;
-    shown(taken(Witnesses { facts: &facts, claims: &claims, name, arrived_at_ms: ARRIVED_MS }))
+    shown(taken(Witnesses {
+        times: &facts.times(),
+        claims: &claims,
+        name,
+        arrived_at_ms: ARRIVED_MS,
+    }))
 }
 
 const ARRIVAL: &str = "arrival 2026-01-01T00:00:00 -";

@@ -430,7 +430,8 @@ fn answer_object(headers: &HeaderMap, opened: Opened, id: Digest) -> Result<Resp
     let Opened { file, size_bytes, modified_ms } = opened;
     let media_type = "application/octet-stream".to_owned();
     let tag = id.to_string();
-    let found = FileAnswer { file, size_bytes, media_type, name: None, modified_ms, tag };
+    let found =
+        FileAnswer { file, first_byte: 0, size_bytes, media_type, name: None, modified_ms, tag };
     let mut response = answer(headers, found)?;
     let (name, value) = NO_STORE;
     response.headers_mut().insert(name, value);

@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use photosync_protocol::error::ErrorCode;
+
 use super::install::{self, Found};
 use super::{UpdateError, running_version};
 use crate::accounts::queries::{find_fact, set_fact};
 use crate::boot::App;
 use crate::db::{DbError, DbResult, Tx};
+use crate::error::Error;
 
 /// The fact under which the highest number of a manifest is remembered.
 const SEQUENCE_FACT: &str = "update_sequence";
@@ -32,6 +35,19 @@ pub async fn run(app: App) {
         }
         tokio::time::sleep(EVERY).await;
     }
+}
+
+/// Looks now, because somebody asked.
+pub async fn look_now(app: &App) -> Result<(), Error> {
+    look(app).await.map_err(|error| match error {
+        UpdateError::Unavailable(_) | UpdateError::Refused(_) => {
+            Error::new(ErrorCode::Conflict, error.to_string())
+        }
+        UpdateError::Failed(_) => {
+            let message = "the place where releases come from could not be asked; the log of the server says why";
+            Error::new(ErrorCode::Internal, message).caused_by(error)
+        }
+    })
 }
 
 async fn look(app: &App) -> Result<(), UpdateError> {

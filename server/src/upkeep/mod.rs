@@ -44,6 +44,7 @@ pub async fn run(app: App) {
         backup::schedule::run(app.clone()),
         crate::updates::check::run(app.clone()),
         crate::media::queue::run(app.clone()),
+        crate::media::films::run(app.clone()),
         crate::library::search::index_old(app.clone()),
         keep(app)
     );

@@ -79,6 +79,8 @@ pub async fn rebuild(app: &App, owners: &HashMap<Uuid, String>) -> Result<Rebuil
             held_count: 0,
             held_bytes: 0,
             relay_bytes: 0,
+            display_name: String::new(),
+            quota_bytes: None,
         };
         adopt::adopt_account(app, row.clone()).await?;
         owner_file::ensure_folder(app, &row).await?;

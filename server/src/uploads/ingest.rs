@@ -13,6 +13,7 @@ use photosync_protocol::names::{fold_key, numbered_name, stored_name};
 use photosync_protocol::v2::claims::Claims;
 use uuid::Uuid;
 
+use super::allowance;
 use super::reservations::NameGuard;
 use crate::auth::random_id;
 use crate::blobs::{CommitOutcome, Key, NAMES_FILE, Staged, append_durably};
@@ -114,10 +115,14 @@ async fn finish_here(app: &App, arrived: Arrived, also: Option<Also>) -> Result<
     // Most names are free: reserving first makes one question of "are these bytes known?" and "is the name free?".
     let first = Candidate::new(&name, 1);
     let guard = first.try_reserve(app, account);
+    let size_bytes = staged.size_bytes;
     let (known, first, taken) = app
         .db
-        .read(move |tx| -> DbResult<(Option<Asset>, Candidate, bool)> {
+        .read(move |tx| -> Result<(Option<Asset>, Candidate, bool)> {
             let known = queries::find_by_digest(tx, account, &digest)?;
+            if known.is_none() {
+                allowance::require_in(tx, account, size_bytes)?;
+            }
             let taken = first.is_taken(tx, account)?;
             Ok((known, first, taken))
         })
@@ -136,12 +141,18 @@ async fn finish_here(app: &App, arrived: Arrived, also: Option<Also>) -> Result<
     let key = Key::original(account, &draft.stored_name);
     let now_ms = draft.arrived_at_ms;
     let taken = origin.claims.captured.as_ref().and_then(taken_of);
+    let is_favourite = origin.claims.favourite == Some(true);
     let draft =
         NewAsset { arrived_at_ms: arrived_at_ms.unwrap_or(draft.arrived_at_ms), taken, ..draft };
     let stored = app
         .db
         .write(move |tx| -> Result<()> {
+            // Others may have used up what was left while this one was published.
+            allowance::require_in(tx, account, size_bytes)?;
             queries::store(tx, &draft)?;
+            if is_favourite {
+                queries::media::mark_favourite(tx, &draft.asset_id)?;
+            }
             origin.note(tx, &draft.asset_id, draft.digest, now_ms)?;
             Ok(also.as_ref().map_or(Ok(()), |also| also(tx, &draft.asset_id))?)
         })
@@ -149,7 +160,7 @@ async fn finish_here(app: &App, arrived: Arrived, also: Option<Also>) -> Result<
     if let Err(error) = stored {
         // No room for the row means that it is certainly not there: give the bytes up too. After any other
         // failure nobody knows, and a row without bytes would be worse than bytes without a row.
-        if error.code == ErrorCode::StorageFull {
+        if error.code == ErrorCode::StorageFull || allowance::refused(&error) {
             let _ = app.originals.remove(&key).await;
         }
         return Err(error);
@@ -236,7 +247,14 @@ async fn heal(app: &App, asset: Asset, staged: Staged) -> Result<Finished> {
     tracing::info!(%account, asset = %asset.asset_id, "an original was healed by being sent again");
     let draft = asset.draft();
     let finished = Finished::of(&draft);
-    app.db.write(move |tx| queries::set_held(tx, &asset, &draft)).await?;
+    app.db
+        .write(move |tx| -> DbResult<()> {
+            queries::set_held(tx, &asset, &draft)?;
+            // What was read in the damaged bytes may be wrong.
+            queries::media::look_again(tx, &asset.asset_id)
+        })
+        .await?;
+    app.wake_media();
     app.changes.publish(account);
     Ok(finished)
 }
@@ -244,6 +262,9 @@ async fn heal(app: &App, asset: Asset, staged: Staged) -> Result<Finished> {
 /// Brings an asset back from the trash with the bytes that were just sent, under its old name if that is free.
 async fn restore(app: &App, asset: Asset, staged: Staged) -> Result<Finished> {
     let (account, old_name) = (asset.account_uuid, asset.name.clone());
+    // What was damaged counted before: a repair is not refused.
+    let more_bytes = if asset.trashed_at_ms.is_some() { staged.size_bytes } else { 0 };
+    app.db.read(move |tx| allowance::require_in(tx, account, more_bytes)).await?;
     let in_trash = Key::trashed(account, &asset.asset_id);
     let (mut draft, _guard) =
         publish(app, account, &old_name, None, staged, asset.media_type.clone()).await?;
@@ -253,7 +274,19 @@ async fn restore(app: &App, asset: Asset, staged: Staged) -> Result<Finished> {
     let old = asset.clone();
     let was = Key::original(account, &asset.stored_name);
     let is = Key::original(account, &draft.stored_name);
-    app.db.write(move |tx| queries::set_held(tx, &asset, &draft)).await?;
+    let stored = app
+        .db
+        .write(move |tx| -> Result<()> {
+            allowance::require_in(tx, account, more_bytes)?;
+            Ok(queries::set_held(tx, &asset, &draft)?)
+        })
+        .await;
+    if let Err(error) = stored {
+        if allowance::refused(&error) {
+            let _ = app.originals.remove(&is).await;
+        }
+        return Err(error);
+    }
     app.changes.publish(account);
     // The second copy of the bytes is not needed any more; if this fails, `check` names it.
     let _ = app.originals.remove(&in_trash).await;

@@ -12,4 +12,4 @@ mod program;
 mod reader;
 mod scripts;
 
-pub(crate) use program::{Program, TusServer};
+pub(crate) use program::{Program, TusServer, node};

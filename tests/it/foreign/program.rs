@@ -17,7 +17,7 @@ fn folder() -> PathBuf {
 }
 
 /// Node: that of the environment, installed there when the system's is too old.
-pub(super) fn node() -> PathBuf {
+pub(crate) fn node() -> PathBuf {
     let own = folder().join("venv/bin/node");
     if own.is_file() { own } else { PathBuf::from("node") }
 }

@@ -76,11 +76,16 @@ pub(super) fn colour_of(bytes: &[u8], quarter: u32) -> [u8; 3] {
     run("ffmpeg", &arguments).stdout[..3].try_into().expect("three bytes")
 }
 
+/// Pointers to the directory of the camera, and to that of the position.
+const CAMERA: u16 = 0x8769;
+const GPS: u16 = 0x8825;
+
 /// EXIF with texts and an orientation, least byte first.
 #[derive(Default)]
 pub(super) struct Exif {
     main: Vec<(u16, u16, Vec<u8>)>,
     camera: Vec<(u16, u16, Vec<u8>)>,
+    gps: Vec<(u16, u16, Vec<u8>)>,
 }
 
 impl Exif {
@@ -106,6 +111,19 @@ impl Exif {
         self
     }
 
+    /// Degrees, north and east positive.
+    pub(super) fn position(mut self, latitude: f64, longitude: f64) -> Self {
+        let sides = [(1, latitude, ["N", "S"]), (3, longitude, ["E", "W"])];
+        for (tag, degrees, names) in sides {
+            let name = names[usize::from(degrees < 0.0)];
+            self.gps.push((tag, 2, [name.as_bytes(), b"\0"].concat()));
+            let millionths = (degrees.abs() * 1e6).round() as u32;
+            let parts = [millionths, 1_000_000, 0, 1, 0, 1];
+            self.gps.push((tag + 1, 5, parts.iter().flat_map(|part| part.to_le_bytes()).collect()));
+        }
+        self
+    }
+
     /// What an iPhone writes into both halves of a Live Photo.
     pub(super) fn apple_content_id(mut self, id: &str) -> Self {
         let mut note = b"Apple iOS\0\0\x01MM\0\x01\0\x11\0\x02".to_vec();
@@ -121,24 +139,32 @@ impl Exif {
     /// The TIFF in which it is written.
     pub(super) fn tiff(&self) -> Vec<u8> {
         let mut main = self.main.clone();
-        // The pointer's place is known when the length of the first directory is.
-        main.push((0x8769, 4, vec![0; 4]));
-        main.sort_by_key(|(tag, _, _)| *tag);
-        let head = b"II*\0\x08\0\0\0".to_vec();
-        let first_length = directory(&main, 8).len();
-        for (tag, _, value) in &mut main {
-            if *tag == 0x8769 {
-                *value = u32::try_from(8 + first_length).expect("short").to_le_bytes().to_vec();
-            }
-        }
         let mut camera = self.camera.clone();
         camera.sort_by_key(|(tag, _, _)| *tag);
-        [head, directory(&main, 8), directory(&camera, 8 + first_length)].concat()
+        // The pointers' places are known when the length of the first directory is.
+        main.push((CAMERA, 4, vec![0; 4]));
+        if !self.gps.is_empty() {
+            main.push((GPS, 4, vec![0; 4]));
+        }
+        main.sort_by_key(|(tag, _, _)| *tag);
+        let head = b"II*\0\x08\0\0\0".to_vec();
+        let camera_at = 8 + directory(&main, 8).len();
+        let gps_at = camera_at + directory(&camera, camera_at).len();
+        for (tag, _, value) in &mut main {
+            let at = match *tag {
+                CAMERA => camera_at,
+                GPS => gps_at,
+                _ => continue,
+            };
+            *value = u32::try_from(at).expect("short").to_le_bytes().to_vec();
+        }
+        let gps = if self.gps.is_empty() { Vec::new() } else { directory(&self.gps, gps_at) };
+        [head, directory(&main, 8), directory(&camera, camera_at), gps].concat()
     }
 }
 
 /// A directory that begins at `at`, and the values that are too long for it.
-fn directory(entries: &[(u16, u16, Vec<u8>)], at: usize) -> Vec<u8> {
+pub(super) fn directory(entries: &[(u16, u16, Vec<u8>)], at: usize) -> Vec<u8> {
     let mut bytes = u16::try_from(entries.len()).expect("few").to_le_bytes().to_vec();
     let mut values = Vec::new();
     let values_at = at + 2 + entries.len() * 12 + 4;
@@ -146,6 +172,7 @@ fn directory(entries: &[(u16, u16, Vec<u8>)], at: usize) -> Vec<u8> {
         let width = match kind {
             3 => 2,
             4 => 4,
+            5 => 8,
             _ => 1,
         };
         bytes.extend(tag.to_le_bytes());

@@ -9,7 +9,7 @@ use super::files::{Exif, by_heif_enc, jpeg, with_exif};
 use crate::stand::{files_below, wait_until};
 
 /// A PNG head that declares a size, and so much of a picture.
-fn png(width: u32, height: u32, data: &[u8]) -> Vec<u8> {
+pub(super) fn png(width: u32, height: u32, data: &[u8]) -> Vec<u8> {
     let chunk = |kind: &[u8], content: &[u8]| {
         let length = u32::try_from(content.len()).expect("short").to_be_bytes();
         let body = [kind, content].concat();
@@ -18,6 +18,15 @@ fn png(width: u32, height: u32, data: &[u8]) -> Vec<u8> {
     let head = [&width.to_be_bytes()[..], &height.to_be_bytes(), &[8, 6, 0, 0, 0]].concat();
     [b"\x89PNG\r\n\x1a\n", &chunk(b"IHDR", &head)[..], &chunk(b"IDAT", data), &chunk(b"IEND", b"")]
         .concat()
+}
+
+/// A picture of one grey; nothing in it is brighter than anything else.
+pub(super) fn flat(grey: u8) -> Vec<u8> {
+    let picture = image::RgbImage::from_pixel(300, 200, image::Rgb([grey; 3]));
+    let mut bytes = Vec::new();
+    let encoder = &mut image::codecs::jpeg::JpegEncoder::new_with_quality(&mut bytes, 90);
+    encoder.encode_image(&picture).expect("a JPEG in memory");
+    bytes
 }
 
 fn crc32(bytes: &[u8]) -> u32 {

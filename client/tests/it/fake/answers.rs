@@ -50,6 +50,7 @@ pub(super) async fn devices() -> Json<Devices> {
         inventory_at_ms: None,
         overdue: false,
         has_upload_token: false,
+        is_browser: false,
     };
     Json(Devices { devices: vec![device] })
 }

@@ -26,17 +26,19 @@ pub async fn list(app: &App, member: &Member) -> Result<Devices> {
     let rows = app.db.read(move |tx| queries::list_live(tx, account, now_ms)).await?;
     let shown = rows.into_iter().map(|row| Device {
         this: row.device_id == member.device_id,
-        overdue: is_overdue(
-            row.inventory_at_ms.unwrap_or(row.created_at_ms),
-            now_ms,
-            app.config.overdue_days.saturating_mul(DAY_MS),
-        ),
+        overdue: !row.is_browser
+            && is_overdue(
+                row.inventory_at_ms.unwrap_or(row.created_at_ms),
+                now_ms,
+                app.config.overdue_days.saturating_mul(DAY_MS),
+            ),
         id: row.device_id,
         name: row.label,
         created_at_ms: row.created_at_ms,
         last_seen_at_ms: row.last_seen_at_ms,
         inventory_at_ms: row.inventory_at_ms,
         has_upload_token: row.has_upload_token,
+        is_browser: row.is_browser,
     });
     Ok(Devices { devices: shown.collect() })
 }

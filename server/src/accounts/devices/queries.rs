@@ -15,6 +15,7 @@ pub struct Device {
     pub last_seen_at_ms: i64,
     pub inventory_at_ms: Option<i64>,
     pub has_upload_token: bool,
+    pub is_browser: bool,
 }
 
 fn device(row: &Row) -> DbResult<Device> {
@@ -25,6 +26,7 @@ fn device(row: &Row) -> DbResult<Device> {
         last_seen_at_ms: row.integer(3)?,
         inventory_at_ms: row.find_integer(4)?,
         has_upload_token: row.boolean(5)?,
+        is_browser: row.boolean(6)?,
     })
 }
 
@@ -34,7 +36,10 @@ pub fn list_live(tx: &mut dyn Tx, account_uuid: Uuid, now_ms: i64) -> DbResult<V
         "SELECT d.device_id, d.label, d.created_at_ms, d.last_seen_at_ms, d.inventory_at_ms,
                 EXISTS (SELECT 1 FROM sessions u
                         WHERE u.device_id = d.device_id AND u.scope = 'upload_only'
-                          AND u.revoked_at_ms IS NULL AND u.expires_at_ms > ?2)
+                          AND u.revoked_at_ms IS NULL AND u.expires_at_ms > ?2),
+                EXISTS (SELECT 1 FROM sessions b
+                        WHERE b.device_id = d.device_id AND b.kind = 'web'
+                          AND b.revoked_at_ms IS NULL AND b.expires_at_ms > ?2)
          FROM devices d
          WHERE d.account_uuid = ?1
            AND EXISTS (SELECT 1 FROM sessions s

@@ -284,6 +284,62 @@ pub fn touch_session(tx: &mut dyn Tx, session_id: &str, now_ms: i64) -> DbResult
     Ok(())
 }
 
+/// Gives a browser's session another cookie.
+pub fn set_cookie_hash(
+    tx: &mut dyn Tx,
+    session_id: &str,
+    token_hash: &[u8; 32],
+    now_ms: i64,
+    expires_at_ms: i64,
+) -> DbResult<()> {
+    tx.execute(
+        "UPDATE sessions SET token_hash = ?2, last_seen_at_ms = ?3, expires_at_ms = ?4
+         WHERE session_id = ?1 AND kind = 'web'",
+        params![session_id, &token_hash[..], now_ms, expires_at_ms],
+    )?;
+    Ok(())
+}
+
+/// Ends the sessions of an account's browsers.
+pub fn revoke_browsers(tx: &mut dyn Tx, account_uuid: Uuid, now_ms: i64) -> DbResult<()> {
+    tx.execute(
+        "UPDATE sessions SET revoked_at_ms = ?2
+         WHERE account_uuid = ?1 AND kind = 'web' AND revoked_at_ms IS NULL",
+        params![account_uuid, now_ms],
+    )?;
+    Ok(())
+}
+
+/// Ends the sessions of an account's browsers but for one; returns how many were alive.
+pub fn revoke_other_browsers(
+    tx: &mut dyn Tx,
+    account_uuid: Uuid,
+    kept: &str,
+    now_ms: i64,
+) -> DbResult<i64> {
+    tx.execute(
+        "UPDATE sessions SET revoked_at_ms = ?3
+         WHERE account_uuid = ?1 AND session_id <> ?2 AND kind = 'web'
+           AND revoked_at_ms IS NULL AND expires_at_ms > ?3",
+        params![account_uuid, kept, now_ms],
+    )
+}
+
+/// Ends every session of an account but for one; returns how many were alive.
+pub fn revoke_others(
+    tx: &mut dyn Tx,
+    account_uuid: Uuid,
+    kept: &str,
+    now_ms: i64,
+) -> DbResult<i64> {
+    tx.execute(
+        "UPDATE sessions SET revoked_at_ms = ?3
+         WHERE account_uuid = ?1 AND session_id <> ?2
+           AND revoked_at_ms IS NULL AND expires_at_ms > ?3",
+        params![account_uuid, kept, now_ms],
+    )
+}
+
 /// Ends every session of an account; returns how many were alive.
 pub fn revoke_sessions(tx: &mut dyn Tx, account_uuid: Uuid, now_ms: i64) -> DbResult<i64> {
     tx.execute(

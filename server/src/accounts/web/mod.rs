@@ -9,7 +9,7 @@ pub mod rules;
 
 use photosync_protocol::error::ErrorCode;
 use photosync_protocol::v2::session::normalise_code;
-use photosync_protocol::v2::web::{WebSession, WebState};
+use photosync_protocol::v2::web::{Invitation, WebSession, WebState};
 use sha2::{Digest, Sha256};
 use tokio::sync::Mutex;
 use uuid::Uuid;
@@ -17,10 +17,14 @@ use uuid::Uuid;
 use super::native::{Member, hash_token, new_token};
 use super::queries::sessions::{self, NewDevice, NewSession};
 use super::queries::{self as rows, Account};
-use super::{LAST_SEEN_MS, Verified, operator, require_unchanged, shorten, verify_password};
+use super::{
+    LAST_SEEN_MS, Verified, end_access, operator, owner_file, require_unchanged, shorten,
+    verify_password,
+};
 use crate::auth::{random_bytes, random_id};
 use crate::boot::App;
 use crate::clock::DAY_MS;
+use crate::db::Tx;
 use crate::error::{Error, Result};
 use crate::pairing::rules::{code_of, show_code};
 
@@ -30,6 +34,8 @@ pub const SESSION_MS: i64 = 30 * DAY_MS;
 pub const OPEN_LINK_MS: i64 = 2 * 60_000;
 /// How long a link works that is handed to somebody: a day.
 pub const HANDED_LINK_MS: i64 = DAY_MS;
+/// How long a link works by which somebody chooses a password: 7 days.
+pub const INVITATION_MS: i64 = 7 * DAY_MS;
 /// Shortest password of an account that is made in a browser, in characters: NIST SP 800-63B asks for 8.
 pub const MIN_PASSWORD_CHARS: usize = 8;
 /// First characters of the token in a link.
@@ -39,9 +45,33 @@ const COOKIE_PREFIX: &str = "psw_";
 /// Keeps what pages are told of a cookie apart from the hash that is stored.
 const CSRF_DOMAIN: &str = "photosync-csrf-v1:";
 
+/// What a link is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LinkPurpose {
+    /// Signing one browser in.
+    SignIn,
+    /// Choosing a password, by which one browser is signed in too.
+    Password,
+}
+
+impl LinkPurpose {
+    /// As the schema has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::SignIn => "sign_in",
+            Self::Password => "password",
+        }
+    }
+}
+
 /// A person at a browser, signed in by cookie.
 #[derive(Debug, Clone)]
 pub struct Person(pub Member);
+
+/// A [`Person`] whose request carries no word of a page of ours, because the system made it: a photo shared with the installed
+/// app. It may add, and nothing else.
+#[derive(Debug, Clone)]
+pub struct Sharer(pub Member);
 
 /// What the first run needs while the server runs.
 pub struct Setup {
@@ -109,12 +139,18 @@ pub async fn set_up(
         let message = "this is not the code that the server printed when it started";
         return Err(Error::new(ErrorCode::Forbidden, message));
     }
-    if password.chars().count() < MIN_PASSWORD_CHARS {
-        return Err(Error::bad_request("the password must have at least 8 characters"));
-    }
+    require_long_enough(&password)?;
     let account = operator::add(app, email, password, true).await?;
     tracing::info!(account = %account.account_uuid, "this server was set up in a browser");
     begin(app, account, agent, Admission::Checked).await
+}
+
+/// What holds for every password that is chosen in a browser.
+pub fn require_long_enough(password: &str) -> Result<()> {
+    if password.chars().count() < MIN_PASSWORD_CHARS {
+        return Err(Error::bad_request("the password must have at least 8 characters"));
+    }
+    Ok(())
 }
 
 /// Signs a browser in by password.
@@ -126,31 +162,89 @@ pub async fn sign_in(app: &App, email: &str, password: &str, agent: &str) -> Res
 /// Makes a link that signs a browser in, once, within `life_ms`. What is returned stands after `#` in it, which browsers
 /// send to nobody.
 pub async fn offer_link(app: &App, account: Uuid, life_ms: i64) -> Result<String> {
-    let token = new_token(LINK_PREFIX);
-    let (hash, now_ms) = (hash_token(&token), app.clock.now_ms());
+    let ((token, hash), now_ms) = (new_link(), app.clock.now_ms());
+    let purpose = LinkPurpose::SignIn.as_str();
     app.db
-        .write(move |tx| queries::store_link(tx, &hash, account, now_ms, now_ms + life_ms))
+        .write(move |tx| queries::store_link(tx, &hash, purpose, account, now_ms, now_ms + life_ms))
         .await?;
     Ok(token)
 }
 
+/// The secret of a new link, and the hash under which it is kept.
+pub fn new_link() -> (String, [u8; 32]) {
+    let token = new_token(LINK_PREFIX);
+    let hash = hash_token(&token);
+    (token, hash)
+}
+
+fn link_is_over() -> Error {
+    let message = "this link was used already, or is too old; ask for another one";
+    Error::new(ErrorCode::Unauthorised, message)
+}
+
+/// Whom a link is for by which a password is chosen. It stays as it is.
+pub async fn look_at_invitation(app: &App, token: &str) -> Result<Invitation> {
+    let (hash, now_ms) = (hash_token(token), app.clock.now_ms());
+    let account = app.db.read(move |tx| find_invited(tx, &hash, now_ms)).await?;
+    Ok(Invitation {
+        email: account.email,
+        name: account.display_name,
+        is_first: account.password_hash.is_none(),
+    })
+}
+
+fn find_invited(tx: &mut dyn Tx, token_hash: &[u8; 32], now_ms: i64) -> Result<Account> {
+    let purpose = LinkPurpose::Password.as_str();
+    let owner = queries::find_link(tx, token_hash, purpose, now_ms)?.ok_or_else(link_is_over)?;
+    let account = rows::find_by_uuid(tx, owner)?;
+    account
+        .filter(|account| !account.disabled && account.deleted_at_ms.is_none())
+        .ok_or_else(link_is_over)
+}
+
+/// Chooses a password by a link, which uses it up; every session of the account ends, and the browser is signed in.
+pub async fn accept_invitation(
+    app: &App,
+    token: &str,
+    password: String,
+    agent: &str,
+) -> Result<SignedIn> {
+    require_long_enough(&password)?;
+    let (hash, now_ms) = (hash_token(token), app.clock.now_ms());
+    // Hashing a password is work that nobody gets for a guess.
+    app.db.read(move |tx| find_invited(tx, &hash, now_ms)).await?;
+    let password_hash = app.passwords.hash(password).await?;
+    let account = app
+        .db
+        .write(move |tx| -> Result<Account> {
+            let mut account = find_invited(tx, &hash, now_ms)?;
+            queries::use_link(tx, &hash, LinkPurpose::Password.as_str(), now_ms)?
+                .ok_or_else(link_is_over)?;
+            rows::set_password_hash(tx, account.account_uuid, &password_hash)?;
+            end_access(tx, account.account_uuid, now_ms)?;
+            account.password_hash = Some(password_hash.clone());
+            Ok(account)
+        })
+        .await?;
+    tracing::info!(account = %account.account_uuid, "a password was chosen by a link");
+    owner_file::ensure_folder(app, &account).await?;
+    begin(app, account, agent, Admission::Checked).await
+}
+
 /// Signs a browser in by a link.
 pub async fn enter(app: &App, token: &str, agent: &str) -> Result<SignedIn> {
-    let over = || {
-        let message = "this link was used already, or is too old; ask for another one";
-        Error::new(ErrorCode::Unauthorised, message)
-    };
     if !token.starts_with(LINK_PREFIX) {
-        return Err(over());
+        return Err(link_is_over());
     }
     let (hash, now_ms) = (hash_token(token), app.clock.now_ms());
     let account = app
         .db
         .write(move |tx| -> Result<Account> {
-            let owner = queries::use_link(tx, &hash, now_ms)?.ok_or_else(over)?;
-            let account = rows::find_by_uuid(tx, owner)?.ok_or_else(over)?;
+            let owner = queries::use_link(tx, &hash, LinkPurpose::SignIn.as_str(), now_ms)?
+                .ok_or_else(link_is_over)?;
+            let account = rows::find_by_uuid(tx, owner)?.ok_or_else(link_is_over)?;
             if account.disabled || account.deleted_at_ms.is_some() {
-                return Err(over());
+                return Err(link_is_over());
             }
             Ok(account)
         })
@@ -236,13 +330,25 @@ async fn find_live(app: &App, cookie: &str) -> Result<Option<sessions::Session>>
 }
 
 async fn find_session(app: &App, cookie: &str) -> Result<Option<WebSession>> {
-    Ok(find_live(app, cookie).await?.map(|session| WebSession {
+    Ok(find_live(app, cookie).await?.map(|session| session_shown(cookie, session)))
+}
+
+/// Another cookie for the session of a browser, which goes on; what the old one named is nothing any more.
+pub fn new_cookie() -> (String, [u8; 32]) {
+    let cookie = new_token(COOKIE_PREFIX);
+    let hash = hash_token(&cookie);
+    (cookie, hash)
+}
+
+/// What the page of a session is told.
+pub fn session_shown(cookie: &str, session: sessions::Session) -> WebSession {
+    WebSession {
         csrf: csrf_of(cookie),
         account_uuid: session.account_uuid.to_string(),
         email: session.email,
         role: session.role,
         device_id: session.device_id.unwrap_or_default(),
-    }))
+    }
 }
 
 /// Whoever holds this cookie, if it is still good.

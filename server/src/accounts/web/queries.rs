@@ -14,6 +14,7 @@ pub fn has_no_account(tx: &mut dyn Tx) -> DbResult<bool> {
 pub fn store_link(
     tx: &mut dyn Tx,
     token_hash: &[u8; 32],
+    purpose: &str,
     account: Uuid,
     now_ms: i64,
     expires_at_ms: i64,
@@ -21,21 +22,42 @@ pub fn store_link(
     tx.execute("DELETE FROM one_time_tokens WHERE expires_at_ms <= ?1", params![now_ms])?;
     tx.execute(
         "INSERT INTO one_time_tokens (token_hash, purpose, account_uuid, created_at_ms, expires_at_ms)
-         VALUES (?1, 'sign_in', ?2, ?3, ?4)",
-        params![&token_hash[..], account, now_ms, expires_at_ms],
+         VALUES (?1, ?2, ?3, ?4, ?5)",
+        params![&token_hash[..], purpose, account, now_ms, expires_at_ms],
     )?;
     Ok(())
 }
 
+/// Whose a link is, if it is still good.
+pub fn find_link(
+    tx: &mut dyn Tx,
+    token_hash: &[u8; 32],
+    purpose: &str,
+    now_ms: i64,
+) -> DbResult<Option<Uuid>> {
+    let row = find(
+        tx,
+        "SELECT account_uuid FROM one_time_tokens
+         WHERE token_hash = ?1 AND purpose = ?2 AND used_at_ms IS NULL AND expires_at_ms > ?3",
+        params![&token_hash[..], purpose, now_ms],
+    )?;
+    row.map(|row| row.uuid(0)).transpose()
+}
+
 /// Uses a link up; whose it is, if it was still good.
-pub fn use_link(tx: &mut dyn Tx, token_hash: &[u8; 32], now_ms: i64) -> DbResult<Option<Uuid>> {
+pub fn use_link(
+    tx: &mut dyn Tx,
+    token_hash: &[u8; 32],
+    purpose: &str,
+    now_ms: i64,
+) -> DbResult<Option<Uuid>> {
     let row = find(
         tx,
         "UPDATE one_time_tokens
          SET used_at_ms = ?2
-         WHERE token_hash = ?1 AND purpose = 'sign_in' AND used_at_ms IS NULL AND expires_at_ms > ?2
+         WHERE token_hash = ?1 AND purpose = ?3 AND used_at_ms IS NULL AND expires_at_ms > ?2
          RETURNING account_uuid",
-        params![&token_hash[..], now_ms],
+        params![&token_hash[..], now_ms, purpose],
     )?;
     row.map(|row| row.uuid(0)).transpose()
 }
@@ -43,6 +65,15 @@ pub fn use_link(tx: &mut dyn Tx, token_hash: &[u8; 32], now_ms: i64) -> DbResult
 /// Ends every link of an account.
 pub fn remove_links(tx: &mut dyn Tx, account: Uuid) -> DbResult<()> {
     tx.execute("DELETE FROM one_time_tokens WHERE account_uuid = ?1", params![account])?;
+    Ok(())
+}
+
+/// Ends the links of an account for one purpose.
+pub fn remove_links_for(tx: &mut dyn Tx, account: Uuid, purpose: &str) -> DbResult<()> {
+    tx.execute(
+        "DELETE FROM one_time_tokens WHERE account_uuid = ?1 AND purpose = ?2",
+        params![account, purpose],
+    )?;
     Ok(())
 }
 

@@ -6,7 +6,10 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{AppendHeaders, IntoResponse, Response};
 use photosync_protocol::error::ErrorCode;
-use photosync_protocol::v2::web::{WebLink, WebSession, WebSetup, WebSignIn, WebState};
+use photosync_protocol::v2::web::{
+    AcceptInvitation, Invitation, InvitationLook, WebLink, WebSession, WebSetup, WebSignIn,
+    WebState,
+};
 
 use super::rules::{find_cookie, is_own_machine, is_own_page, set_cookie};
 use super::{Person, SESSION_MS, SignedIn};
@@ -102,6 +105,47 @@ pub async fn enter(
     Ok(signed_in(StatusCode::OK, peer, entered))
 }
 
+/// `POST /api/v2/web/invitation`
+#[utoipa::path(
+    post, path = "/api/v2/web/invitation", tag = "Browsers",
+    summary = "Whom a link is for by which a password is chosen",
+    request_body = InvitationLook,
+    responses((status = 200, body = Invitation, description = "The link stays as it is.")),
+)]
+pub async fn look_at_invitation(
+    State(app): State<App>,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Invitation>> {
+    require_own_page(&headers)?;
+    require_attempt(&app, caller, "session")?;
+    let asked: InvitationLook = read_json(&app, &headers, body, MAX_JSON_BYTES).await?;
+    super::look_at_invitation(&app, &asked.token).await.map(Json)
+}
+
+/// `PUT /api/v2/web/invitation`
+#[utoipa::path(
+    put, path = "/api/v2/web/invitation", tag = "Browsers",
+    summary = "Choose a password by a link that works once, and sign in",
+    request_body = AcceptInvitation,
+    responses((status = 200, body = WebSession, description = "Every other session of the account ended.")),
+)]
+pub async fn accept_invitation(
+    State(app): State<App>,
+    caller: Caller,
+    peer: Peer,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response> {
+    require_own_page(&headers)?;
+    require_attempt(&app, caller, "session")?;
+    let AcceptInvitation { token, password } =
+        read_json(&app, &headers, body, MAX_JSON_BYTES).await?;
+    let entered = super::accept_invitation(&app, &token, password, agent(&headers)).await?;
+    Ok(signed_in(StatusCode::OK, peer, entered))
+}
+
 /// `DELETE /api/v2/web/session`
 #[utoipa::path(
     delete, path = "/api/v2/web/session", tag = "Browsers",
@@ -126,7 +170,8 @@ fn agent(headers: &HeaderMap) -> &str {
     headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default()
 }
 
-fn with_cookie(
+/// The cookie of a browser, for `life_s` seconds.
+pub fn with_cookie(
     value: &str,
     peer: Peer,
     life_s: i64,

@@ -46,6 +46,14 @@ pub fn is_own_page(headers: &HeaderMap) -> bool {
     }
 }
 
+/// Whether no page elsewhere made a request: a page of this server did, or the person did outside of any page, as by sharing with
+/// the installed app (`Sec-Fetch-Site: none`, which no page can bring about). Where browsers do not say, an app cannot be
+/// installed either, and only a page of ours counts.
+pub fn is_no_page_elsewhere(headers: &HeaderMap) -> bool {
+    let site = headers.get("sec-fetch-site").map(|site| site.as_bytes());
+    site == Some(b"none".as_slice()) || is_own_page(headers)
+}
+
 /// Whether a request that changes something carries what only our own pages know.
 pub fn has_csrf(headers: &HeaderMap, expected: &str) -> bool {
     // Not secret against timing: it is bound to a cookie that the asking browser holds.
@@ -145,6 +153,19 @@ mod tests {
             !of(&[("host", "nas.local:3000"), ("origin", "null")])
                 && !of(&[("host", "nas.local:3000")])
         );
+    }
+
+    #[test]
+    fn sharing_comes_from_the_person_or_from_a_page_of_this_host() {
+        let of = |pairs: &[(&'static str, &str)]| is_no_page_elsewhere(&headers(pairs));
+        assert!(of(&[("sec-fetch-site", "none"), ("origin", "null"), ("host", "x")]));
+        assert!(of(&[("sec-fetch-site", "same-origin")]));
+        for site in ["cross-site", "same-site", "", "None"] {
+            assert!(!of(&[("sec-fetch-site", site), ("host", "x"), ("origin", "http://x")]));
+        }
+        assert!(of(&[("host", "x:3000"), ("origin", "http://x:3000")]));
+        assert!(!of(&[("host", "x:3000"), ("origin", "http://x")]));
+        assert!(!of(&[("host", "x:3000"), ("origin", "null")]) && !of(&[("host", "x:3000")]));
     }
 
     #[test]

@@ -69,10 +69,53 @@ CREATE TABLE asset_facts (
   longitude_e7  INTEGER,                               -- east positive
   payload_hash  BLOB,                                  -- SHA-256 of the picture without its metadata
   dhash         BLOB,                                  -- 8 bytes: what it looks like
-  facts_json    TEXT NOT NULL DEFAULT '{}'             -- everything else that is shown of it
+  facts_json    TEXT NOT NULL DEFAULT '{}',            -- everything else that is shown of it
+  times_json    TEXT NOT NULL DEFAULT '{}',            -- what the original says of its time, as it is written there
+  plays         TEXT CHECK (plays IN ('everywhere', 'some', 'nowhere')),  -- in browsers, the film or the one in the picture
+  codecs        TEXT,                                  -- of that film, as RFC 6381 writes them
+  transfer      TEXT CHECK (transfer IN ('pq', 'hlg')), -- of that film; NULL: as screens have always had it
+  copies        INTEGER NOT NULL DEFAULT 0,            -- 1: the pictures of that film play everywhere as they are, in another container
+  motion_at     INTEGER,                               -- where the film in a Motion Photo begins, and how long it is
+  motion_bytes  INTEGER
 ) STRICT;
 CREATE INDEX asset_facts_place ON asset_facts (account_uuid, asset_id) WHERE latitude_e7 IS NOT NULL;
 CREATE INDEX asset_facts_payload ON asset_facts (account_uuid, payload_hash) WHERE payload_hash IS NOT NULL;
+-- What looks alike differs in at most 6 of the 64 bits, so in at most one bit of one of these quarters (2 × 4 > 6): finding it
+-- is 17 places in each of four indexes, and not a walk.
+CREATE INDEX asset_facts_look_1 ON asset_facts (substr(dhash, 1, 2), dhash) WHERE dhash IS NOT NULL;
+CREATE INDEX asset_facts_look_2 ON asset_facts (substr(dhash, 3, 2), dhash) WHERE dhash IS NOT NULL;
+CREATE INDEX asset_facts_look_3 ON asset_facts (substr(dhash, 5, 2), dhash) WHERE dhash IS NOT NULL;
+CREATE INDEX asset_facts_look_4 ON asset_facts (substr(dhash, 7, 2), dhash) WHERE dhash IS NOT NULL;
+
+-- Photos that look alike, noted when the later one was looked at. A cache of what dhash says.
+CREATE TABLE alike (
+  account_uuid TEXT NOT NULL,
+  asset_id     TEXT NOT NULL REFERENCES assets (asset_id) ON DELETE CASCADE,  -- the smaller id
+  other_id     TEXT NOT NULL REFERENCES assets (asset_id) ON DELETE CASCADE,
+  PRIMARY KEY (account_uuid, asset_id, other_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX alike_asset ON alike (asset_id);
+CREATE INDEX alike_other ON alike (other_id, asset_id);
+
+-- What a person said: these two are different, whatever they look like.
+CREATE TABLE told_apart (
+  asset_id TEXT NOT NULL REFERENCES assets (asset_id) ON DELETE CASCADE,      -- the smaller id
+  other_id TEXT NOT NULL REFERENCES assets (asset_id) ON DELETE CASCADE,
+  PRIMARY KEY (asset_id, other_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX told_apart_other ON told_apart (other_id);
+
+-- Films in a version that every browser plays. A row is a wish, and then what became of it.
+CREATE TABLE playables (
+  asset_id     TEXT PRIMARY KEY REFERENCES assets (asset_id) ON DELETE CASCADE,
+  account_uuid TEXT NOT NULL,
+  state        TEXT NOT NULL CHECK (state IN ('waiting', 'making', 'ready', 'failed')),
+  error        TEXT,                                   -- class of the failure
+  asked_at_ms  INTEGER NOT NULL,                       -- when somebody last wanted to see it; 0: it is made ahead
+  size_bytes   INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE INDEX playables_waiting ON playables (asked_at_ms) WHERE state = 'waiting';
+CREATE INDEX playables_ready ON playables (asked_at_ms, size_bytes) WHERE state = 'ready';
 
 -- Words by which an asset is found, folded; read by ranges of prefixes.
 CREATE TABLE search_words (
@@ -114,7 +157,7 @@ ALTER TABLE accounts ADD COLUMN quota_bytes INTEGER;   -- of held originals; NUL
 -- Links that work once. Only the hash of what is in the link is kept.
 CREATE TABLE one_time_tokens (
   token_hash    BLOB PRIMARY KEY,
-  purpose       TEXT NOT NULL CHECK (purpose IN ('sign_in')),
+  purpose       TEXT NOT NULL CHECK (purpose IN ('sign_in', 'password')),
   account_uuid  TEXT NOT NULL REFERENCES accounts (account_uuid),
   created_at_ms INTEGER NOT NULL,
   expires_at_ms INTEGER NOT NULL,

@@ -106,6 +106,9 @@ pub struct Shown {
     pub latitude_e7: Option<i64>,
     pub longitude_e7: Option<i64>,
     pub facts_json: Option<String>,
+    pub plays: Option<String>,
+    pub codecs: Option<String>,
+    pub has_motion: bool,
 }
 
 fn shown(row: &Row) -> DbResult<Shown> {
@@ -120,6 +123,9 @@ fn shown(row: &Row) -> DbResult<Shown> {
         latitude_e7: row.find_integer(7)?,
         longitude_e7: row.find_integer(8)?,
         facts_json: row.find_text(9)?,
+        plays: row.find_text(10)?,
+        codecs: row.find_text(11)?,
+        has_motion: row.boolean(12)?,
     })
 }
 
@@ -128,7 +134,7 @@ pub fn find_shown(tx: &mut dyn Tx, account: Uuid, asset_id: &str) -> DbResult<Op
     let row = find(
         tx,
         "SELECT a.taken_offset_minutes, a.taken_source, a.archived, a.rating, a.media_error, f.camera, f.lens,
-                f.latitude_e7, f.longitude_e7, f.facts_json
+                f.latitude_e7, f.longitude_e7, f.facts_json, f.plays, f.codecs, f.motion_at IS NOT NULL
          FROM assets a LEFT JOIN asset_facts f ON f.asset_id = a.asset_id
          WHERE a.asset_id = ?2 AND a.account_uuid = ?1",
         params![account, asset_id],

@@ -2,6 +2,7 @@
 
 use uuid::Uuid;
 
+use super::alike;
 use super::next_version;
 use super::search::index_words;
 use super::timeline::mark_stale;
@@ -10,6 +11,9 @@ use crate::params;
 
 /// Furthest apart that both halves of a pair were taken which is only guessed by name: 3 s.
 const GUESS_WITHIN_MS: i64 = 3000;
+
+/// Longest film of which a playable version is made before anybody asks: 2 min.
+const AHEAD_MS: i64 = 2 * 60 * 1000;
 
 /// What was found out about an asset.
 #[derive(Debug, Clone)]
@@ -37,6 +41,13 @@ pub struct Findings {
     pub payload_hash: Option<Vec<u8>>,
     pub dhash: Option<Vec<u8>>,
     pub facts_json: String,
+    pub times_json: String,
+    pub plays: Option<&'static str>,
+    pub codecs: Option<String>,
+    pub transfer: Option<&'static str>,
+    pub copies: bool,
+    /// Where the film in a picture begins, and how long it is.
+    pub motion: Option<(i64, i64)>,
 }
 
 fn bytes(value: Option<&Vec<u8>>) -> Option<&[u8]> {
@@ -84,6 +95,8 @@ pub fn set_media(tx: &mut dyn Tx, found: &Findings) -> DbResult<()> {
         )?;
     }
     store_facts(tx, found)?;
+    alike::note(tx, found)?;
+    want_playable(tx, found)?;
     index_words(tx, found.account, &found.asset_id)?;
     join_pair(tx, found, new_ms)?;
     if !is_told {
@@ -92,6 +105,71 @@ pub fn set_media(tx: &mut dyn Tx, found: &Findings) -> DbResult<()> {
     set_changed(tx, found.account, &found.asset_id)?;
     mark_stale(tx, found.account, old_ms)?;
     mark_stale(tx, found.account, new_ms)
+}
+
+/// An original that was looked at, and when it was taken as far as anybody knows.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "columns of assets and asset_facts, described in the schema")]
+pub struct Timed {
+    pub account: Uuid,
+    pub name: String,
+    pub arrived_at_ms: i64,
+    pub taken_ms: i64,
+    pub taken_offset_minutes: Option<i64>,
+    pub taken_source: String,
+    pub times_json: String,
+}
+
+/// An original that was looked at, if no person said when it was taken.
+pub fn find_timed(tx: &mut dyn Tx, asset_id: &str) -> DbResult<Option<Timed>> {
+    let row = find(
+        tx,
+        "SELECT a.account_uuid, a.name, a.arrived_at_ms, a.taken_ms, a.taken_offset_minutes, a.taken_source, f.times_json
+         FROM assets a JOIN asset_facts f ON f.asset_id = a.asset_id
+         WHERE a.asset_id = ?1 AND a.taken_source <> 'person'",
+        params![asset_id],
+    )?;
+    let Some(row) = row else { return Ok(None) };
+    Ok(Some(Timed {
+        account: row.uuid(0)?,
+        name: row.text(1)?,
+        arrived_at_ms: row.integer(2)?,
+        taken_ms: row.integer(3)?,
+        taken_offset_minutes: row.find_integer(4)?,
+        taken_source: row.text(5)?,
+        times_json: row.text(6)?,
+    }))
+}
+
+/// Moves an original to another time.
+pub fn set_taken(
+    tx: &mut dyn Tx,
+    asset_id: &str,
+    before: &Timed,
+    taken: &crate::media::rules::Taken,
+) -> DbResult<()> {
+    tx.execute(
+        "UPDATE assets SET taken_ms = ?2, taken_offset_minutes = ?3, taken_source = ?4 WHERE asset_id = ?1",
+        params![asset_id, taken.ms, taken.offset_minutes, taken.source],
+    )?;
+    set_changed(tx, before.account, asset_id)?;
+    mark_stale(tx, before.account, before.taken_ms)?;
+    mark_stale(tx, before.account, taken.ms)
+}
+
+/// Looks at an original again, whatever was found in it; what is shown of it stays until then.
+pub fn look_again(tx: &mut dyn Tx, asset_id: &str) -> DbResult<()> {
+    tx.execute(
+        "UPDATE assets SET media_due_at_ms = 0, media_attempts = 0 WHERE asset_id = ?1",
+        params![asset_id],
+    )?;
+    Ok(())
+}
+
+/// Marks a new original as its device did.
+pub fn mark_favourite(tx: &mut dyn Tx, asset_id: &str) -> DbResult<()> {
+    tx.execute("UPDATE assets SET favourite = 1 WHERE asset_id = ?1", params![asset_id])?;
+    Ok(())
 }
 
 fn set_changed(tx: &mut dyn Tx, account: Uuid, asset_id: &str) -> DbResult<()> {
@@ -106,12 +184,15 @@ fn set_changed(tx: &mut dyn Tx, account: Uuid, asset_id: &str) -> DbResult<()> {
 fn store_facts(tx: &mut dyn Tx, found: &Findings) -> DbResult<()> {
     tx.execute(
         "INSERT INTO asset_facts (asset_id, account_uuid, camera, lens, latitude_e7, longitude_e7, payload_hash, dhash,
-                                  facts_json)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+                                  facts_json, plays, codecs, transfer, copies, motion_at, motion_bytes, times_json)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
          ON CONFLICT (asset_id)
          DO UPDATE SET camera = excluded.camera, lens = excluded.lens, latitude_e7 = excluded.latitude_e7,
                        longitude_e7 = excluded.longitude_e7, payload_hash = excluded.payload_hash,
-                       dhash = excluded.dhash, facts_json = excluded.facts_json",
+                       dhash = excluded.dhash, facts_json = excluded.facts_json, plays = excluded.plays,
+                       codecs = excluded.codecs, transfer = excluded.transfer, copies = excluded.copies,
+                       motion_at = excluded.motion_at, motion_bytes = excluded.motion_bytes,
+                       times_json = excluded.times_json",
         params![
             &found.asset_id,
             found.account,
@@ -121,8 +202,31 @@ fn store_facts(tx: &mut dyn Tx, found: &Findings) -> DbResult<()> {
             found.longitude_e7,
             bytes(found.payload_hash.as_ref()),
             bytes(found.dhash.as_ref()),
-            &found.facts_json
+            &found.facts_json,
+            found.plays,
+            found.codecs.as_ref(),
+            found.transfer,
+            found.copies,
+            found.motion.map(|(at, _)| at),
+            found.motion.map(|(_, length)| length),
+            &found.times_json
         ],
+    )?;
+    Ok(())
+}
+
+/// A short film that not every browser plays gets a version that does, before anybody asks. Halves of Live Photos do not:
+/// there are thousands of them, and making one takes no longer than asking for it.
+fn want_playable(tx: &mut dyn Tx, found: &Findings) -> DbResult<()> {
+    let is_short = found.duration_ms.is_some_and(|ms| ms <= AHEAD_MS);
+    let is_wanted = found.kind == "video" && found.error.is_none() && found.pair_id.is_none();
+    if !is_short || !is_wanted || found.plays == Some("everywhere") {
+        return Ok(());
+    }
+    tx.execute(
+        "INSERT INTO playables (asset_id, account_uuid, state, asked_at_ms) VALUES (?1, ?2, 'waiting', 0)
+         ON CONFLICT (asset_id) DO NOTHING",
+        params![&found.asset_id, found.account],
     )?;
     Ok(())
 }

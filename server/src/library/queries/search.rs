@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::tiles::{Found, found, tile_query};
 use crate::db::{DbResult, Tx, find};
 use crate::library::rules::Place;
-use crate::library::words;
+use crate::library::{places, words};
 use crate::params;
 
 /// Adds words to those by which an asset is found.
@@ -35,7 +35,7 @@ pub fn add_claimed_words(tx: &mut dyn Tx, asset_id: &str, words: &[String]) -> D
 pub fn index_words(tx: &mut dyn Tx, account: Uuid, asset_id: &str) -> DbResult<()> {
     let row = find(
         tx,
-        "SELECT a.name, a.caption, f.camera, f.lens FROM assets a LEFT JOIN asset_facts f ON f.asset_id = a.asset_id
+        "SELECT a.name, a.caption, f.camera, f.lens, f.latitude_e7, f.longitude_e7 FROM assets a LEFT JOIN asset_facts f ON f.asset_id = a.asset_id
          WHERE a.asset_id = ?2 AND a.account_uuid = ?1",
         params![account, asset_id],
     )?;
@@ -44,6 +44,10 @@ pub fn index_words(tx: &mut dyn Tx, account: Uuid, asset_id: &str) -> DbResult<(
     found.extend(words::fold(&row.text(1)?));
     for index in [2, 3] {
         found.extend(words::fold(&row.find_text(index)?.unwrap_or_default()));
+    }
+    if let Some((latitude_e7, longitude_e7)) = row.find_integer(4)?.zip(row.find_integer(5)?) {
+        let place = places::find(latitude_e7, longitude_e7);
+        found.extend(place.iter().flat_map(places::words));
     }
     for (_, json) in super::pages::list_claims(tx, asset_id, "")? {
         let claims = serde_json::from_str::<Claims>(&json).unwrap_or_default();

@@ -3,14 +3,14 @@
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::HeaderMap;
-use photosync_protocol::v2::library::{Changed, Chosen, Edit};
+use axum::http::{HeaderMap, StatusCode};
+use photosync_protocol::v2::library::{Changed, Chosen, Different, Edit};
 
 use crate::accounts::web::Person;
 use crate::boot::App;
 use crate::error::Result;
 use crate::http::body::read_json;
-use crate::library::edits;
+use crate::library::{duplicates, edits};
 
 /// Longest request: 10,000 ids of 32 digits with quotes and commas, and a caption.
 pub const MAX_CHOSEN_BYTES: usize = 512 * 1024;
@@ -82,4 +82,23 @@ pub async fn restore(
 pub async fn empty_trash(State(app): State<App>, person: Person) -> Result<Json<Changed>> {
     let changed = edits::empty_trash(&app, person.0.account).await?;
     Ok(Json(Changed { changed }))
+}
+
+/// `POST /api/v2/library/duplicates/different`
+#[utoipa::path(
+    post, path = "/api/v2/library/duplicates/different", tag = "Library",
+    summary = "Say that pictures are different, whatever they look like",
+    security(("browser" = [])),
+    request_body = Different,
+    responses((status = 204, description = "No two of them are suggested together any more, or again.")),
+)]
+pub async fn tell_apart(
+    State(app): State<App>,
+    person: Person,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<StatusCode> {
+    let said: Different = read_json(&app, &headers, body, MAX_CHOSEN_BYTES).await?;
+    duplicates::tell_apart(&app, person.0.account, said).await?;
+    Ok(StatusCode::NO_CONTENT)
 }

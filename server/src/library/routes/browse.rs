@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use photosync_protocol::calendar::read_day;
 use photosync_protocol::names::decode_wire_text;
 use photosync_protocol::v2::library::{
-    Chosen, Details, Duplicates, MAX_TILES, MapPoints, TilePage, Timeline,
+    Chosen, Details, DuplicateKind, Duplicates, MAX_TILES, MapPoints, TilePage, Timeline,
 };
 use photosync_protocol::v2::web::Me;
 
@@ -19,7 +19,7 @@ use crate::clock::DAY_MS;
 use crate::error::{Error, Result};
 use crate::http::body::read_json;
 use crate::library::search::Filters;
-use crate::library::{details, events, search, tiles, timeline};
+use crate::library::{details, duplicates, events, search, tiles, timeline};
 
 /// `GET /api/v2/me`
 #[utoipa::path(
@@ -259,13 +259,16 @@ pub async fn map(
     search::list_points(&app, member.account, after.as_deref()).await.map(Json)
 }
 
-/// `GET /api/v2/library/duplicates?after=`
+/// `GET /api/v2/library/duplicates?kind=&after=`
 #[utoipa::path(
     get, path = "/api/v2/library/duplicates", tag = "Library",
-    summary = "Pictures that are the same but for their metadata",
+    summary = "Pictures that are the same but for their metadata, or that look alike",
     security(("access" = [])),
-    params(("after" = Option<String>, Query, description = "`next` of the page before.")),
-    responses((status = 200, body = Duplicates, description = "Groups of originals; nothing was changed.")),
+    params(
+        ("kind" = Option<String>, Query, description = "`same`, which is the default, or `similar`."),
+        ("after" = Option<String>, Query, description = "`next` of the page before, of the same kind."),
+    ),
+    responses((status = 200, body = Duplicates, description = "Groups of originals; nothing was changed. A page may be short or empty; only the absence of `next` is the end.")),
 )]
 pub async fn duplicates(
     State(app): State<App>,
@@ -273,7 +276,12 @@ pub async fn duplicates(
     RawQuery(query): RawQuery,
 ) -> Result<Json<Duplicates>> {
     let after = find_value(query.as_deref(), "after");
-    search::list_duplicates(&app, member.account, after.as_deref()).await.map(Json)
+    let kind = match find_value(query.as_deref(), "kind").as_deref() {
+        None | Some("same") => DuplicateKind::Same,
+        Some("similar") => DuplicateKind::Similar,
+        Some(_) => return Err(Error::bad_request("kind must be same or similar")),
+    };
+    duplicates::list(&app, member.account, kind, after.as_deref()).await.map(Json)
 }
 
 /// How many tiles are wanted: at most [`MAX_TILES`], which is also the default.

@@ -1,6 +1,5 @@
 //! The boxes of MP4 and QuickTime files.
 
-use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 
 /// Largest index of a video that is read: an hour at 60 pictures a second takes about 5 MiB.
@@ -9,7 +8,11 @@ const MAX_INDEX_BYTES: u64 = 48 * 1024 * 1024;
 const MAX_BOXES: usize = 4096;
 
 /// The content of the first box `kind` at the top of a file; `None` if there is none, or it is too long.
-pub fn find_at_top(input: &mut File, length: u64, kind: &[u8; 4]) -> io::Result<Option<Vec<u8>>> {
+pub fn find_at_top(
+    input: &mut (impl Read + Seek),
+    length: u64,
+    kind: &[u8; 4],
+) -> io::Result<Option<Vec<u8>>> {
     let mut at = 0;
     for _ in 0..MAX_BOXES {
         if at + 8 > length {
@@ -37,7 +40,7 @@ pub fn find_at_top(input: &mut File, length: u64, kind: &[u8; 4]) -> io::Result<
             }
             input.seek(SeekFrom::Start(at + content))?;
             let mut bytes = Vec::new();
-            input.take(size - content).read_to_end(&mut bytes)?;
+            Read::by_ref(input).take(size - content).read_to_end(&mut bytes)?;
             return Ok(Some(bytes));
         }
         at += size;

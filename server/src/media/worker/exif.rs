@@ -2,26 +2,23 @@
 
 use std::io::Cursor;
 
-use exif::{Exif, In, Reader, Tag, Value};
+use exif::{Context, Exif, Field, In, Reader, Tag, Value};
 
+use super::bmff::{children, find};
 use super::preview;
 use super::sniff::Format;
 use crate::media::facts::{ExifTimes, Facts};
 
-/// Where XMP begins, if it is there at all: within the first 256 KiB.
-const XMP_WITHIN_BYTES: usize = 256 * 1024;
+/// The directories of a raw picture stand within its first 8 MiB.
+const MAX_TIFF_BYTES: usize = 8 * 1024 * 1024;
 
 /// Adds what EXIF says.
 pub fn read(bytes: &[u8], format: Format, facts: &mut Facts) {
     let found = parse(bytes);
-    // Raw pictures that are no TIFF have it in their preview.
     let found = found.or_else(|| match format {
-        Format::Raw => preview::find(bytes).and_then(parse),
+        Format::Raw => parse_raw(bytes),
         _ => None,
     });
-    if format == Format::Jpeg && is_motion_photo(bytes) {
-        facts.shown.insert("motion_photo".into(), "embedded".into());
-    }
     let Some(exif) = found else { return };
     facts.orientation = orientation_of(&exif).unwrap_or(1);
     facts.exif = times(&exif);
@@ -30,7 +27,7 @@ pub fn read(bytes: &[u8], format: Format, facts: &mut Facts) {
     facts.lens = text(&exif, Tag::LensModel);
     facts.latitude_e7 = degrees(&exif, Tag::GPSLatitude, Tag::GPSLatitudeRef, b'S');
     facts.longitude_e7 = degrees(&exif, Tag::GPSLongitude, Tag::GPSLongitudeRef, b'W');
-    let size = |tag| exif.get_field(tag, In::PRIMARY).and_then(|field| field.value.get_uint(0));
+    let size = |tag| exif.field(tag).and_then(|field| field.value.get_uint(0));
     if let (Some(width), Some(height)) = (size(Tag::PixelXDimension), size(Tag::PixelYDimension)) {
         let is_turned = facts.orientation >= 5 && format != Format::Heif;
         (facts.width, facts.height) = if is_turned { (height, width) } else { (width, height) };
@@ -41,12 +38,12 @@ pub fn read(bytes: &[u8], format: Format, facts: &mut Facts) {
         ("iso", Tag::PhotographicSensitivity, "", ""),
         ("focal_length", Tag::FocalLength, "", " mm"),
     ] {
-        if let Some(field) = exif.get_field(tag, In::PRIMARY) {
+        if let Some(field) = exif.field(tag) {
             let shown = format!("{before}{}{after}", field.display_value());
             facts.shown.insert(name.into(), shown);
         }
     }
-    let note = exif.get_field(Tag::MakerNote, In::PRIMARY);
+    let note = exif.field(Tag::MakerNote);
     if let Some(Value::Undefined(note, _)) = note.map(|field| &field.value) {
         facts.content_id = apple_content_id(note);
     }
@@ -57,25 +54,84 @@ pub fn orientation(bytes: &[u8]) -> Option<u8> {
     parse(bytes).as_ref().and_then(orientation_of)
 }
 
-fn parse(bytes: &[u8]) -> Option<Exif> {
+/// What was read, wherever it stood.
+struct Found {
+    main: Exif,
+    /// Directories that stand alone, as Canon keeps them: what they are about is known by their numbers only.
+    alone: Vec<Exif>,
+}
+
+impl Found {
+    fn field(&self, tag: Tag) -> Option<&Field> {
+        let alone = Tag(Context::Tiff, tag.number());
+        self.main
+            .get_field(tag, In::PRIMARY)
+            .or_else(|| self.alone.iter().find_map(|exif| exif.get_field(alone, In::PRIMARY)))
+    }
+}
+
+fn parse(bytes: &[u8]) -> Option<Found> {
     let mut reader = Reader::new();
     reader.continue_on_error(true);
     let found = reader.read_from_container(&mut Cursor::new(bytes));
-    found.or_else(|error| error.distill_partial_result(|_| {})).ok()
+    let main = found.or_else(|error| error.distill_partial_result(|_| {})).ok()?;
+    Some(Found { main, alone: Vec::new() })
 }
 
-fn orientation_of(exif: &Exif) -> Option<u8> {
-    let value = exif.get_field(Tag::Orientation, In::PRIMARY)?.value.get_uint(0)?;
+/// The EXIF of raw pictures that are no plain TIFF.
+fn parse_raw(bytes: &[u8]) -> Option<Found> {
+    if bytes.get(4..8) == Some(b"ftyp") {
+        return parse_canon(bytes);
+    }
+    // Olympus and Panasonic write TIFF with another number; it stands near the beginning.
+    let mut head = bytes[..bytes.len().min(MAX_TIFF_BYTES)].to_vec();
+    let plain: Option<&[u8; 2]> = match head.get(..2)? {
+        b"II" => Some(b"*\0"),
+        b"MM" => Some(b"\0*"),
+        _ => None,
+    };
+    if let Some(plain) = plain {
+        head.get_mut(2..4)?.copy_from_slice(plain);
+        if let Some(found) = parse(&head) {
+            return Some(found);
+        }
+    }
+    preview::find(bytes).and_then(parse)
+}
+
+/// Canon's boxes: each directory is a TIFF of its own.
+fn parse_canon(bytes: &[u8]) -> Option<Found> {
+    let movie = find(bytes, &[b"moov"])?;
+    let own = children(movie).into_iter().filter(|(kind, _)| kind == b"uuid");
+    for (_, own) in own {
+        let parts = children(own.get(16..).unwrap_or_default());
+        let read = |wanted: &[u8; 4]| {
+            let part = parts.iter().find(|(kind, _)| kind == wanted)?.1.to_vec();
+            let mut reader = Reader::new();
+            reader.continue_on_error(true);
+            let found = reader.read_raw(part);
+            found.or_else(|error| error.distill_partial_result(|_| {})).ok()
+        };
+        if let Some(main) = read(b"CMT1") {
+            let alone = [b"CMT2", b"CMT4"].into_iter().filter_map(read).collect();
+            return Some(Found { main, alone });
+        }
+    }
+    None
+}
+
+fn orientation_of(exif: &Found) -> Option<u8> {
+    let value = exif.field(Tag::Orientation)?.value.get_uint(0)?;
     u8::try_from(value).ok().filter(|value| (1..=8).contains(value))
 }
 
-fn text(exif: &Exif, tag: Tag) -> Option<String> {
-    let Value::Ascii(lines) = &exif.get_field(tag, In::PRIMARY)?.value else { return None };
+fn text(exif: &Found, tag: Tag) -> Option<String> {
+    let Value::Ascii(lines) = &exif.field(tag)?.value else { return None };
     let text = String::from_utf8_lossy(lines.first()?).trim_matches(['\0', ' ']).to_owned();
     (!text.is_empty()).then_some(text)
 }
 
-fn times(exif: &Exif) -> ExifTimes {
+fn times(exif: &Found) -> ExifTimes {
     ExifTimes {
         original: text(exif, Tag::DateTimeOriginal),
         original_offset: text(exif, Tag::OffsetTimeOriginal),
@@ -90,31 +146,24 @@ fn times(exif: &Exif) -> ExifTimes {
     }
 }
 
-fn gps_time(exif: &Exif) -> Option<String> {
+fn gps_time(exif: &Found) -> Option<String> {
     let parts = rationals(exif, Tag::GPSTimeStamp)?;
     let [hour, minute, second] = parts.map(|part| part as u32);
     Some(format!("{hour:02}:{minute:02}:{second:02}"))
 }
 
-fn rationals(exif: &Exif, tag: Tag) -> Option<[f64; 3]> {
-    let Value::Rational(parts) = &exif.get_field(tag, In::PRIMARY)?.value else { return None };
+fn rationals(exif: &Found, tag: Tag) -> Option<[f64; 3]> {
+    let Value::Rational(parts) = &exif.field(tag)?.value else { return None };
     let parts: Vec<f64> = parts.iter().take(3).map(exif::Rational::to_f64).collect();
     <[f64; 3]>::try_from(parts).ok().filter(|parts| parts.iter().all(|part| part.is_finite()))
 }
 
-fn degrees(exif: &Exif, tag: Tag, side: Tag, negative: u8) -> Option<i64> {
+fn degrees(exif: &Found, tag: Tag, side: Tag, negative: u8) -> Option<i64> {
     let [degrees, minutes, seconds] = rationals(exif, tag)?;
     let value = degrees + minutes / 60.0 + seconds / 3600.0;
     let is_negative = text(exif, side).is_some_and(|side| side.as_bytes()[0] == negative);
     let signed = if is_negative { -value } else { value };
     (signed.abs() <= 180.0).then(|| (signed * 1e7).round() as i64)
-}
-
-/// Says of itself that a short film follows the picture in the same file (Google, and Samsung since it writes the same).
-fn is_motion_photo(bytes: &[u8]) -> bool {
-    let head = &bytes[..bytes.len().min(XMP_WITHIN_BYTES)];
-    let has = |text: &[u8]| head.windows(text.len()).any(|window| window == text);
-    has(b"MotionPhoto=\"1\"") || has(b"MicroVideo=\"1\"")
 }
 
 /// What both halves of a Live Photo carry: tag 0x11 of Apple's own directory, which begins after 14 bytes, big end first.

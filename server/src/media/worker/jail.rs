@@ -9,12 +9,30 @@ use std::path::Path;
 
 /// Address space of the worker.
 pub const MEMORY_BYTES: u64 = 512 * 1024 * 1024;
-/// Address space of another program: their decoders keep several pictures, and their libraries are large.
-const TOOL_MEMORY_BYTES: u64 = 1536 * 1024 * 1024;
 /// Time on a processor.
 const CPU_S: u64 = 20;
-/// Longest file that another program writes.
-const TOOL_FILE_BYTES: u64 = 256 * 1024 * 1024;
+
+/// What is left of it after the signal that it is over.
+#[cfg(unix)]
+const CPU_GRACE_S: u64 = 5;
+
+/// How much of the machine another program may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// Address space.
+    pub memory_bytes: u64,
+    /// Seconds on a processor, all its threads together.
+    pub cpu_s: u64,
+    /// Longest file that it writes.
+    pub file_bytes: u64,
+}
+
+impl Default for Bounds {
+    /// For one picture: decoders keep several, and their libraries are large.
+    fn default() -> Self {
+        Self { memory_bytes: 1536 * 1024 * 1024, cpu_s: CPU_S, file_bytes: 256 * 1024 * 1024 }
+    }
+}
 
 /// The original, however standard input is buffered.
 pub fn standard_input() -> io::Result<File> {
@@ -33,7 +51,7 @@ pub fn standard_input() -> io::Result<File> {
 /// From here on this process reads its standard input, writes its standard output, and does nothing else.
 pub fn shut() -> io::Result<()> {
     be_polite();
-    limit(MEMORY_BYTES, 16, 0)?;
+    limit(16, Bounds { memory_bytes: MEMORY_BYTES, cpu_s: CPU_S, file_bytes: 0 })?;
     #[cfg(target_os = "linux")]
     linux::shut()?;
     Ok(())
@@ -45,9 +63,10 @@ pub fn become_program(
     program: &Path,
     arguments: &[String],
     folder: Option<&Path>,
+    bounds: Bounds,
 ) -> io::Result<()> {
     be_polite();
-    limit(TOOL_MEMORY_BYTES, 64, TOOL_FILE_BYTES)?;
+    limit(64, bounds)?;
     #[cfg(target_os = "linux")]
     linux::shut_tool(program, folder)?;
     #[cfg(not(target_os = "linux"))]
@@ -78,17 +97,19 @@ fn be_polite() {
 }
 
 #[cfg(unix)]
-fn limit(memory_bytes: u64, files: u64, file_bytes: u64) -> io::Result<()> {
+fn limit(files: u64, bounds: Bounds) -> io::Result<()> {
     use rustix::process::{Resource, Rlimit, setrlimit};
     let wanted = [
-        (Resource::As, memory_bytes),
-        (Resource::Cpu, CPU_S),
+        (Resource::As, bounds.memory_bytes),
+        (Resource::Cpu, bounds.cpu_s),
         (Resource::Nofile, files),
-        (Resource::Fsize, file_bytes),
+        (Resource::Fsize, bounds.file_bytes),
         (Resource::Core, 0),
     ];
     for (resource, most) in wanted {
-        let limit = Rlimit { current: Some(most), maximum: Some(most) };
+        // The last seconds are for ending by the signal that says why; after them it is killed without one.
+        let grace = if resource == Resource::Cpu { CPU_GRACE_S } else { 0 };
+        let limit = Rlimit { current: Some(most), maximum: Some(most.saturating_add(grace)) };
         let set = setrlimit(resource, limit);
         // Other systems have not every limit.
         if cfg!(target_os = "linux") {
@@ -99,8 +120,7 @@ fn limit(memory_bytes: u64, files: u64, file_bytes: u64) -> io::Result<()> {
 }
 
 #[cfg(not(unix))]
-fn limit(_memory_bytes: u64, _files: u64, _file_bytes: u64) -> io::Result<()> {
-    let _ = (CPU_S, TOOL_FILE_BYTES, TOOL_MEMORY_BYTES);
+fn limit(_files: u64, _bounds: Bounds) -> io::Result<()> {
     Ok(())
 }
 

@@ -3,9 +3,13 @@
 //! It shuts itself in before it reads a byte ([`jail`]), because whatever it reads may be made to break it. It knows no
 //! database, no other file and no network; what it says is believed by nobody (`facts.rs`).
 
+mod animated;
 mod bmff;
+mod ebml;
 mod exif;
-mod jail;
+mod film;
+pub mod jail;
+mod motion;
 mod payload;
 mod picture;
 mod preview;
@@ -16,7 +20,8 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 
-use super::facts::{Answer, Class, Facts, Kind, Outcome, Tool};
+use super::facts::{ANIMATED, Answer, Class, Facts, Kind, Motion, Outcome, Tool};
+pub use jail::Bounds;
 use sniff::Format;
 
 /// Longest picture that is read: 256 MiB would not fit beside its pixels.
@@ -37,6 +42,8 @@ pub enum Task {
         arguments: Vec<String>,
         /// The only folder it can write to.
         folder: Option<PathBuf>,
+        /// How much of the machine it may take.
+        bounds: Bounds,
     },
 }
 
@@ -45,8 +52,8 @@ pub fn run(task: &Task) -> bool {
     let done = match task {
         Task::Look => answer(look),
         Task::Draw => answer(draw),
-        Task::Become { program, arguments, folder } => {
-            jail::become_program(program, arguments, folder.as_deref())
+        Task::Become { program, arguments, folder, bounds } => {
+            jail::become_program(program, arguments, folder.as_deref(), *bounds)
         }
     };
     match done {
@@ -97,8 +104,10 @@ fn look(input: &mut File, length: u64) -> io::Result<Answer> {
         return Ok(failed(Class::Unsupported, facts));
     }
     if let Format::Video { boxes } = format {
-        if boxes {
-            video::read(input, length, &mut facts);
+        match boxes {
+            true => video::read(input, length, &mut facts),
+            false if head.starts_with(b"\x1a\x45\xdf\xa3") => ebml::read(input, length, &mut facts),
+            false => {}
         }
         return Ok(Answer::without_pictures(Outcome::Needs(Tool::Ffmpeg), facts));
     }
@@ -107,6 +116,10 @@ fn look(input: &mut File, length: u64) -> io::Result<Answer> {
     };
     exif::read(&bytes, format, &mut facts);
     facts.payload_hash = payload::hash(&bytes, format).map(hex::encode);
+    read_motion(&bytes, format, &mut facts);
+    if animated::is_animated(&bytes, format) {
+        facts.shown.insert(ANIMATED.into(), "yes".into());
+    }
     match format {
         Format::Heif => Ok(Answer::without_pictures(Outcome::Needs(Tool::Heif), facts)),
         Format::Raw => {
@@ -119,6 +132,16 @@ fn look(input: &mut File, length: u64) -> io::Result<Answer> {
         }
         _ => Ok(picture::draw(&bytes, format, facts)),
     }
+}
+
+/// The film in a picture, and whether browsers play that.
+fn read_motion(bytes: &[u8], format: Format, facts: &mut Facts) {
+    let Some(range) = motion::find(bytes, format) else { return };
+    let (at, length) = (range.start as u64, range.len() as u64);
+    let mut of_film = Facts::default();
+    video::read(&mut io::Cursor::new(&bytes[range]), length, &mut of_film);
+    facts.film = of_film.film;
+    facts.motion = Some(Motion { at, length });
 }
 
 /// Draws what a tool has written; its orientation is right already.

@@ -16,6 +16,10 @@ const DNG_VERSION: u16 = 0xc612;
 /// Directories that are looked at, and entries of each.
 const MAX_DIRECTORIES: usize = 32;
 const MAX_ENTRIES: usize = 512;
+/// A preview of so many pixels on its long side is taken without a search for a larger one.
+const ENOUGH_PIXELS: u16 = 900;
+/// Beginnings of pictures that a search looks at.
+const MAX_SEARCHED: usize = 64;
 
 struct Tiff<'a> {
     bytes: &'a [u8],
@@ -136,8 +140,56 @@ pub fn is_raw(head: &[u8]) -> bool {
     has(DNG_VERSION) || (has(MAKE) && has(SUB_DIRECTORIES))
 }
 
-/// The preview of a raw picture.
+/// The preview of a raw picture: where the file says that it is, else the largest JPEG anywhere in it. Some cameras say it only
+/// in notes of their own, and name a stamp-sized one where everybody looks.
 pub fn find(bytes: &[u8]) -> Option<&[u8]> {
+    let named = named(bytes);
+    let long_side = |jpeg| size_of(jpeg).map_or(0, |(width, height)| width.max(height));
+    if named.is_some_and(|jpeg| long_side(jpeg) >= ENOUGH_PIXELS) {
+        return named;
+    }
+    let searched = search(bytes);
+    match (named, searched) {
+        (Some(named), Some(searched)) if long_side(searched) <= long_side(named) => Some(named),
+        (named, searched) => searched.or(named),
+    }
+}
+
+/// The largest of the first pictures that begin anywhere.
+fn search(bytes: &[u8]) -> Option<&[u8]> {
+    let mut largest = None;
+    let mut from = 0;
+    for _ in 0..MAX_SEARCHED {
+        let rest = bytes.get(from..)?;
+        let Some(at) = rest.windows(3).position(|window| window == b"\xff\xd8\xff") else { break };
+        let jpeg = &rest[at..];
+        from += at + 3;
+        if !is_picture(jpeg) {
+            continue;
+        }
+        let Some((width, height)) = size_of(jpeg) else { continue };
+        let pixels = u32::from(width) * u32::from(height);
+        if largest.is_none_or(|(most, _)| pixels > most) {
+            largest = Some((pixels, jpeg));
+        }
+    }
+    largest.map(|(_, jpeg)| jpeg)
+}
+
+/// Width and height as its frame says.
+fn size_of(jpeg: &[u8]) -> Option<(u16, u16)> {
+    let mut at = 2;
+    while let Some([0xff, marker, high, low]) = jpeg.get(at..at + 4) {
+        if matches!(marker, 0xc0..=0xc2) {
+            let [a, b, c, d] = *jpeg.get(at + 5..at + 9)?.first_chunk::<4>()?;
+            return Some((u16::from_be_bytes([c, d]), u16::from_be_bytes([a, b])));
+        }
+        at += 2 + usize::from(u16::from_be_bytes([*high, *low]));
+    }
+    None
+}
+
+fn named(bytes: &[u8]) -> Option<&[u8]> {
     let number = |at: usize| -> Option<usize> {
         let bytes: [u8; 4] = bytes.get(at..at + 4)?.try_into().ok()?;
         usize::try_from(u32::from_be_bytes(bytes)).ok()

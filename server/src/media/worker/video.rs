@@ -1,23 +1,32 @@
 //! What MP4 and QuickTime files say of themselves: length, size, codec, time, place, and the other half of a Live Photo.
 
-use std::fs::File;
+use std::io::{Read, Seek};
 
 use super::bmff::{children, find, find_at_top, number};
-use crate::media::facts::Facts;
+use super::film::{self, Container, Stream};
+use crate::media::facts::{Facts, Transfer};
 
 /// Seconds between 1904, where these files begin to count, and 1970.
 const EPOCH_1904_S: i64 = 2_082_844_800;
 
 /// Adds what the file says. What cannot be read is left out.
-pub fn read(input: &mut File, length: u64, facts: &mut Facts) {
+pub fn read(input: &mut (impl Read + Seek), length: u64, facts: &mut Facts) {
     let Ok(Some(movie)) = find_at_top(input, length, b"moov") else { return };
     if let Some(head) = find(&movie, &[b"mvhd"]) {
         read_head(head, facts);
     }
+    let mut streams = Streams::default();
     let tracks = children(&movie).into_iter().filter(|(kind, _)| kind == b"trak");
     for (_, track) in tracks {
-        read_track(track, facts);
+        streams.read_track(track, facts);
     }
+    let Streams { video, audio, transfer } = &streams;
+    for (name, stream) in [("codec", video), ("audio_codec", audio)] {
+        if let Some(stream) = stream {
+            facts.shown.insert(name.into(), stream.name.clone());
+        }
+    }
+    facts.film = Some(film::film(Container::Boxes, video.as_ref(), audio.as_ref(), *transfer));
     if let Some(user) = find(&movie, &[b"udta"]) {
         read_user(user, facts);
     }
@@ -45,24 +54,34 @@ fn read_head(head: &[u8], facts: &mut Facts) {
     }
 }
 
-fn read_track(track: &[u8], facts: &mut Facts) {
-    let handler = find(track, &[b"mdia", b"hdlr"]).and_then(|handler| handler.get(8..12));
-    let samples = find(track, &[b"mdia", b"minf", b"stbl", b"stsd"]);
-    let codec = samples.and_then(|samples| samples.get(12..16));
-    if handler != Some(b"vide") || facts.shown.contains_key("codec") {
-        return;
+/// The first stream of each kind.
+#[derive(Default)]
+struct Streams {
+    video: Option<Stream>,
+    audio: Option<Stream>,
+    transfer: Option<Transfer>,
+}
+
+impl Streams {
+    fn read_track(&mut self, track: &[u8], facts: &mut Facts) {
+        let handler = find(track, &[b"mdia", b"hdlr"]).and_then(|handler| handler.get(8..12));
+        let samples = find(track, &[b"mdia", b"minf", b"stbl", b"stsd"]);
+        let Some((kind, entry)) = samples.and_then(film::first_entry) else { return };
+        match handler {
+            Some(b"vide") if self.video.is_none() => {
+                let (stream, transfer) = film::of_picture_entry(kind, entry);
+                (self.video, self.transfer) = (Some(stream), transfer);
+                read_size(track, facts);
+            }
+            Some(b"soun") if self.audio.is_none() => {
+                self.audio = Some(film::of_sound_entry(kind, entry));
+            }
+            _ => {}
+        }
     }
-    if let Some(codec) = codec {
-        let name = match codec {
-            b"avc1" | b"avc3" => "h264".to_owned(),
-            b"hvc1" | b"hev1" | b"dvh1" | b"dvhe" => "hevc".to_owned(),
-            b"av01" => "av1".to_owned(),
-            b"vp09" => "vp9".to_owned(),
-            b"mp4v" => "mpeg4".to_owned(),
-            other => String::from_utf8_lossy(other).into_owned(),
-        };
-        facts.shown.insert("codec".into(), name);
-    }
+}
+
+fn read_size(track: &[u8], facts: &mut Facts) {
     let Some(head) = find(track, &[b"tkhd"]) else { return };
     let matrix = if head.first() == Some(&1) { 52 } else { 40 };
     let fixed = |index: usize| number(head, matrix + 4 * index, 4).map(|part| part as u32 as i32);

@@ -15,7 +15,7 @@ use crate::boot::App;
 use crate::clock::DAY_MS;
 use crate::db::{DbResult, Tx};
 use crate::error::{Error, Result};
-use crate::uploads::{self, Also, Arrived, Staged};
+use crate::uploads::{self, Also, Arrived, Staged, allowance};
 
 /// A finished upload can be asked what it became for this long: 7 days.
 pub const ANSWER_MS: i64 = 7 * DAY_MS;
@@ -74,7 +74,7 @@ pub async fn complete(app: &App, upload: Upload, mut turn: Turn) -> Result<Progr
     }
     let stored = store(app, upload.clone(), staged, queries::set_finished).await;
     let (done, is_duplicate) = match stored {
-        Err(error) if error.code == ErrorCode::EmptyFile => {
+        Err(error) if error.code == ErrorCode::EmptyFile || allowance::refused(&error) => {
             discard(app, &upload, &mut turn).await?;
             return Err(error);
         }

@@ -23,7 +23,7 @@ use photosync_protocol::error::ErrorCode;
 use photosync_protocol::v2::claims::Claims;
 use uuid::Uuid;
 
-use super::Origin;
+use super::{Origin, allowance};
 use crate::accounts::native::Uploader;
 use crate::auth::random_id;
 use crate::boot::App;
@@ -186,6 +186,7 @@ pub async fn create(app: &App, uploader: &Uploader, creation: Creation) -> Resul
     }
     let (account, id) = (upload.account_uuid, upload.upload_id.clone());
     let declared = creation.length_bytes.unwrap_or(0);
+    allowance::require_before(app, account, declared).await?;
     let app = app.clone();
     owned(async move {
         let open = app.originals.create_resumable(account, &id, declared).await?;

@@ -42,6 +42,8 @@ async fn server(dir: &TempDir) -> (App, Uploader) {
         held_count: 0,
         held_bytes: 0,
         relay_bytes: 0,
+        display_name: String::new(),
+        quota_bytes: None,
     };
     let known = app.db.read::<_, DbError, _>(move |tx| account_queries::find_by_uuid(tx, account));
     if known.await.unwrap().is_none() {

@@ -23,6 +23,8 @@ import type {
 } from './types';
 
 export { ApiError, onSignedOut, setCsrf } from './client';
+export { admin, own, LEAST_PASSWORD, ROLES } from './admin';
+export type * from './admin';
 export type * from './media';
 export type * from './types';
 

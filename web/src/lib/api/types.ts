@@ -51,7 +51,10 @@ export interface WebState {
 export interface Me {
   account_uuid: string;
   email: string;
+  name: string;
   role: WebSession['role'];
+  has_password: boolean;
+  quota_bytes?: number;
   held_count: number;
   held_bytes: number;
   free_bytes?: number;

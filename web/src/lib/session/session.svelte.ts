@@ -28,14 +28,32 @@ export function signedIn(made: WebSession): void {
   if (state) state = { ...state, needs_setup: false, session: made };
 }
 
+let left: () => void = () => undefined;
+
+/** Calls back when a person signed out here, or somebody else signed in: nothing of the one before may stay. */
+export function onLeft(listener: () => void): void {
+  left = listener;
+}
+
 /** Ends the session here and on the server. */
 export async function signOut(): Promise<void> {
   await web.signOut();
   forget();
+  left();
 }
+
+const STORED = 'photosync-account';
 
 function take(made: WebSession | undefined): void {
   setCsrf(made?.csrf ?? '');
+  if (!made) return;
+  try {
+    const before = localStorage.getItem(STORED);
+    if (before && before !== made.account_uuid) left();
+    localStorage.setItem(STORED, made.account_uuid);
+  } catch {
+    // Where storage is refused, nothing was kept either.
+  }
 }
 
 function forget(): void {

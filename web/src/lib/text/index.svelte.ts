@@ -15,6 +15,7 @@ export const LANGUAGES: readonly { code: Language; name: string }[] = [
   { code: 'de', name: 'Deutsch' }
 ];
 
+const MANIFESTS: Record<Language, string> = { en: '/manifest.webmanifest', de: '/manifest.de.webmanifest' };
 const STORED = 'photosync-language';
 
 let catalogue = $state.raw<Catalogue>(en);
@@ -42,6 +43,8 @@ export async function setLanguage(wished: Language, keep = true): Promise<void> 
   plurals = new Intl.PluralRules(wished);
   document.documentElement.lang = wished;
   document.documentElement.dir = 'ltr';
+  // What systems show of the installed app is one file for each language.
+  document.querySelector('link[rel=manifest]')?.setAttribute('href', MANIFESTS[wished]);
   if (keep) {
     try {
       localStorage.setItem(STORED, wished);

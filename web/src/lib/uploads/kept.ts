@@ -59,6 +59,11 @@ export async function forget(key: string): Promise<void> {
   await run('readwrite', (store) => store.delete(key));
 }
 
+/** Files that wait here to be sent, whosever they are. */
+export async function countKept(): Promise<number> {
+  return (await run<number>('readonly', (store) => store.count())) ?? 0;
+}
+
 /** What an account left unfinished here. */
 export async function listKept(account: string): Promise<Kept[]> {
   const all = (await run<Kept[]>('readonly', (store) => store.getAll())) ?? [];

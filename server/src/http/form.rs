@@ -1,13 +1,14 @@
-//! Multipart uploads of old clients: one file part, its name read from the header's bytes.
+//! Multipart forms: parts one after the other, their names read from the header's bytes.
 //!
-//! The form is read to its very end before anything is finished: a form that was cut off is an error, not a file.
+//! A form that was cut off is an error at the part that it was cut off in, so half a file is never a file.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 
 use axum::body::Body;
-use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Request};
+use axum::extract::multipart::{Field, Multipart};
+use axum::extract::{DefaultBodyLimit, FromRequest, Request};
 use axum::http::{HeaderMap, HeaderValue, header};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
@@ -32,7 +33,67 @@ pub struct FilePart {
     pub file_name: Vec<u8>,
 }
 
-/// Streams the file part called `wanted` into `stage`; `None` if there is no such part.
+/// A form that is being read.
+pub struct Form {
+    parts: Multipart,
+    unread: Arc<AtomicUsize>,
+}
+
+impl Form {
+    /// Begins to read a body, which must say that it is a form.
+    pub async fn open(app: &App, headers: &HeaderMap, body: Body) -> Result<Self> {
+        let unread = Arc::new(AtomicUsize::new(0));
+        let pieces = in_bursts(with_idle_limit(body, app.config.body_idle), unread.clone());
+        let mut request = Request::new(Body::from_stream(pieces));
+        *request.headers_mut() = headers.clone();
+        // The limits are ours: originals have none but the disk.
+        DefaultBodyLimit::disable().apply(&mut request);
+        let parts = Multipart::from_request(request, &()).await.map_err(|source| {
+            Error::bad_request("the body must be multipart/form-data with a boundary")
+                .caused_by(source)
+        })?;
+        Ok(Self { parts, unread })
+    }
+
+    /// The next part, once the one before was read to its end. `None` only behind the closing boundary.
+    pub async fn next(&mut self) -> Result<Option<Part<'_>>> {
+        let field = self.parts.next_field().await.map_err(|source| broken_form(&source))?;
+        self.unread.store(0, Ordering::Relaxed);
+        Ok(field.map(|field| {
+            let Disposition { name, file_name } = Disposition::parse(field.headers());
+            Part { field, unread: self.unread.clone(), name, file_name }
+        }))
+    }
+}
+
+/// One part of a form.
+pub struct Part<'a> {
+    field: Field<'a>,
+    unread: Arc<AtomicUsize>,
+    /// Raw bytes of the `name` parameter.
+    pub name: Vec<u8>,
+    /// Raw bytes of the `filename` parameter; empty if there is none.
+    pub file_name: Vec<u8>,
+}
+
+impl Part<'_> {
+    /// The next bytes of the part; `None` at its end.
+    pub async fn chunk(&mut self, app: &App) -> Result<Option<Bytes>> {
+        let piece = self.field.chunk().await.map_err(|source| broken_form(&source))?;
+        self.unread.store(0, Ordering::Relaxed);
+        app.metrics.received_bytes.inc_by(piece.as_ref().map_or(0, Bytes::len) as u64);
+        Ok(piece)
+    }
+
+    /// Reads what is left of the part and forgets it.
+    pub async fn skip(&mut self, app: &App) -> Result<()> {
+        while self.chunk(app).await?.is_some() {}
+        Ok(())
+    }
+}
+
+/// Streams the file part called `wanted` into `stage`; `None` if there is no such part. The form is read to its very end
+/// before anything is finished.
 pub async fn stage_file_part(
     app: &App,
     headers: &HeaderMap,
@@ -41,29 +102,17 @@ pub async fn stage_file_part(
     stage: Stage,
     max_bytes: u64,
 ) -> Result<Option<FilePart>> {
-    let unread = Arc::new(AtomicUsize::new(0));
-    let pieces = in_bursts(with_idle_limit(body, app.config.body_idle), unread.clone());
-    let mut request = Request::new(Body::from_stream(pieces));
-    *request.headers_mut() = headers.clone();
-    // The limits are ours: originals have none but the disk.
-    DefaultBodyLimit::disable().apply(&mut request);
-    let mut form = Multipart::from_request(request, &()).await.map_err(|source| {
-        Error::bad_request("the body must be multipart/form-data with a boundary").caused_by(source)
-    })?;
+    let mut form = Form::open(app, headers, body).await?;
     let mut stage = Some(stage);
     let mut found = None;
     // A form without its closing boundary is noticed by asking for one more part.
-    while let Some(mut part) = form.next_field().await.map_err(|source| broken_form(&source))? {
-        unread.store(0, Ordering::Relaxed);
-        let disposition = Disposition::parse(part.headers());
-        let is_wanted = disposition.name == wanted.as_bytes();
+    while let Some(mut part) = form.next().await? {
+        let is_wanted = part.name == wanted.as_bytes();
         let mut taken = if is_wanted { stage.take() } else { None };
         if is_wanted && taken.is_none() {
             return Err(Error::bad_request("the form has more than one file"));
         }
-        while let Some(piece) = part.chunk().await.map_err(|source| broken_form(&source))? {
-            unread.store(0, Ordering::Relaxed);
-            app.metrics.received_bytes.inc_by(piece.len() as u64);
+        while let Some(piece) = part.chunk(app).await? {
             if let Some(stage) = &mut taken {
                 stage.push(piece).await?;
                 if stage.received_bytes() > max_bytes {
@@ -72,7 +121,7 @@ pub async fn stage_file_part(
             }
         }
         if let Some(stage) = taken {
-            found = Some((stage, disposition.file_name));
+            found = Some((stage, part.file_name));
         }
     }
     match found {
