@@ -8,7 +8,7 @@ import { createRequire } from 'node:module';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import { DESKTOP, PHONE, require as must, run, say, signIn, visit } from './harness.mjs';
+import { DESKTOP, PHONE, atRest, require as must, run, say, signIn, visit } from './harness.mjs';
 
 const [base, email, password, which = 'library', out] = process.argv.slice(2);
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
@@ -28,6 +28,9 @@ export const PAGES = [
   ['albums', '/albums'],
   ['favourites', '/favourites'],
   ['videos', '/videos'],
+  ['map', '/map'],
+  ['duplicates', '/duplicates'],
+  ['look-alike', '/duplicates?kind=similar'],
   ['archive', '/archive'],
   ['trash', '/trash'],
   ['search', '/search?q=a'],
@@ -67,8 +70,7 @@ const CROSSWISE = [EVERYWHERE[0], EVERYWHERE[3]];
 
 async function look(page, name) {
   await page.waitForLoadState('load');
-  // Whatever is still to be drawn is; nothing moves, as was asked for.
-  await page.waitForTimeout(250);
+  await atRest(page);
   if (out) await page.screenshot({ path: path.join(out, `${name}.png`) });
   await page.evaluate(axe);
   const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ['violations'] }));
