@@ -28,6 +28,7 @@ mod table;
 mod tray;
 mod upkeep;
 mod uploads;
+mod web;
 
 use std::process::ExitCode;
 
@@ -56,6 +57,7 @@ fn main() -> ExitCode {
         Bench::Upkeep(options) => scrubbing::run(&options),
         Bench::Library(options) => library::run(&options),
         Bench::Media(options) => media::run(&options),
+        Bench::Web(options) => web::run(&options),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

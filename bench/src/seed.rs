@@ -16,6 +16,17 @@ const CLAIMED_BYTES: i64 = 3 * 1024 * 1024;
 /// Arrival of the first row, 2024-01-01 in ms UTC; each further one comes a second later.
 const FIRST_ARRIVAL_MS: i64 = 1_704_067_200_000;
 
+/// What every picture shows, 427 × 320.
+const THUMBNAIL: &[u8] = include_bytes!("thumbnail.webp");
+/// Names that one file may have on every file system.
+const LINKS: usize = 10_000;
+/// From Lisbon to Helsinki, spread evenly.
+const ADD_PLACES: &str =
+    "INSERT INTO asset_facts (asset_id, account_uuid, latitude_e7, longitude_e7)
+     SELECT asset_id, account_uuid, 380000000 + seq * 7919 % 220000000, -90000000 + seq * 104729 % 340000000
+     FROM assets WHERE true
+     ON CONFLICT DO NOTHING;";
+
 /// As [`make_library`], with pictures that were taken over ten years, and words by which they are found: one that all have,
 /// one that every thousandth has, and two that half of them have each.
 pub fn make_pictures(server: &PhotoSync, home: &Path, rows: u64) -> Result<(), Failure> {
@@ -65,6 +76,37 @@ pub fn make_library(server: &PhotoSync, home: &Path, rows: u64) -> Result<(), Fa
     let database = photosync::data_dir(home).join("photosync.db");
     insert_assets(&database, rows.cast_signed())
         .map_err(|error| format!("could not add rows to {}: {error}", database.display()).into())
+}
+
+/// Gives every picture of a library a thumbnail, the same few files under many names, and a place somewhere in Europe.
+pub fn add_thumbnails_and_places(home: &Path) -> Result<(), Failure> {
+    let data = photosync::data_dir(home);
+    let database = data.join("photosync.db");
+    let ids = (|| {
+        let mut connection = Connection::open(&database)?;
+        let transaction = connection.transaction()?;
+        transaction.execute_batch(ADD_PLACES)?;
+        transaction.commit()?;
+        let mut asked = connection.prepare("SELECT account_uuid, asset_id FROM assets")?;
+        let rows = asked.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        rows.collect::<rusqlite::Result<Vec<(String, String)>>>()
+    })()
+    .map_err(|error| format!("could not add places to {}: {error}", database.display()))?;
+    let renditions = data.join("renditions");
+    let store = || -> std::io::Result<()> {
+        let mut source = home.to_owned();
+        for (number, (account, id)) in ids.iter().enumerate() {
+            if number % LINKS == 0 {
+                source = home.join(format!("thumbnail-{number}.webp"));
+                std::fs::write(&source, THUMBNAIL)?;
+            }
+            let folder = renditions.join(account).join(&id[..2]);
+            std::fs::create_dir_all(&folder)?;
+            std::fs::hard_link(&source, folder.join(format!("{id}.thumb.webp")))?;
+        }
+        Ok(())
+    };
+    store().map_err(|error| format!("could not store thumbnails: {error}").into())
 }
 
 fn insert_assets(database: &Path, rows: i64) -> rusqlite::Result<()> {
@@ -148,6 +190,7 @@ mod tests {
         let transaction = connection.transaction().unwrap();
         insert_rows(&transaction, 1_200).unwrap();
         describe_rows(&transaction).unwrap();
+        transaction.execute_batch(ADD_PLACES).unwrap();
         let counted: (i64, i64, i64) = transaction
             .query_row(
                 "SELECT (SELECT count(*) FROM assets WHERE listed = 1), held_count, next_seq

@@ -19,9 +19,12 @@ async function send(context, page) {
   const tray = page.locator('[data-tray]');
   await tray.waitFor();
   for (let cut = 0; cut < 2; cut += 1) {
-    await page.waitForTimeout(400);
+    // While files are on their way, and until one of them has felt it; all may have arrived before the second time.
+    const soon = { timeout: 2000 };
+    await page.waitForRequest((request) => request.url().includes('/tus'), soon).catch(() => undefined);
+    const felt = page.waitForEvent('requestfailed', soon).catch(() => undefined);
     await context.setOffline(true);
-    await page.waitForTimeout(600);
+    await felt;
     await context.setOffline(false);
   }
   await page.reload();

@@ -67,6 +67,29 @@ export async function visit(browser, base, options = DESKTOP) {
   return { context, page, wrong };
 }
 
+/** Waits until nothing loads or moves any more: no request for a moment, no animation that ends, every picture there. */
+export async function atRest(page) {
+  await page.waitForLoadState('load');
+  await page.waitForFunction(
+    () => {
+      const moves = document.getAnimations().some((each) => {
+        const { iterations = 1 } = each.effect?.getTiming() ?? {};
+        return each.playState === 'running' && iterations !== Infinity;
+      });
+      const loads = [...document.images].some((image) => !image.complete && image.loading !== 'lazy');
+      const now = performance.now();
+      const requests = performance.getEntriesByType('resource').length;
+      const rest = (globalThis.restSince ??= { requests, since: now });
+      if (moves || loads || requests !== rest.requests || document.querySelector('.busy'))
+        Object.assign(rest, { requests, since: now });
+      return now - rest.since > 250;
+    },
+    undefined,
+    { polling: 50 }
+  );
+  await page.evaluate(() => delete globalThis.restSince);
+}
+
 /** Fails the script with a sentence. */
 export function require(truth, sentence) {
   if (!truth) throw new Error(sentence);

@@ -3,7 +3,25 @@
  *
  *   node library.mjs BASE EMAIL PASSWORD
  */
-import { DESKTOP, PHONE, require as must, run, say, signIn, visit } from './harness.mjs';
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+
+import { DESKTOP, PHONE, atRest, require as must, run, say, signIn, visit } from './harness.mjs';
+
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+
+/** The page as it stands keeps the rules of accessibility in both themes. */
+async function accessible(page, name) {
+  for (const colorScheme of ['light', 'dark']) {
+    await page.emulateMedia({ colorScheme });
+    await atRest(page);
+    await page.evaluate(axe);
+    const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ['violations'] }));
+    const told = violations.map(({ id, nodes }) => `${id}: ${nodes[0]?.html.slice(0, 200)}`);
+    must(told.length === 0, `${name}, ${colorScheme}: ${told.join('\n')}`);
+  }
+  await page.emulateMedia({ colorScheme: null });
+}
 
 const [base, email, password] = process.argv.slice(2);
 
@@ -43,6 +61,7 @@ async function lookAtMap(page) {
   await page.keyboard.press('Escape');
   await viewerOf(page).waitFor({ state: 'hidden' });
   await panel.getByRole('heading', { name: 'Portugal' }).waitFor();
+  await accessible(page, 'map');
   say({ step: 'looked at the map' });
 }
 
@@ -51,6 +70,7 @@ async function tidy(page) {
   const group = page.getByRole('region', { name: 'Group 1' });
   // The copy knows when it was taken, the other one does not.
   await group.getByText('Suggested: has the date of the camera').waitFor();
+  await accessible(page, 'duplicates');
   const proposed = group.getByRole('radio').first();
   must(await proposed.isChecked(), 'the suggested one is chosen');
   await group.getByRole('button', { name: /the other to the trash/ }).click();
@@ -70,6 +90,7 @@ async function arrange(page) {
   await page.getByRole('button', { name: 'Create' }).click();
   await page.getByRole('button', { name: 'Add from library' }).click();
   const picker = page.getByRole('dialog', { name: 'Add to Journey' });
+  await accessible(page, 'choosing for an album');
   for (let at = 0; at < 4; at += 1) await picker.locator(`a[data-index="${at}"]`).click();
   await picker.getByRole('button', { name: 'Add 4 photos' }).click();
   await page.getByLabel('of 4,', { exact: false }).first().waitFor();
@@ -98,6 +119,7 @@ async function arrange(page) {
   }
   const wanted = [b, d, c, a];
   must(String(await order()) === String(wanted), 'both moves are seen');
+  await accessible(page, 'order of an album');
   await page.getByRole('button', { name: 'Set as cover' }).click();
   await page.getByText('It is the cover now').waitFor();
   await page.getByRole('button', { name: 'Done' }).click();

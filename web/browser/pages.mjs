@@ -8,7 +8,7 @@ import { createRequire } from 'node:module';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import { DESKTOP, PHONE, require as must, run, say, signIn, visit } from './harness.mjs';
+import { DESKTOP, PHONE, atRest, require as must, run, say, signIn, visit } from './harness.mjs';
 
 const [base, email, password, which = 'library', out] = process.argv.slice(2);
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
@@ -28,6 +28,9 @@ export const PAGES = [
   ['albums', '/albums'],
   ['favourites', '/favourites'],
   ['videos', '/videos'],
+  ['map', '/map'],
+  ['duplicates', '/duplicates'],
+  ['look-alike', '/duplicates?kind=similar'],
   ['archive', '/archive'],
   ['trash', '/trash'],
   ['search', '/search?q=a'],
@@ -70,8 +73,7 @@ async function look(page, name) {
   // Every page has both, once it is more than a wheel that turns.
   await page.locator('main').first().waitFor({ state: 'attached' });
   await page.locator('h1').first().waitFor({ state: 'attached' });
-  // Whatever is still to be drawn is; nothing moves, as was asked for.
-  await page.waitForTimeout(250);
+  await atRest(page);
   if (out) await page.screenshot({ path: path.join(out, `${name}.png`) });
   await page.evaluate(axe);
   const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ['violations'] }));

@@ -9,6 +9,7 @@ mod relay;
 mod sync;
 mod tray;
 mod upkeep;
+mod web;
 
 pub use lan::{LanOptions, Part};
 pub use library::LibraryOptions;
@@ -17,6 +18,7 @@ pub use relay::{RelayOptions, RelayPart};
 pub use sync::{SyncOptions, SyncPart};
 pub use tray::TrayOptions;
 pub use upkeep::UpkeepOptions;
+pub use web::WebOptions;
 
 /// One MiB in bytes.
 pub const MIB: u64 = 1024 * 1024;
@@ -38,6 +40,8 @@ pub enum Bench {
     Library(LibraryOptions),
     /// Small pictures of large ones.
     Media(MediaOptions),
+    /// The web app on that library.
+    Web(WebOptions),
 }
 
 /// Why no bench was chosen.
@@ -51,8 +55,17 @@ pub enum UsageError {
 
 /// Text of `--help`.
 pub fn help() -> String {
-    [lan::HELP, sync::HELP, relay::HELP, tray::HELP, upkeep::HELP, library::HELP, media::HELP]
-        .join("\n")
+    [
+        lan::HELP,
+        sync::HELP,
+        relay::HELP,
+        tray::HELP,
+        upkeep::HELP,
+        library::HELP,
+        media::HELP,
+        web::HELP,
+    ]
+    .join("\n")
 }
 
 /// Parses arguments without the program name.
@@ -70,9 +83,10 @@ pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Bench, UsageErro
         Some("upkeep") => upkeep::parse(arguments.collect()).map(Bench::Upkeep),
         Some("library") => library::parse(arguments.collect()).map(Bench::Library),
         Some("media") => media::parse(arguments.collect()).map(Bench::Media),
+        Some("web") => web::parse(arguments.collect()).map(Bench::Web),
         Some(other) => Err(UsageError::Wrong(format!("there is no bench named {other}"))),
         None => Err(UsageError::Wrong(
-            "name a bench: lan, sync, relay, tray, upkeep, library or media".into(),
+            "name a bench: lan, sync, relay, tray, upkeep, library, media or web".into(),
         )),
     }
 }
@@ -146,7 +160,7 @@ mod tests {
 
     #[test]
     fn help_names_every_bench_once() {
-        for name in ["lan", "sync", "relay", "tray", "upkeep", "library", "media"] {
+        for name in ["lan", "sync", "relay", "tray", "upkeep", "library", "media", "web"] {
             let heading = format!("photosync-bench {name} [flags]\n");
             assert_eq!(help().matches(&heading).count(), 1, "{name}");
         }
