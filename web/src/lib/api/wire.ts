@@ -104,6 +104,8 @@ export interface Day {
 export interface Details {
   /** Albums it is in. */
   albums: AlbumName[];
+  /** A picture that moves: the original shows how. */
+  animated?: boolean;
   /** Whether it is in the archive, out of the timeline. */
   archived: boolean;
   /** When the server got it. */
@@ -112,6 +114,8 @@ export interface Details {
   camera?: string;
   /** What devices said of it. */
   claims: Claims;
+  /** Its codecs as RFC 6381 writes them, to ask a browser by. */
+  codecs?: string;
   /** SHA-256 of the original. */
   digest: Digest;
   /** Other facts by name, as text for people: `aperture`, `exposure`, `iso`, `focal_length`, `codec` … */
@@ -130,6 +134,8 @@ export interface Details {
   offset_minutes?: number;
   /** Where it was taken. */
   place?: Place;
+  /** Which browsers play a video as it is; absent: it is none, or nobody knows. */
+  plays?: Plays;
   /** 0 to 5 stars. */
   rating: number;
   /** How sure the server is of its bytes. */
@@ -154,6 +160,8 @@ export interface Device {
   id: string;
   /** When it last found that everything it has is settled here; absent if never. */
   inventory_at_ms?: number;
+  /** Whether it is a browser: those back nothing up by themselves. */
+  is_browser?: boolean;
   /** When it last asked for anything (exact to 15 minutes). */
   last_seen_at_ms: number;
   /** What a person calls it. */
@@ -187,13 +195,18 @@ export interface Download {
   size_bytes: number;
 }
 
-/** Originals of one picture. */
+/** Originals of one picture, or of pictures that look alike. */
 export interface DuplicateGroup {
-  /** At least two, the one that arrived first first. */
+  /** What they have in common. */
+  kind?: DuplicateKind;
+  /** At least two, at most 50; of the same picture the one that arrived first first. */
   tiles: Tile[];
 }
 
-/** `GET /api/v2/library/duplicates`: held pictures that are the same but for their metadata. Suggestions: nothing was changed. */
+/** Why pictures stand in one group. */
+export type DuplicateKind = 'same' | 'similar';
+
+/** `GET /api/v2/library/duplicates`: held pictures that are the same but for their metadata, or that look alike. Suggestions: */
 export interface Duplicates {
   /** The groups. */
   groups: DuplicateGroup[];
@@ -235,10 +248,14 @@ export type MediaState = 'waiting' | 'done' | 'failed';
 export interface Moving {
   /** Id of its asset. */
   id: string;
-  /** Media type of its original. */
+  /** Media type of its bytes. */
   media_type: string;
   /** Listed name. */
   name: string;
+  /** Path of its bytes on this server: an original of its own, or a part of the still's. */
+  path?: string;
+  /** Which browsers play it; absent: nobody knows. */
+  plays?: Plays;
 }
 
 /** `POST /api/v2/library/downloads`: an archive that is made while it is sent. One of the three. */
@@ -284,6 +301,22 @@ export interface Place {
   /** Degrees, east positive. */
   longitude: number;
 }
+
+/** `GET` and `POST /api/v2/library/assets/{id}/playable`. */
+export interface Playable {
+  /** Class of the failure. */
+  error?: string;
+  /** While it is made: how much of the film, 0 to 1; absent: nobody knows. */
+  progress?: number;
+  /** How far it is. */
+  state: PlayableState;
+}
+
+/** What there is of a film in a version that every browser plays. */
+export type PlayableState = 'none' | 'waiting' | 'making' | 'ready' | 'failed' | 'off';
+
+/** Which browsers play a film as it is. */
+export type Plays = 'everywhere' | 'some' | 'nowhere';
 
 /** How sure a server is of a file. The one vocabulary of the API, the tray and the web. */
 export type Safety = 'known' | 'received' | 'verified' | 'second_copy';
