@@ -70,6 +70,9 @@ const CROSSWISE = [EVERYWHERE[0], EVERYWHERE[3]];
 
 async function look(page, name) {
   await page.waitForLoadState('load');
+  // Every page has both, once it is more than a wheel that turns.
+  await page.locator('main').first().waitFor({ state: 'attached' });
+  await page.locator('h1').first().waitFor({ state: 'attached' });
   await atRest(page);
   if (out) await page.screenshot({ path: path.join(out, `${name}.png`) });
   await page.evaluate(axe);

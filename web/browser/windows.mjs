@@ -27,6 +27,7 @@ async function measure(browser) {
   };
   const look = async (name) => {
     await page.waitForLoadState('load');
+    await page.locator('h1').first().waitFor({ state: 'attached' });
     for (const [width, height, direction] of WINDOWS) tell(name, await flawsOf(page, width, height, direction));
     tell(name, await movements(page));
   };

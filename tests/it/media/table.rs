@@ -6,6 +6,8 @@ use std::path::Path;
 
 use super::files::{by_ffmpeg, by_heif_enc, colour_of, jpeg, run};
 use super::{Album, hostile, motion, raw};
+use crate::stand::wait_until;
+use crate::sync::json_of;
 
 const PICTURE: &str = "testsrc2=size=640x480:duration=1:rate=4";
 
@@ -192,8 +194,14 @@ fn every_file_of_the_table_is_shown_as_the_table_says_and_kept_as_it_is() {
     let sent: Vec<(&str, String, Vec<u8>)> =
         files.into_iter().map(|(name, bytes)| (name, album.keep(name, &bytes), bytes)).collect();
     let mut found = BTreeMap::new();
-    // The last one sent is looked at first.
-    for (name, id, bytes) in sent.iter().rev() {
+    // There are many: each of them has its time, however busy the machine is.
+    let waiting = || json_of(&album.device.get("/me"))["media_waiting"].as_i64().expect("a number");
+    let mut left = waiting();
+    while left > 0 {
+        wait_until("another file has been looked at", || waiting() < left);
+        left = waiting();
+    }
+    for (name, id, bytes) in &sent {
         let row = album.looked_at(id);
         let details = album.details(id);
         let outcome = match (row["media_state"].as_str(), details["plays"].as_str()) {
