@@ -14,7 +14,7 @@ const OUT = 'src/lib/api/wire.ts';
 /** What the app uses; what these name comes with them. */
 const WANTED = [
   'AlbumEdit', 'Albums', 'Changed', 'Details', 'Device', 'Download', 'Duplicates', 'Edit', 'MapPoints', 'NewDownload',
-  'PairingOffer', 'TilePage', 'Timeline'
+  'PairingOffer', 'Playable', 'TilePage', 'Timeline'
 ];
 
 const { schemas } = JSON.parse(readFileSync(DOCUMENT, 'utf8')).components;

@@ -1,7 +1,6 @@
 /** Every request of the app by its name. Pages and stores call these; nothing else knows a path of the server. */
 
 import { call, send } from './client';
-import type { Playable, SameKind } from './media';
 import type {
   Album,
   AlbumEdit,
@@ -19,13 +18,14 @@ import type {
   Timeline,
   View,
   WebSession,
-  WebState
+  WebState,
+  Playable,
+  SameKind
 } from './types';
 
 export { ApiError, onSignedOut, setCsrf } from './client';
 export { admin, own, LEAST_PASSWORD, ROLES } from './admin';
 export type * from './admin';
-export type * from './media';
 export type * from './types';
 
 /** Most ids in one request that changes, adds or removes (`MAX_CHOSEN` of the protocol). */

@@ -18,6 +18,7 @@ export type {
   Device,
   Download,
   DuplicateGroup,
+  DuplicateKind as SameKind,
   Duplicates,
   Edit,
   Kind,
@@ -26,7 +27,9 @@ export type {
   Moving,
   NewDownload,
   PairingOffer,
+  Playable,
   Place,
+  Plays,
   Tile,
   TilePage,
   Timeline

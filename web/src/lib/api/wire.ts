@@ -134,6 +134,8 @@ export interface Details {
   offset_minutes?: number;
   /** Where it was taken. */
   place?: Place;
+  /** What people call that place; absent: it is far from every town. */
+  place_name?: PlaceName;
   /** Which browsers play a video as it is; absent: it is none, or nobody knows. */
   plays?: Plays;
   /** 0 to 5 stars. */
@@ -301,6 +303,27 @@ export interface Place {
   /** Degrees, east positive. */
   longitude: number;
 }
+
+/** What people call a place. */
+export interface PlaceName {
+  /** Its country, by ISO 3166-1: two letters. */
+  country: string;
+  /** Town or village. */
+  name: string;
+}
+
+/** `GET` and `POST /api/v2/library/assets/{id}/playable`. */
+export interface Playable {
+  /** Class of the failure. */
+  error?: string;
+  /** While it is made: how much of the film, 0 to 1; absent: nobody knows. */
+  progress?: number;
+  /** How far it is. */
+  state: PlayableState;
+}
+
+/** What there is of a film in a version that every browser plays. */
+export type PlayableState = 'none' | 'waiting' | 'making' | 'ready' | 'failed' | 'off';
 
 /** Which browsers play a film as it is. */
 export type Plays = 'everywhere' | 'some' | 'nowhere';
