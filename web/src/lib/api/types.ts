@@ -29,6 +29,7 @@ export type {
   PairingOffer,
   Playable,
   Place,
+  PlaceName,
   Plays,
   Tile,
   TilePage,

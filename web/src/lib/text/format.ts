@@ -137,6 +137,12 @@ export function regionName(code: string): string {
   return name ?? '';
 }
 
+/** “Lisbon, Portugal”. */
+export function townText(town: { name: string; country: string }): string {
+  const country = regionName(town.country);
+  return country && country !== town.name ? `${town.name}, ${country}` : town.name;
+}
+
 /** “200 m”, “50 km”. */
 export function lengthText(metres: number): string {
   const [value, unit] = metres >= 1000 ? [metres / 1000, 'kilometer'] : [metres, 'meter'];
