@@ -21,7 +21,7 @@ const WINDOW_E5: i64 = 75_000;
 /// A picture from within so many times the reach of a city is also found by the city's name …
 const AROUND: f64 = 3.0;
 /// … if it has so many times the inhabitants of the place itself.
-const LARGER: f64 = 10.0;
+const LARGER: f64 = 5.0;
 
 /// A name for a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

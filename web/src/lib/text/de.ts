@@ -192,7 +192,7 @@ export const de: Catalogue = {
   'download.large_text': plural('Das Archiv enthält {n} Original.', 'Das Archiv enthält {n} Originale.'),
 
   'search.label': 'Suche',
-  'search.hint': 'Namen, Texte, Kameras, Alben',
+  'search.hint': 'Namen, Texte, Orte, Kameras, Alben',
   'search.results': 'Treffer',
   'search.photos': 'Nur Fotos',
   'search.located': 'Mit Ort',

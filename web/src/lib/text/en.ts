@@ -190,7 +190,7 @@ export const en = {
   'download.large_text': plural('The archive holds {n} original.', 'The archive holds {n} originals.'),
 
   'search.label': 'Search',
-  'search.hint': 'Names, captions, cameras, albums',
+  'search.hint': 'Names, captions, places, cameras, albums',
   'search.results': 'Results',
   'search.photos': 'Photos only',
   'search.located': 'With a place',
