@@ -3,7 +3,7 @@
  *
  *   node phone.mjs BASE EMAIL PASSWORD PHOTO
  */
-import { PHONE, choose, middleOf, require, run, say, touch, visit } from './harness.mjs';
+import { PHONE, atRest, choose, middleOf, require, run, say, touch, visit } from './harness.mjs';
 
 const [base, email, password, photo] = process.argv.slice(2);
 
@@ -44,14 +44,14 @@ await run(async (browser) => {
   await tile(page, 1).tap();
   const viewer = page.getByRole('dialog', { name: 'Viewer' });
   await viewer.getByText(/^2 of/).first().waitFor();
-  await page.waitForTimeout(300);
+  await atRest(page);
   const { width, height } = PHONE.viewport;
   await touch(page, { x: width * 0.85, y: height / 2 }, { x: width * 0.1, y: height / 2 });
   await viewer.getByText(/^3 of/).first().waitFor();
   await touch(page, { x: width * 0.15, y: height / 2 }, { x: width * 0.9, y: height / 2 });
   await viewer.getByText(/^2 of/).first().waitFor();
   await fits(page, 'the viewer');
-  await page.waitForTimeout(300);
+  await atRest(page);
   await touch(page, { x: width / 2, y: height * 0.4 }, { x: width / 2, y: height * 0.85 });
   await viewer.waitFor({ state: 'hidden' });
   await page.waitForURL(`${base}/`);

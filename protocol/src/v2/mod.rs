@@ -6,6 +6,7 @@
 
 pub mod admin;
 pub mod claims;
+pub mod films;
 pub mod library;
 pub mod places;
 pub mod relay;

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use photosync_protocol::digest::Digest;
 use photosync_protocol::v2::Safety;
-use photosync_protocol::v2::library::{AlbumName, Details, Kind, Moving, Place, PlaceName, Plays};
+use photosync_protocol::v2::films::{Moving, Plays};
+use photosync_protocol::v2::library::{AlbumName, Details, Kind, Place, PlaceName};
 use photosync_protocol::v2::web::Me;
 use uuid::Uuid;
 

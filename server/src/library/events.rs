@@ -98,7 +98,7 @@ pub fn listen(
             }
             changes.mark_unchanged();
         }
-        let totals = app.db.read(move |tx| queries::find_totals(tx, account)).await;
+        let totals = app.db.read(move |tx| queries::listed::find_totals(tx, account)).await;
         let (_, version) = totals.map_err(std::io::Error::other)?;
         let line = Bytes::from(format!("data: {{\"version\":{version}}}\n\n"));
         Ok(Some((line, (listening, changes, Some(Stopwatch::start())))))

@@ -47,7 +47,7 @@ pub async fn list_assets(
     app.db
         .read(move |tx| -> Result<AssetPage> {
             let viewer = viewer.find(tx, account)?;
-            let (total, _) = queries::find_totals(tx, account)?;
+            let (total, _) = queries::listed::find_totals(tx, account)?;
             let mut rows = pages::list_held(tx, account, after_seq, limit + 1)?;
             let mut more = rows.len() as i64 > limit;
             rows.truncate(usize::try_from(limit).unwrap_or(0));
@@ -130,7 +130,7 @@ pub async fn list_changes(
     since: Option<&str>,
     limit: i64,
 ) -> Result<Changes> {
-    let (_, version) = app.db.read(move |tx| queries::find_totals(tx, account)).await?;
+    let (_, version) = app.db.read(move |tx| queries::listed::find_totals(tx, account)).await?;
     let mut cursor = match since {
         // A version that is still to come is from before the database was put back to an older state.
         Some(text) => Cursor::from_text(text)

@@ -35,7 +35,7 @@ use crate::boot::App;
 use crate::db::Tx;
 use crate::error::{Error, Result};
 use queries::Asset;
-pub use queries::Listed;
+pub use queries::listed::Listed;
 
 /// Rows that one read takes from the database: bounded, so that a listing never holds a snapshot open while a
 /// slow client reads.
@@ -55,7 +55,7 @@ pub struct Page {
 
 /// Rows `offset..offset+limit` of the held assets, at most [`STEP_ROWS`] at a time for the database.
 pub async fn list_page(app: &App, account: Uuid, offset: i64, limit: i64) -> Result<Page> {
-    let (total, version) = app.db.read(move |tx| queries::find_totals(tx, account)).await?;
+    let (total, version) = app.db.read(move |tx| queries::listed::find_totals(tx, account)).await?;
     let limit = limit.min(MAX_PAGE_ROWS);
     let mut after = find_start(app, account, version, offset).await?;
     let mut rows = Vec::new();
@@ -81,12 +81,12 @@ pub async fn list_step(
     after_seq: i64,
     limit: i64,
 ) -> Result<Vec<Listed>> {
-    Ok(app.db.read(move |tx| queries::list_after(tx, account, after_seq, limit)).await?)
+    Ok(app.db.read(move |tx| queries::listed::list_after(tx, account, after_seq, limit)).await?)
 }
 
 /// How many held assets there are.
 pub async fn count(app: &App, account: Uuid) -> Result<i64> {
-    Ok(app.db.read(move |tx| queries::find_totals(tx, account)).await?.0)
+    Ok(app.db.read(move |tx| queries::listed::find_totals(tx, account)).await?.0)
 }
 
 /// The arrival number before row `offset`; `None` if the listing is shorter.
@@ -97,7 +97,7 @@ async fn find_start(app: &App, account: Uuid, version: i64, offset: i64) -> Resu
     if let Some(seq) = app.pages.find(account, version, offset) {
         return Ok(Some(seq));
     }
-    Ok(app.db.read(move |tx| queries::find_seq_at(tx, account, offset)).await?)
+    Ok(app.db.read(move |tx| queries::listed::find_seq_at(tx, account, offset)).await?)
 }
 
 /// Whole bytes of a held asset, open for reading.

@@ -36,7 +36,7 @@ pub async fn get(app: &App, account: Uuid, since: Option<i64>, known: Option<i64
     let (version, is_stale) = app
         .db
         .read(move |tx| -> DbResult<(i64, bool)> {
-            Ok((queries::find_totals(tx, account)?.1, sql::has_stale(tx, account)?))
+            Ok((queries::listed::find_totals(tx, account)?.1, sql::has_stale(tx, account)?))
         })
         .await?;
     if known == Some(version) && !is_stale {

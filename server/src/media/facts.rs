@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 
-pub use photosync_protocol::v2::library::Plays;
+pub use photosync_protocol::v2::films::Plays;
 use serde::{Deserialize, Serialize};
 
 /// Longest JSON head in bytes.

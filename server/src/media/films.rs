@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use photosync_protocol::v2::library::{Playable, PlayableState};
+use photosync_protocol::v2::films::{Playable, PlayableState};
 use tokio::sync::Notify;
 use uuid::Uuid;
 

@@ -6,7 +6,7 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
 
-use photosync_protocol::v2::library::Playable;
+use photosync_protocol::v2::films::Playable;
 
 use super::{Recipe, films, get_rendition};
 use crate::accounts::native::Member;

@@ -88,15 +88,11 @@ describe('layout', () => {
     expect(sectionAt(layout.boxes, layout.height + 1)).toBe(layout.boxes.length);
   });
 
-  it('lays out a hundred thousand pictures within a frame or three', () => {
-    const all = shapes(3300, 60);
-    layOut(all, metrics);
-    // The best of a few: what else the machine does is not measured.
-    const took = Array.from({ length: 7 }, () => {
-      const began = performance.now();
-      expect(layOut(all, metrics).total).toBeGreaterThan(90_000);
-      return performance.now() - began;
-    });
-    expect(Math.min(...took)).toBeLessThan(50);
+  // How long that takes is measured by the bench `web`.
+  it('keeps a box for each day of a hundred thousand pictures, and nothing for each picture', () => {
+    const days = shapes(3300, 60);
+    const layout = layOut(days, metrics);
+    expect(layout.total).toBeGreaterThan(90_000);
+    expect(layout.boxes.length).toBeLessThanOrEqual(days.length);
   });
 });
