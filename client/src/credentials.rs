@@ -244,12 +244,11 @@ fn unwritable(cause: serde_json::Error) -> Error {
     Error::unexpected(format!("could not write credentials: {cause}"))
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use super::*;
 
     #[test]
-    #[cfg(unix)]
     fn credentials_are_readable_by_their_owner_alone_and_never_printed() {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();

@@ -317,7 +317,8 @@ mod tests {
         let root = roots(&[folder.to_owned()]).unwrap().remove(0);
         let walk = walk(&root, &rules, &CancellationToken::new(), &mut |_, _| {}).unwrap();
         let name = |file: &Found| {
-            file.path.strip_prefix(&root.base).unwrap().to_string_lossy().into_owned()
+            let path = file.path.strip_prefix(&root.base).unwrap();
+            path.to_string_lossy().replace(std::path::MAIN_SEPARATOR, "/")
         };
         walk.files.iter().map(name).collect()
     }

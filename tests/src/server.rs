@@ -28,6 +28,7 @@ const READY_PREFIX: &str = "PHOTOSYNC-READY ";
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
 /// The server promises to stop within 10 s of SIGTERM; the rest is for a loaded machine.
+#[cfg(unix)]
 const STOP_WITHIN: Duration = Duration::from_secs(15);
 
 /// Subcommands may read every file of a data folder.
@@ -286,6 +287,7 @@ impl ServerProcess {
     }
 
     /// SIGTERM, then waits for the end; returns the exit code. After 15 s it is killed and that is an error.
+    #[cfg(unix)]
     pub fn stop(mut self) -> Result<i32, ServerError> {
         self.signal(rustix::process::Signal::TERM)?;
         self.wait_for_end(STOP_WITHIN)
@@ -313,6 +315,7 @@ impl ServerProcess {
     }
 
     /// Sends any signal.
+    #[cfg(unix)]
     pub fn signal(&mut self, signal: rustix::process::Signal) -> Result<(), ServerError> {
         let failed = |source: io::Error| ServerError::System("signal the server".into(), source);
         if !self.is_running() {

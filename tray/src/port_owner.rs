@@ -92,7 +92,7 @@ mod said {
     }
 
     /// Process id and name of the first program: lines that begin with `p` and `c`.
-    #[cfg(any(target_os = "macos", test))]
+    #[cfg(any(target_os = "macos", all(test, target_os = "linux")))]
     pub fn lsof(text: &str) -> Option<(u32, String)> {
         let field = |letter| text.lines().find_map(|line| line.strip_prefix(letter));
         Some((field('p')?.parse().ok()?, field('c')?.to_owned()))

@@ -372,5 +372,6 @@ fn bytes_path(bytes: &[u8]) -> PathBuf {
     return PathBuf::from(String::from_utf8_lossy(bytes).into_owned());
 }
 
-#[cfg(test)]
+// Their paths are those of Unix.
+#[cfg(all(test, unix))]
 mod tests;

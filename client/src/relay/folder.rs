@@ -102,7 +102,11 @@ impl Folder {
                 let mut file = OpenOptions::new().create_new(true).write(true).open(&partial)?;
                 file.write_all(bytes)?;
                 file.sync_all()?;
-                fs::rename(&partial, &path)
+                match fs::rename(&partial, &path) {
+                    // Windows replaces no file that another computer has open: what it wrote are the same bytes.
+                    Err(_) if path.is_file() => fs::remove_file(&partial),
+                    done => done,
+                }
             };
             io(
                 "write",

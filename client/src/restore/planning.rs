@@ -115,7 +115,7 @@ mod tests {
         let name = |target: &Target| {
             let mut names = plan.names(Path::new("r"), target, &row.digest);
             let (path, _) = names.find(|(_, may_be_written)| *may_be_written).unwrap();
-            path.to_str().unwrap().to_owned()
+            path.to_str().unwrap().replace(std::path::MAIN_SEPARATOR, "/")
         };
         targets(row).iter().map(name).collect()
     }

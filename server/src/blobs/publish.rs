@@ -192,10 +192,25 @@ pub(super) fn rename_over(from: &Path, to: &Path) -> io::Result<()> {
 /// The same path with the prefix `\\?\`: without it a path of more than 260 letters is not found.
 #[cfg(windows)]
 fn of_any_length(path: &Path) -> io::Result<std::path::PathBuf> {
-    match (path.parent(), path.file_name()) {
-        (Some(folder), Some(name)) => Ok(folder.canonicalize()?.join(name)),
-        _ => Err(io::ErrorKind::InvalidInput.into()),
+    use std::path::{Component, Prefix};
+    let path = std::path::absolute(path)?;
+    let mut rest = path.components();
+    let Some(Component::Prefix(prefix)) = rest.next() else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    let mut long = std::ffi::OsString::from(r"\\?\");
+    match prefix.kind() {
+        Prefix::Disk(_) => long.push(&path),
+        Prefix::UNC(server, share) => {
+            long.push(r"UNC\");
+            long.push(server);
+            long.push(r"\");
+            long.push(share);
+            long.push(rest.as_path());
+        }
+        _ => return Ok(path),
     }
+    Ok(long.into())
 }
 
 /// A hard link never replaces; where there are none (exFAT, SMB), the name reservation of ingest is what keeps

@@ -26,6 +26,7 @@ const IDENTITY_CREDENTIAL: &str = "photosync.identity";
 #[cfg(unix)]
 const HTTPS_SOCKET: &str = "https";
 /// Name of a handed-over socket that leads to HTTPS.
+#[cfg(unix)]
 const REDIRECT_SOCKET: &str = "redirect";
 
 /// The service manager that started this process, if one did.
@@ -191,6 +192,7 @@ pub enum Purpose {
     /// TLS only, as `tls.https_port`.
     Https,
     /// To lead to HTTPS, as `tls.redirect_port`.
+    #[cfg_attr(windows, expect(dead_code, reason = "nobody hands sockets over on Windows"))]
     Redirect,
 }
 
