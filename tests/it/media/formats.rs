@@ -151,12 +151,20 @@ fn every_orientation_is_turned_upright() {
 #[test]
 fn a_picture_with_other_metadata_has_the_same_payload_and_look() {
     let album = Album::new(&[]);
-    let plain = jpeg(640, 480, 6);
-    let written = with_exif(&plain, &Exif::new().text(0x0131, "Some editor"));
-    let one = album.looked_at(&album.keep("a.jpg", &plain));
-    let other = album.looked_at(&album.keep("b.jpg", &written));
-    let third = album.looked_at(&album.keep("c.jpg", &jpeg(640, 480, 7)));
-    assert!(one["payload_hash"].is_string());
-    assert_eq!((&one["payload_hash"], &one["dhash"]), (&other["payload_hash"], &other["dhash"]));
-    assert_ne!(one["payload_hash"], third["payload_hash"]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let exif = |editor: &str| Exif::new().text(0x0131, editor);
+    let (plain, other) = (with_exif(&jpeg(640, 480, 6), &exif("One")), jpeg(640, 480, 7));
+    let written = with_exif(&jpeg(640, 480, 6), &exif("Some other editor"));
+    for name in ["a.jpg", "a.heic"] {
+        let made = |jpeg: &[u8]| match name {
+            "a.heic" => by_heif_enc(folder.path(), name, jpeg),
+            _ => jpeg.to_vec(),
+        };
+        let kept = [&plain, &written, &other].map(|jpeg| made(jpeg));
+        assert_ne!(kept[0], kept[1], "the files differ");
+        let [one, two, three] = kept.map(|bytes| album.looked_at(&album.keep(name, &bytes)));
+        assert!(one["payload_hash"].is_string(), "{name}");
+        assert_eq!((&one["payload_hash"], &one["dhash"]), (&two["payload_hash"], &two["dhash"]));
+        assert_ne!(one["payload_hash"], three["payload_hash"]);
+    }
 }

@@ -5,8 +5,8 @@ use std::io::Cursor;
 use exif::{Context, Exif, Field, In, Reader, Tag, Value};
 
 use super::bmff::{children, find};
-use super::preview;
 use super::sniff::Format;
+use super::{items, preview};
 use crate::media::facts::{ExifTimes, Facts};
 
 /// The directories of a raw picture stand within its first 8 MiB.
@@ -17,6 +17,8 @@ pub fn read(bytes: &[u8], format: Format, facts: &mut Facts) {
     let found = parse(bytes);
     let found = found.or_else(|| match format {
         Format::Raw => parse_raw(bytes),
+        // The reader above takes no more than 64 KiB; Xiaomi writes three times as much.
+        Format::Heif => items::exif(bytes).and_then(parse_tiff).map(Found::of),
         _ => None,
     });
     let Some(exif) = found else { return };
@@ -62,6 +64,10 @@ struct Found {
 }
 
 impl Found {
+    fn of(main: Exif) -> Self {
+        Self { main, alone: Vec::new() }
+    }
+
     fn field(&self, tag: Tag) -> Option<&Field> {
         let alone = Tag(Context::Tiff, tag.number());
         self.main
@@ -74,8 +80,15 @@ fn parse(bytes: &[u8]) -> Option<Found> {
     let mut reader = Reader::new();
     reader.continue_on_error(true);
     let found = reader.read_from_container(&mut Cursor::new(bytes));
-    let main = found.or_else(|error| error.distill_partial_result(|_| {})).ok()?;
-    Some(Found { main, alone: Vec::new() })
+    found.or_else(|error| error.distill_partial_result(|_| {})).ok().map(Found::of)
+}
+
+/// A TIFF without anything around it.
+fn parse_tiff(bytes: Vec<u8>) -> Option<Exif> {
+    let mut reader = Reader::new();
+    reader.continue_on_error(true);
+    let found = reader.read_raw(bytes);
+    found.or_else(|error| error.distill_partial_result(|_| {})).ok()
 }
 
 /// The EXIF of raw pictures that are no plain TIFF.
@@ -106,11 +119,7 @@ fn parse_canon(bytes: &[u8]) -> Option<Found> {
     for (_, own) in own {
         let parts = children(own.get(16..).unwrap_or_default());
         let read = |wanted: &[u8; 4]| {
-            let part = parts.iter().find(|(kind, _)| kind == wanted)?.1.to_vec();
-            let mut reader = Reader::new();
-            reader.continue_on_error(true);
-            let found = reader.read_raw(part);
-            found.or_else(|error| error.distill_partial_result(|_| {})).ok()
+            parse_tiff(parts.iter().find(|(kind, _)| kind == wanted)?.1.to_vec())
         };
         if let Some(main) = read(b"CMT1") {
             let alone = [b"CMT2", b"CMT4"].into_iter().filter_map(read).collect();
@@ -148,19 +157,24 @@ fn times(exif: &Found) -> ExifTimes {
 
 fn gps_time(exif: &Found) -> Option<String> {
     let parts = rationals(exif, Tag::GPSTimeStamp)?;
+    if parts.iter().any(|part| !part.is_finite()) {
+        return None;
+    }
     let [hour, minute, second] = parts.map(|part| part as u32);
     Some(format!("{hour:02}:{minute:02}:{second:02}"))
 }
 
+/// Three numbers; one that is missing, or nought over nought, is none.
 fn rationals(exif: &Found, tag: Tag) -> Option<[f64; 3]> {
     let Value::Rational(parts) = &exif.field(tag)?.value else { return None };
-    let parts: Vec<f64> = parts.iter().take(3).map(exif::Rational::to_f64).collect();
-    <[f64; 3]>::try_from(parts).ok().filter(|parts| parts.iter().all(|part| part.is_finite()))
+    Some([0, 1, 2].map(|index| parts.get(index).map_or(f64::NAN, exif::Rational::to_f64)))
 }
 
 fn degrees(exif: &Found, tag: Tag, side: Tag, negative: u8) -> Option<i64> {
     let [degrees, minutes, seconds] = rationals(exif, tag)?;
-    let value = degrees + minutes / 60.0 + seconds / 3600.0;
+    // Some cameras leave out what they have no use for: all of it is in the degrees, or in the minutes.
+    let rest = |part: f64| if part.is_finite() { part } else { 0.0 };
+    let value = degrees + rest(minutes) / 60.0 + rest(seconds) / 3600.0;
     let is_negative = text(exif, side).is_some_and(|side| side.as_bytes()[0] == negative);
     let signed = if is_negative { -value } else { value };
     (signed.abs() <= 180.0).then(|| (signed * 1e7).round() as i64)

@@ -8,6 +8,7 @@ mod bmff;
 mod ebml;
 mod exif;
 mod film;
+mod items;
 pub mod jail;
 mod motion;
 mod payload;

@@ -1,10 +1,11 @@
 //! The identity of a picture without its metadata: two files that differ in EXIF or captions only have the same.
 //!
-//! Only for formats whose metadata stands apart from the picture and is easily left out: JPEG and PNG.
+//! Only for formats whose metadata stands apart from the picture: JPEG, PNG, WebP, HEIF and AVIF.
 
 use image::ImageFormat;
 use sha2::{Digest, Sha256};
 
+use super::items;
 use super::sniff::Format;
 
 /// SHA-256 of the picture; `None` where it cannot be told apart from the rest.
@@ -13,6 +14,8 @@ pub fn hash(bytes: &[u8], format: Format) -> Option<[u8; 32]> {
     match format {
         Format::Jpeg => hash_jpeg(bytes, &mut hash)?,
         Format::Image(ImageFormat::Png) => hash_png(bytes, &mut hash)?,
+        Format::Image(ImageFormat::WebP) => hash_webp(bytes, &mut hash)?,
+        Format::Heif => items::picture(bytes)?.into_iter().for_each(|part| hash.update(part)),
         _ => return None,
     }
     Some(hash.finalize().into())
@@ -93,6 +96,25 @@ fn hash_png(bytes: &[u8], hash: &mut Sha256) -> Option<()> {
     }
 }
 
+/// The chunks of the first picture, of the others of an animation, and the profile of their colours. `VP8X` stays out: it
+/// says which metadata there is.
+fn hash_webp(bytes: &[u8], hash: &mut Sha256) -> Option<()> {
+    let picture: [&[u8]; 6] = [b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF", b"ICCP"];
+    let mut at = 12;
+    while at < bytes.len() {
+        let kind = bytes.get(at..at + 4)?;
+        let length = bytes.get(at + 4..at + 8)?.try_into().ok().map(u32::from_le_bytes)?;
+        let length = usize::try_from(length).ok()?;
+        let content = bytes.get(at + 8..at.checked_add(8)?.checked_add(length)?)?;
+        if picture.contains(&kind) {
+            hash.update(kind);
+            hash.update(content);
+        }
+        at += 8 + length + length % 2;
+    }
+    Some(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,5 +143,20 @@ mod tests {
             plain
         );
         assert_eq!(hash(b"\xff\xd8\xff\xe1\xff\xff", Format::Jpeg), None);
+    }
+    #[test]
+    fn a_webp_with_other_metadata_is_the_same_picture_and_with_other_pixels_is_not() {
+        let chunk = |kind: &[u8], content: &[u8]| {
+            let length = u32::try_from(content.len()).unwrap().to_le_bytes();
+            [kind, &length, content, &[0; 1][..content.len() % 2]].concat()
+        };
+        let webp = |chunks: &[Vec<u8>]| [&b"RIFF....WEBP"[..], &chunks.concat()].concat();
+        let format = Format::Image(ImageFormat::WebP);
+        let plain = hash(&webp(&[chunk(b"VP8 ", b"scan")]), format);
+        assert!(plain.is_some());
+        let written = [chunk(b"VP8X", b"flags"), chunk(b"VP8 ", b"scan"), chunk(b"EXIF", b"odd")];
+        assert_eq!(hash(&webp(&written), format), plain);
+        assert_ne!(hash(&webp(&[chunk(b"VP8 ", b"scam")]), format), plain);
+        assert_eq!(hash(&webp(&[chunk(b"VP8 ", b"scan")])[..20], format), None);
     }
 }
