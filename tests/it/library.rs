@@ -6,6 +6,7 @@ use photosync_tests::http::{Answer, Body, Client};
 use photosync_tests::relay::opaque_bytes;
 use serde_json::{Value, json};
 
+use crate::backups::hex_of;
 use crate::browsers::Browser;
 use crate::stand::{PASSWORD, Person, Stand, text_of, wait_until};
 use crate::sync::{Native, code_of, json_of};
@@ -390,6 +391,10 @@ fn a_search_finds_words_whatever_their_marks_and_signs_and_only_what_is_held() {
     assert_eq!(find("after_day=2024-05-13&before_day=2024-05-13"), [two.as_str()]);
     assert_eq!(find("kind=video"), NONE);
     assert_eq!(find("q=..."), NONE);
+    let digest = hex_of(&bytes(2));
+    assert_eq!(find(&format!("q=%20{}%20", digest.to_uppercase())), [two.as_str()]);
+    assert_eq!(find(&format!("q={digest}&favourite=false")), NONE, "filters hold");
+    assert_eq!(find(&format!("q={}", hex_of(&bytes(4)))), NONE, "somebody else's");
     let again = json!({"ids": [two], "caption": "nur noch dies"});
     assert_eq!(alice.change("PATCH", "/library/assets", &again), 1);
     assert_eq!(find("q=strand"), NONE, "words go with the caption");

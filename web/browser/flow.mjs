@@ -87,6 +87,14 @@ await run(async (browser) => {
   await page.getByLabel(`of ${paths.length},`, { exact: false }).first().waitFor();
   say({ step: 'took the deletion back' });
 
+  await choose(page, [paths[1]]);
+  await page.locator('[data-tray]').getByText('Was already there', { exact: false }).waitFor();
+  await page.locator('[data-tray]').getByRole('button', { name: path.basename(paths[1]) }).click();
+  await viewer.waitFor();
+  const { name } = await page.evaluate(async (id) => (await fetch(`/api/v2/library/assets/${id}`)).json(), page.url().split('/').at(-1));
+  require(name === path.basename(paths[1]), `${paths[1]} led to ${name}`);
+  say({ step: 'was led to a photo that was there already' });
+
   await page.goto('/account');
   const coming = page.waitForEvent('download');
   await page.getByRole('button', { name: 'Download everything' }).click();

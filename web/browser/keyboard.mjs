@@ -30,12 +30,13 @@ const focused = (page) =>
 /** Presses a key; the focus is somewhere to be seen afterwards, at the latest within a second. */
 async function press(page, key) {
   await page.keyboard.press(key);
+  const until = Date.now() + 1000;
   let now;
-  for (let attempt = 0; attempt < 20; attempt += 1) {
+  do {
     now = await focused(page);
     if (!now.lost && now.shows && now.inView) return now;
-    await page.waitForTimeout(50);
-  }
+    await page.evaluate(() => new Promise(requestAnimationFrame));
+  } while (Date.now() < until);
   require(!now.lost, `after ${key} nothing has the focus`);
   require(now.shows, `after ${key} the focus does not show on ${now.html}`);
   require(now.inView, `after ${key} the focus is out of sight, on ${now.html}`);

@@ -60,7 +60,7 @@ async function lookAtMap(page) {
   await viewerOf(page).waitFor();
   await page.keyboard.press('Escape');
   await viewerOf(page).waitFor({ state: 'hidden' });
-  await panel.getByRole('heading', { name: 'Portugal' }).waitFor();
+  await panel.getByRole('heading', { name: 'Lisbon, Portugal' }).waitFor();
   await accessible(page, 'map');
   say({ step: 'looked at the map' });
 }

@@ -41,7 +41,7 @@ export const PAGES = [
 ];
 
 /** What is about the server, for its administrator, and the forms of the own account. */
-const SERVER_PAGES = [
+export const SERVER_PAGES = [
   ['password', '/account', async (page) => page.getByRole('button', { name: 'Change password' }).click()],
   ['elsewhere', '/account', async (page) => page.getByRole('button', { name: 'Sign out everywhere else' }).click()],
   ['people', '/admin', async (page) => page.getByRole('heading', { name: 'Ben', exact: false }).waitFor()],

@@ -4,6 +4,8 @@
  *
  *   node pwa.mjs BASE EMAIL PASSWORD PHOTO
  */
+import { readFileSync } from 'node:fs';
+
 import { between, choose, require, run, say, signIn, visit, worker } from './harness.mjs';
 
 const [base, email, password, photo] = process.argv.slice(2);
@@ -80,6 +82,26 @@ async function newVersion(page, middle) {
   say({ step: 'took the new version when all was sent' });
 }
 
+/** Signs out while a file waits to be sent: only after a question. */
+async function signOutAmid(page, middle) {
+  middle.hold();
+  await choose(page, { name: 'late.jpg', mimeType: 'image/jpeg', buffer: Buffer.concat([readFileSync(photo), Buffer.from('!')]) });
+  await page.waitForFunction(() => /^\d+ % · /.test(document.title));
+  await page.getByRole('link', { name: 'Account' }).first().click();
+  const leave = page.getByRole('button', { name: 'Sign out', exact: true });
+  await leave.first().click();
+  const question = page.getByRole('dialog', { name: 'Sign out and stop uploading?' });
+  await question.getByText('1 file has not arrived yet.', { exact: false }).waitFor();
+  await question.getByRole('button', { name: 'Cancel' }).click();
+  await question.waitFor({ state: 'hidden' });
+  await leave.first().click();
+  await question.getByRole('button', { name: 'Sign out' }).click();
+  await page.getByLabel('E-mail').waitFor();
+  require(!(await page.title()).includes('%'), 'nothing is sent any more');
+  middle.let();
+  say({ step: 'was asked before what is unfinished is given up' });
+}
+
 await run(async (browser) => {
   const middle = await between(base);
   const { context, page, wrong } = await visit(browser, middle.base);
@@ -99,9 +121,7 @@ await run(async (browser) => {
   await away(page, middle);
   await newVersion(page, middle);
 
-  await page.goto('/account');
-  await page.getByRole('button', { name: 'Sign out', exact: true }).click();
-  await page.getByLabel('E-mail').waitFor();
+  await signOutAmid(page, middle);
   await page.waitForFunction(async () => !(await caches.has('photosync-seen')));
   say({ step: 'kept nothing of who signed out' });
   await middle.away();

@@ -9,7 +9,7 @@ import path from 'node:path';
 
 import { landscape, library } from './draw.mjs';
 import { DESKTOP, PHONE, between, choose, require, run, signIn, submitShare, visit, worker } from './harness.mjs';
-import { PAGES } from './pages.mjs';
+import { PAGES, SERVER_PAGES } from './pages.mjs';
 
 const [base, email, password, out, fresh] = process.argv.slice(2);
 const COUNT = 60;
@@ -51,6 +51,7 @@ async function furnish(page) {
     await json('POST', '/api/v2/albums', { name, ids: ids.slice(from, to) });
   }
   await json('PATCH', '/api/v2/library/assets', { ids: ids.slice(48, 52), archived: true });
+  await json('POST', '/api/v2/admin/users', { email: 'ben@example.org', name: 'Ben', role: 'member', quota_bytes: 50e9 });
   const end = Date.now() + 240_000;
   while ((await ask('GET', '/api/v2/me')).media_waiting > 0) {
     require(Date.now() < end, 'thumbnails are not ready after four minutes');
@@ -87,11 +88,15 @@ const STATES = [
     await page.getByRole('dialog').waitFor();
   }],
   ['album', '/albums', async (page) => page.getByRole('link', { name: /Coast/ }).first().click()],
+  ['map-place', '/map', async (page) => {
+    await page.getByRole('list', { name: 'Places' }).getByRole('button').first().click();
+    await page.getByRole('region', { name: 'Photos here' }).locator('img.loaded').first().waitFor();
+  }],
   ['search-found', '/search?q=IMG_41', async (page) => first(page).waitFor()],
   ['search-nothing', '/search?q=a+word+that+nobody+used'],
   ['menu', '/', async (page) => page.getByRole('button', { name: 'Add photos' }).click()],
   ['more', '/more'],
-  ['link', '/link#psl_used-before'],
+  ['link-used', '/link#psl_used-before'],
   ['offline', '/', undefined, undefined, 'away']
 ];
 
@@ -139,7 +144,7 @@ async function everything(browser, look, options) {
   await shoot(page, 'sign-in-refused', look);
   await signIn(page, email, password);
   await worker(page);
-  for (const [name, address, prepare] of PAGES) {
+  for (const [name, address, prepare] of [...PAGES, ...SERVER_PAGES]) {
     await page.goto(address);
     if (prepare) await prepare(page);
     await shoot(page, name, look);

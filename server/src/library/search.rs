@@ -1,15 +1,16 @@
-//! Searching: by words, days, kind, mark, place and camera. Also the map.
+//! Searching: by words, days, kind, mark, place and camera, or by the SHA-256 of a file. Also the map.
 //!
 //! Words are the beginnings of folded words. The rarest one decides the way: if few pictures have it, those are looked at;
 //! otherwise the pictures themselves, newest first, for a bounded time, and the answer says where to go on.
 
+use photosync_protocol::digest::Digest;
 use photosync_protocol::v2::library::{MAX_QUERY_BYTES, MAX_TILES, MapPoints, TilePage};
 use uuid::Uuid;
 
 pub use super::queries::search::Filters;
 
-use super::queries::search;
 use super::queries::tiles::Found;
+use super::queries::{find_by_digest, search};
 use super::rules::Place;
 use super::tiles::{page_of, read_place};
 use super::{STEP_ROWS, words};
@@ -42,6 +43,13 @@ pub async fn find(
     }
     let after = read_place(after)?;
     let limit = limit.clamp(1, MAX_TILES);
+    if let Some(digest) = Digest::from_hex(text.trim()) {
+        let found = app.db.read(move |tx| -> DbResult<_> {
+            let id = find_by_digest(tx, account, &digest.0)?.map(|asset| asset.asset_id);
+            look_at(tx, account, id.into_iter().collect(), &[], &filters, &after, limit + 1)
+        });
+        return Ok(page_of(found.await?, limit));
+    }
     let words: Vec<String> = words::fold(text).into_iter().take(MAX_WORDS).collect();
     if words.is_empty() && !text.trim().is_empty() {
         // Nothing but signs: nothing is called so.

@@ -184,7 +184,7 @@ pub async fn events(State(app): State<App>, member: Member) -> Result<Response> 
     summary = "Find pictures",
     security(("access" = [])),
     params(
-        ("q" = Option<String>, Query, description = "Words of names, captions, cameras, folders and albums of devices, or their beginnings; all of them. Letters with and without marks and case are the same. At most 256 bytes."),
+        ("q" = Option<String>, Query, description = "Words of names, captions, cameras, folders and albums of devices, or their beginnings; all of them. Letters with and without marks and case are the same. Or the SHA-256 of a file, 64 hexadecimal digits. At most 256 bytes."),
         ("after_day" = Option<String>, Query, description = "Taken on this day or later."),
         ("before_day" = Option<String>, Query, description = "Taken on this day or before."),
         ("kind" = Option<String>, Query, description = "`photo`, `video` or `file`."),

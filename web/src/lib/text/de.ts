@@ -256,7 +256,6 @@ export const de: Catalogue = {
   'upload.state_waiting': 'Bereit zum Senden',
   'upload.state_done': 'Sicher auf deinem Server',
   'upload.state_duplicate': 'War schon da',
-  'upload.state_deleted': 'Früher gelöscht',
   'upload.state_failed': 'Nicht gespeichert',
   'upload.state_absent': 'Noch einmal auswählen',
 
@@ -279,6 +278,11 @@ export const de: Catalogue = {
   'pair.left': 'Gilt noch {time}',
 
   'account.sign_out': 'Abmelden',
+  'account.sign_out_title': 'Abmelden und das Hochladen beenden?',
+  'account.sign_out_text': plural(
+    '{n} Datei ist noch nicht angekommen. Niemand sonst soll sie in diesem Browser finden, darum wird sie aufgegeben.',
+    '{n} Dateien sind noch nicht angekommen. Niemand sonst soll sie in diesem Browser finden, darum werden sie aufgegeben.'
+  ),
   'account.look': 'Darstellung',
   'account.theme': 'Farben',
   'account.language': 'Sprache',

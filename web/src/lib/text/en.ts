@@ -254,7 +254,6 @@ export const en = {
   'upload.state_waiting': 'Ready to send',
   'upload.state_done': 'Safe on your server',
   'upload.state_duplicate': 'Was already there',
-  'upload.state_deleted': 'Deleted before',
   'upload.state_failed': 'Not stored',
   'upload.state_absent': 'Choose it again to go on',
 
@@ -277,6 +276,11 @@ export const en = {
   'pair.left': 'Good for another {time}',
 
   'account.sign_out': 'Sign out',
+  'account.sign_out_title': 'Sign out and stop uploading?',
+  'account.sign_out_text': plural(
+    '{n} file has not arrived yet. Nobody else shall find it in this browser, so it is given up.',
+    '{n} files have not arrived yet. Nobody else shall find them in this browser, so they are given up.'
+  ),
   'account.look': 'Appearance',
   'account.theme': 'Theme',
   'account.language': 'Language',

@@ -20,7 +20,6 @@ export type UploadState =
   | 'waiting'
   | 'done'
   | 'duplicate'
-  | 'deleted'
   | 'failed'
   /** Left by a reload, and its bytes are not here: the person chooses the file again. */
   | 'absent';
@@ -44,7 +43,7 @@ export class Upload {
   ) {}
 
   get finished(): boolean {
-    return this.state === 'done' || this.state === 'duplicate' || this.state === 'deleted';
+    return this.state === 'done' || this.state === 'duplicate';
   }
 
   get active(): boolean {
@@ -60,7 +59,6 @@ const KEPT_BYTES = 256 * 1024 * 1024;
 const WAITS_MS = [1000, 2000, 4000, 8000, 15_000];
 
 const HELD = 0;
-const DELETED = 2;
 
 class Queue {
   items = $state.raw<Upload[]>([]);
@@ -85,6 +83,11 @@ class Queue {
     const count = this.items.length;
     return { count, bytes, sent, finished, failed, absent, running: count - finished - failed - absent };
   });
+
+  /** Files that have not arrived, and would be given up. */
+  get unfinished(): number {
+    return this.totals.running + this.totals.absent;
+  }
 
   #hashing = false;
   #asking = false;
@@ -235,11 +238,8 @@ class Queue {
           const twice = seen.has(digest) || this.items.some((each) => each !== item && twin(each, digest));
           seen.add(digest);
           if (answers[at] === HELD || twice) this.#finish(item, 'duplicate');
-          else {
-            item.state = 'waiting';
-            // A person deleted it once, and chose it again now: that is a wish.
-            if (answers[at] === DELETED) item.reason = '';
-          }
+          // Also what a person deleted once: to choose it again now is a wish.
+          else item.state = 'waiting';
         });
         this.#send();
       } catch (error) {
