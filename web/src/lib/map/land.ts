@@ -162,8 +162,10 @@ export function countryAt(land: Land, x: number, y: number): string | undefined 
     for (const polygon of country.polygons) {
       const { left, right, top, bottom } = polygon.box;
       if (y < top || y > bottom) continue;
-      const inside = [x - 1, x, x + 1].some((own) => own >= left && own <= right && isWithin(land, polygon, own, y));
-      if (inside) return country.code || undefined;
+      for (let turn = -1; turn <= 1; turn++) {
+        const own = x + turn;
+        if (own >= left && own <= right && isWithin(land, polygon, own, y)) return country.code || undefined;
+      }
     }
   }
   return undefined;
@@ -176,8 +178,11 @@ function isWithin(land: Land, polygon: Polygon, x: number, y: number): boolean {
     // What goes round the pole has its inside below it, where nothing is left to be met.
     if (ring.isRound) inside = !inside;
     ring.lines.forEach((each, place) => {
-      const line = land.lines[each < 0 ? ~each : each] as Line;
+      const number = each < 0 ? ~each : each;
+      const [line, box] = [land.lines[number] as Line, land.boxes[number] as Box];
       const own = x - (ring.turns[place] ?? 0);
+      // Most lines meet no ray, and are not walked along.
+      if (own < box.left || own > box.right || y > box.bottom) return;
       for (let at = 2; at < line.length; at += 2) {
         const [ax, ay] = [line[at - 2] as number, line[at - 1] as number];
         const [bx, by] = [line[at] as number, line[at + 1] as number];

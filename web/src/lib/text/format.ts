@@ -8,14 +8,21 @@ function locale(): string {
   return navigator.languages.find((tag) => tag.toLowerCase().startsWith(language)) ?? language;
 }
 
-const formats = new Map<string, Intl.DateTimeFormat>();
-
-function format(options: Intl.DateTimeFormatOptions): Intl.DateTimeFormat {
-  const key = locale() + JSON.stringify(options);
-  let found = formats.get(key);
-  if (!found) formats.set(key, (found = new Intl.DateTimeFormat(locale(), options)));
-  return found;
+/** Makes a format once for each language: that takes the browser as long as a hundred uses of it. */
+function once<Options, Format>(make: (tag: string, options: Options) => Format): (options: Options) => Format {
+  const formats = new Map<string, Format>();
+  return (options) => {
+    const tag = locale();
+    const key = tag + JSON.stringify(options);
+    let found = formats.get(key);
+    if (!found) formats.set(key, (found = make(tag, options)));
+    return found;
+  };
 }
+
+const format = once((tag, options: Intl.DateTimeFormatOptions) => new Intl.DateTimeFormat(tag, options));
+const number = once((tag, options: Intl.NumberFormatOptions) => new Intl.NumberFormat(tag, options));
+const names = once((tag, options: Intl.DisplayNamesOptions) => new Intl.DisplayNames([tag], options));
 
 /** A wall clock as if it were UTC, so that formats in UTC show it unchanged. */
 function wall(text: string): Date {
@@ -98,7 +105,7 @@ export function sizeText(bytes: number): string {
     value /= 1000;
     unit++;
   }
-  return new Intl.NumberFormat(locale(), {
+  return number({
     style: 'unit',
     unit: units[unit] ?? 'byte',
     unitDisplay: 'short',
@@ -124,7 +131,7 @@ export function offsetText(minutes: number): string {
 /** “38.72° N, 9.14° W”. */
 export function coordinatesText(latitude: number, longitude: number): string {
   const degrees = (value: number) =>
-    new Intl.NumberFormat(locale(), { maximumFractionDigits: 2 }).format(Math.abs(value));
+    number({ maximumFractionDigits: 2 }).format(Math.abs(value));
   return [
     t(latitude < 0 ? 'map.south' : 'map.north', { degrees: degrees(latitude) }),
     t(longitude < 0 ? 'map.west' : 'map.east', { degrees: degrees(longitude) })
@@ -133,7 +140,7 @@ export function coordinatesText(latitude: number, longitude: number): string {
 
 /** `PT` → “Portugal”; empty if the browser does not know it. */
 export function regionName(code: string): string {
-  const name = new Intl.DisplayNames([locale()], { type: 'region', fallback: 'none' }).of(code);
+  const name = names({ type: 'region', fallback: 'none' }).of(code);
   return name ?? '';
 }
 
@@ -143,8 +150,13 @@ export function townText(town: { name: string; country: string }): string {
   return country && country !== town.name ? `${town.name}, ${country}` : town.name;
 }
 
+/** “1,234”. */
+export function countText(value: number): string {
+  return number({}).format(value);
+}
+
 /** “200 m”, “50 km”. */
 export function lengthText(metres: number): string {
   const [value, unit] = metres >= 1000 ? [metres / 1000, 'kilometer'] : [metres, 'meter'];
-  return new Intl.NumberFormat(locale(), { style: 'unit', unit, unitDisplay: 'short' }).format(value);
+  return number({ style: 'unit', unit, unitDisplay: 'short' }).format(value);
 }
