@@ -244,7 +244,8 @@ fn unwritable(cause: serde_json::Error) -> Error {
     Error::unexpected(format!("could not write credentials: {cause}"))
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use super::*;
 

@@ -373,5 +373,6 @@ fn bytes_path(bytes: &[u8]) -> PathBuf {
 }
 
 // Their paths are those of Unix.
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests;
