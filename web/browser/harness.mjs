@@ -185,6 +185,8 @@ export async function between(base) {
     sockets.add(socket);
     socket.on('close', () => sockets.delete(socket));
   });
+  // A script that failed ends all the same.
+  listener.unref();
   let port = 0;
   async function back() {
     await new Promise((resolve) => listener.listen(port, '127.0.0.1', resolve));

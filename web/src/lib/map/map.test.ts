@@ -1,8 +1,8 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 
 import { areaAround, boundsOf, group, membersOf, type Points } from './cluster';
 import { countryAt, readLand } from './land';
-import { nearestCountry } from './places';
+import { countriesText, nearestCountry } from './places';
 import { bounded, boxOf, fitted, latitudeOf, longitudeOf, pixelOf, scaleBar, xOf, yOf, zoomedAt } from './view';
 
 /** The app itself has no types of Node. */
@@ -112,6 +112,18 @@ describe('the land', () => {
     // In the harbour of Lisbon, which so small a map does not know.
     expect(nearestCountry(land, xOf(-9.14), yOf(38.7))).toBe('PT');
     expect(nearestCountry(land, xOf(-12), yOf(38.7))).toBeUndefined();
+  });
+
+  it('names the countries of pictures, not that of the middle between them', () => {
+    vi.stubGlobal('navigator', { languages: ['en-GB'] });
+    const place = (latitude: number, longitude: number) => [xOf(longitude), yOf(latitude)] as const;
+    const [lisbon, paris, rome, berlin] = [place(38.7, -9.14), place(48.86, 2.35), place(41.9, 12.5), place(52.5, 13.4)];
+    expect(countriesText(land, [paris, lisbon, lisbon])).toBe('Portugal and France');
+    expect(countriesText(land, [place(38.7, -30)])).toBe('');
+    expect(countriesText(land, [paris, lisbon, rome, berlin])).toBe('4 countries');
+    // Of many some are asked, from first to last.
+    const many = [...new Array<typeof rome>(9999).fill(rome), ...new Array<typeof lisbon>(9000).fill(lisbon)];
+    expect(countriesText(land, many)).toBe('Italy and Portugal');
   });
 
   it('has no line that crosses the whole map', () => {

@@ -1,6 +1,7 @@
 /** Places as people say them: the country, if there is one, and where it lies. */
 
-import { coordinatesText, regionName } from '$lib/text/format';
+import { coordinatesText, listText, regionName } from '$lib/text/format';
+import { t } from '$lib/text/index.svelte';
 
 import { countryAt, type Land } from './land';
 import { latitudeOf, longitudeOf } from './view';
@@ -30,8 +31,20 @@ export function placeText(land: Land | undefined, x: number, y: number): string 
   return country ? `${country}, ${where}` : where;
 }
 
-/** The country alone, else where it lies. */
-export function shortPlaceText(land: Land | undefined, x: number, y: number): string {
-  const code = land && nearestCountry(land, x, y);
-  return (code ? regionName(code) : '') || coordinatesText(latitudeOf(y), longitudeOf(x));
+/** Places whose countries are looked up to name many of them, spread evenly: more would be felt. */
+const ASKED = 200;
+/** Countries that are named one by one. */
+const NAMED = 3;
+
+/** “Portugal and Spain”, that of most places first; empty at sea. */
+export function countriesText(land: Land, places: readonly (readonly [x: number, y: number])[]): string {
+  const counts = new Map<string, number>();
+  const step = Math.max(1, places.length / ASKED);
+  for (let at = 0; at < places.length; at += step) {
+    const [x, y] = places[Math.floor(at)] as readonly [number, number];
+    const name = regionName(nearestCountry(land, x, y) ?? '');
+    if (name) counts.set(name, (counts.get(name) ?? 0) + 1);
+  }
+  const found = [...counts].sort(([, a], [, b]) => b - a).map(([name]) => name);
+  return found.length > NAMED ? t('map.countries', { n: found.length }) : listText(found);
 }

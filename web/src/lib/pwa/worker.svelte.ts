@@ -10,6 +10,8 @@ import { forgetShared } from './shared';
 
 /** How often a page that stays open asks whether there is a new version. */
 const LOOK_EVERY_MS = 3_600_000;
+/** A new service worker asks for every file of the app: the first pictures come before that. */
+const PICTURES_FIRST_MS = 4000;
 
 let waiting = $state.raw<ServiceWorker>();
 let replaced = $state(false);
@@ -58,6 +60,7 @@ export async function startWorker(): Promise<void> {
     // Another page asked for it; this one may be in the middle of something.
     else if (had) void checkController();
   });
+  await new Promise((resolve) => setTimeout(resolve, PICTURES_FIRST_MS));
   try {
     const registration = await workers.register('/service-worker.js', {
       type: dev ? 'module' : 'classic',

@@ -142,6 +142,7 @@ export const de: Catalogue = {
   'map.hint': 'Ziehen oder Pfeiltasten bewegen die Karte, Plus und Minus ändern den Maßstab.',
   'map.places': 'Orte',
   'map.cluster': plural('{n} Foto, {place}', '{n} Fotos, {place}'),
+  'map.countries': plural('{n} Land', '{n} Länder'),
   'map.located': plural('{n} Foto mit Ort', '{n} Fotos mit Ort'),
   'map.zoom_in': 'Vergrößern',
   'map.zoom_out': 'Verkleinern',

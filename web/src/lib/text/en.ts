@@ -140,6 +140,7 @@ export const en = {
   'map.hint': 'Drag or use the arrow keys to move, plus and minus to zoom.',
   'map.places': 'Places',
   'map.cluster': plural('{n} photo, {place}', '{n} photos, {place}'),
+  'map.countries': plural('{n} country', '{n} countries'),
   'map.located': plural('{n} photo with a place', '{n} photos with a place'),
   'map.zoom_in': 'Zoom in',
   'map.zoom_out': 'Zoom out',

@@ -22,6 +22,7 @@ function once<Options, Format>(make: (tag: string, options: Options) => Format):
 
 const format = once((tag, options: Intl.DateTimeFormatOptions) => new Intl.DateTimeFormat(tag, options));
 const number = once((tag, options: Intl.NumberFormatOptions) => new Intl.NumberFormat(tag, options));
+const lists = once((tag, options: Intl.ListFormatOptions) => new Intl.ListFormat(tag, options));
 const names = once((tag, options: Intl.DisplayNamesOptions) => new Intl.DisplayNames([tag], options));
 
 /** A wall clock as if it were UTC, so that formats in UTC show it unchanged. */
@@ -138,10 +139,16 @@ export function coordinatesText(latitude: number, longitude: number): string {
   ].join(', ');
 }
 
-/** `PT` → “Portugal”; empty if the browser does not know it. */
+/** `PT` → “Portugal”; empty if the browser does not know it, or there is none. */
 export function regionName(code: string): string {
+  if (!code) return '';
   const name = names({ type: 'region', fallback: 'none' }).of(code);
   return name ?? '';
+}
+
+/** “France, Portugal and Spain”. */
+export function listText(parts: readonly string[]): string {
+  return lists({ type: 'conjunction' }).format(parts);
 }
 
 /** “Lisbon, Portugal”. */

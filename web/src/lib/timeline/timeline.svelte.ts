@@ -12,6 +12,8 @@ import type { Section, Source, SourceState } from './source';
 const STARTS_EVERY = 500;
 /** Pages that are asked for at the same time. */
 const PAGES_AT_ONCE = 3;
+/** Tiles that are asked for at least. */
+const PAGE_TILES = 60;
 
 class DaySection implements Section {
   readonly id: string;
@@ -71,6 +73,8 @@ export class TimelineSource implements Source {
       this.#version = timeline.version;
       this.#places.clear();
       this.#settle(timeline.days.filter((day) => day.count > 0).map((day) => new DaySection(day)));
+      // The newest, before the grid has been laid out and knows what is in sight.
+      this.want(0, PAGE_TILES - 1);
       this.state = 'ready';
       this.error = undefined;
     } catch (error) {
@@ -246,7 +250,7 @@ export class TimelineSource implements Source {
       const slot = this.#slot(at);
       if (!slot || this.sections[slot.section]?.asked[slot.offset]) continue;
       this.#running++;
-      void this.#page(slot, Math.min(MAX_TILES, Math.max(60, last - at + 1)))
+      void this.#page(slot, Math.min(MAX_TILES, Math.max(PAGE_TILES, last - at + 1)))
         .catch(() => 0)
         .finally(() => {
           this.#running--;
