@@ -88,12 +88,15 @@ impl Goal {
         let Some(found) = self.found else {
             return "not judged".into();
         };
-        let distance = (found / self.target - 1.0) * 100.0;
         let reached = match self.direction {
             Direction::AtLeast => found >= self.target,
             Direction::AtMost => found <= self.target,
         };
         let word = if reached { "reached" } else { "not reached" };
+        if self.target == 0.0 {
+            return word.into();
+        }
+        let distance = (found / self.target - 1.0) * 100.0;
         format!("{word} ({distance:+.0} %)")
     }
 }
