@@ -27,7 +27,8 @@ const NOTE_TASKS = `
  * of the one that took most: where the browser draws without a graphics card, its other threads want the same processors.
  */
 async function traced(browser, page, act) {
-  await browser.startTracing(page, { categories: ['toplevel', 'devtools.timeline', 'disabled-by-default-devtools.timeline', '__metadata'] });
+  // No more than is counted: a trace of every part of a task makes it half as long again.
+  await browser.startTracing(page, { categories: ['toplevel', '__metadata'] });
   await act();
   const { traceEvents } = JSON.parse((await browser.stopTracing()).toString());
   const mains = new Set(

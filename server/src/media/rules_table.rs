@@ -1,5 +1,4 @@
-//! The table of times: what a file and its devices say, and what is believed. `scripts/test` runs it, and the black-box
-//! tests run servers under three zones beside it.
+//! The table of times: what a file and its devices say, and what is believed, under the zones of three machines.
 
 use photosync_protocol::v2::claims::{CaptureSource, Captured, Claims};
 
@@ -222,4 +221,18 @@ fn every_time_of_the_table_is_believed_as_it_says() {
         .map(|(found, said, name, expected)| format!("{said} {name}: {found}, not {expected}"))
         .collect();
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_table_is_believed_in_every_zone() {
+    let program = std::env::current_exe().expect("this program");
+    let test = concat!(module_path!(), "::every_time_of_the_table_is_believed_as_it_says");
+    let (_, test) = test.split_once("::").expect("a module of the crate");
+    for zone in ["Pacific/Kiritimati", "America/St_Johns", "Europe/Vienna"] {
+        let ran =
+            std::process::Command::new(&program).args(["--exact", test]).env("TZ", zone).output();
+        let ran = ran.expect("this program");
+        let said = String::from_utf8_lossy(&ran.stdout);
+        assert!(ran.status.success() && said.contains("1 passed"), "{zone}: {said}");
+    }
 }

@@ -10,8 +10,10 @@ import { forgetShared } from './shared';
 
 /** How often a page that stays open asks whether there is a new version. */
 const LOOK_EVERY_MS = 3_600_000;
-/** A new service worker asks for every file of the app: the first pictures come before that. */
-const PICTURES_FIRST_MS = 4000;
+/** A new service worker asks for every file of the app: that waits until nobody has touched the page for so long. */
+const REST_MS = 4000;
+/** What a person does. */
+const TOUCHES = ['scroll', 'keydown', 'pointerdown'] as const;
 
 let waiting = $state.raw<ServiceWorker>();
 let replaced = $state(false);
@@ -60,7 +62,7 @@ export async function startWorker(): Promise<void> {
     // Another page asked for it; this one may be in the middle of something.
     else if (had) void checkController();
   });
-  await new Promise((resolve) => setTimeout(resolve, PICTURES_FIRST_MS));
+  await rested();
   try {
     const registration = await workers.register('/service-worker.js', {
       type: dev ? 'module' : 'classic',
@@ -85,6 +87,21 @@ export async function startWorker(): Promise<void> {
   } catch {
     // Refused by the browser (a private window, no room): the app works without it.
   }
+}
+
+function rested(): Promise<void> {
+  return new Promise((resolve) => {
+    const rest = () => {
+      for (const touch of TOUCHES) removeEventListener(touch, touched, true);
+      resolve();
+    };
+    let timer = setTimeout(rest, REST_MS);
+    const touched = () => {
+      clearTimeout(timer);
+      timer = setTimeout(rest, REST_MS);
+    };
+    for (const touch of TOUCHES) addEventListener(touch, touched, { capture: true, passive: true });
+  });
 }
 
 async function checkController(): Promise<void> {
