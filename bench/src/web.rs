@@ -1,6 +1,8 @@
 //! The bench `web`: the app in Chromium on a library of many pictures. The script `web/browser/scale.mjs` measures; here the
 //! library is made, and the figures are put beside the goals.
 
+use std::slice::from_ref;
+
 use serde_json::Value;
 
 use crate::Failure;
@@ -75,7 +77,7 @@ pub fn run(options: &WebOptions) -> Result<(), Failure> {
         let Some(spread) = spread(what) else { continue };
         let cells =
             [spread.min(), spread.median(), spread.max()].map(|value| format!("{value:.1}"));
-        table.row([&[what.clone()], &cells[..], &[unit.clone()]].concat());
+        table.row([from_ref(what), &cells, from_ref(unit)].concat());
     }
     table.print();
     let mut goals = Goals::default();
