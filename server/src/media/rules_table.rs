@@ -223,15 +223,14 @@ fn every_time_of_the_table_is_believed_as_it_says() {
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn the_table_is_believed_in_every_zone() {
-    let program = std::env::current_exe().expect("this program");
     let test = concat!(module_path!(), "::every_time_of_the_table_is_believed_as_it_says");
     let (_, test) = test.split_once("::").expect("a module of the crate");
     for zone in ["Pacific/Kiritimati", "America/St_Johns", "Europe/Vienna"] {
-        let ran =
-            std::process::Command::new(&program).args(["--exact", test]).env("TZ", zone).output();
-        let ran = ran.expect("this program");
+        let mut program = std::process::Command::new("/proc/self/exe");
+        let ran = program.args(["--exact", test]).env("TZ", zone).output().expect("this program");
         let said = String::from_utf8_lossy(&ran.stdout);
         assert!(ran.status.success() && said.contains("1 passed"), "{zone}: {said}");
     }
