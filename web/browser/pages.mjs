@@ -49,7 +49,7 @@ export const SERVER_PAGES = [
   ['invite', '/admin', async (page) => page.getByRole('button', { name: 'Invite' }).click()],
   ['link', '/admin', async (page) => {
     await page.getByRole('button', { name: 'What to do with ben' }).click();
-    await page.getByRole('menuitem', { name: 'Link to' }).click();
+    await page.getByRole('menuitem', { name: 'Link to' }).first().click();
     await page.getByRole('button', { name: 'Copy link' }).waitFor();
   }],
   ['storage', '/admin/storage', async (page) => page.getByRole('table').waitFor()],
