@@ -67,13 +67,8 @@ pub fn run(options: &WebOptions) -> Result<(), Failure> {
         let all = rounds.iter().flatten();
         Spread::of(all.filter(|figure| figure.what == wanted).map(|figure| figure.value))
     };
-    let mut told = Vec::new();
-    for Figure { what, unit, .. } in rounds.iter().flatten() {
-        // Some are told only in a round that has them.
-        if told.contains(&what) {
-            continue;
-        }
-        told.push(what);
+    // Every round tells the same figures.
+    for Figure { what, unit, .. } in &rounds[0] {
         let Some(spread) = spread(what) else { continue };
         let cells =
             [spread.min(), spread.median(), spread.max()].map(|value| format!("{value:.1}"));

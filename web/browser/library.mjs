@@ -162,8 +162,8 @@ async function watch(page) {
   await word.or(other).first().waitFor();
   // Asked in one moment: what it can play may come at any.
   const stuck = await viewerOf(page).evaluate((viewer) => {
-    const links = [...viewer.querySelectorAll('a')].map((link) => link.textContent);
-    return viewer.textContent.includes('cannot play this film') && !links.some((text) => text.includes('Download'));
+    const links = [...viewer.querySelectorAll('a[href]')].filter((link) => link.checkVisibility());
+    return viewer.textContent.includes('cannot play this film') && !links.some((link) => link.textContent.trim() === 'Download');
   });
   must(!stuck, 'the original can be had');
   say({ step: 'was told of the other' });

@@ -49,7 +49,8 @@ export const SERVER_PAGES = [
   ['invite', '/admin', async (page) => page.getByRole('button', { name: 'Invite' }).click()],
   ['link', '/admin', async (page) => {
     await page.getByRole('button', { name: 'What to do with ben' }).click();
-    await page.getByRole('menuitem', { name: 'Link to' }).first().click();
+    // To sign in; or to choose a password, for somebody who has none.
+    await page.getByRole('menuitem', { name: 'Link to' }).last().click();
     await page.getByRole('button', { name: 'Copy link' }).waitFor();
   }],
   ['storage', '/admin/storage', async (page) => page.getByRole('table').waitFor()],

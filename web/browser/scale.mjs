@@ -27,7 +27,7 @@ const NOTE_TASKS = `
  * of the one that took most: where the browser draws without a graphics card, its other threads want the same processors.
  */
 async function traced(browser, page, act) {
-  // No more than is counted: a trace of every part of a task makes it half as long again.
+  // No more than is counted: a trace of every part of a task makes the task longer.
   await browser.startTracing(page, { categories: ['toplevel', '__metadata'] });
   await act();
   const { traceEvents } = JSON.parse((await browser.stopTracing()).toString());
@@ -142,7 +142,7 @@ await run(async (browser) => {
     });
     figure(`longest task while scrolling ${name}`, longest, 'ms');
     figure(`the same, processor time, ${name}`, own, 'ms');
-    if (above > 0) figure(`tasks above 50 ms while scrolling ${name}`, above, '');
+    figure(`tasks above 50 ms while scrolling ${name}`, above, '');
     figure(`frame at 95 % while scrolling ${name}`, moved.times[Math.floor(moved.times.length * 0.95)] ?? 0, 'ms');
     figure(`most nodes while scrolling ${name}`, moved.most, '');
     await settled(page);

@@ -47,17 +47,25 @@ for (const file of files.filter((name) => name.endsWith('.svelte'))) {
   visit(parse(source, { modern: true }).fragment, false);
 }
 
-const catalogue = readFileSync('src/lib/text/en.ts', 'utf8');
-const keys = [...catalogue.matchAll(/^ {2}'([a-z_.]+)':/gm)].map((match) => match[1]);
+const texts = join('src', 'lib', 'text');
+const isCatalogue = (name) => [join(texts, 'en'), join(texts, 'de')].some((start) => name.startsWith(start));
+const keys = [];
+for (const part of readdirSync(join(texts, 'en')).sort()) {
+  for (const [, key] of readFileSync(join(texts, 'en', part), 'utf8').matchAll(/^ {2}'([a-z_.]+)':/gm)) {
+    // The parts are spread into one catalogue, where the last of two would win in silence.
+    if (keys.includes(key)) problems.push(`${join(texts, 'en', part)}: ${key} stands in another part too`);
+    keys.push(key);
+  }
+}
 const everything = files
-  .filter((name) => /\.(svelte|ts)$/.test(name) && !name.includes(join('lib', 'text', 'en.ts')) && !name.includes('de.ts'))
+  .filter((name) => /\.(svelte|ts)$/.test(name) && !isCatalogue(name))
   .map((name) => readFileSync(name, 'utf8'))
   .join('\n');
 // Families whose last part is made at run time, as in t(`safety.${…}`).
 const made = [...everything.matchAll(/`([a-z]+[._](?:[a-z]+_)?)\$\{/g)].map((match) => match[1]);
 for (const key of keys) {
   const used = everything.includes(`'${key}'`) || everything.includes(`"${key}"`) || made.some((start) => key.startsWith(start));
-  if (!used) problems.push(`src/lib/text/en.ts: nobody uses ${key}`);
+  if (!used) problems.push(`${join(texts, 'en')}: nobody uses ${key}`);
 }
 
 for (const problem of problems) console.error(problem);

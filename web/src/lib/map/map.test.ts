@@ -120,7 +120,7 @@ describe('the land', () => {
     const [lisbon, paris, rome, berlin] = [place(38.7, -9.14), place(48.86, 2.35), place(41.9, 12.5), place(52.5, 13.4)];
     expect(countriesText(land, [paris, lisbon, lisbon])).toBe('Portugal and France');
     expect(countriesText(land, [place(38.7, -30)])).toBe('');
-    expect(countriesText(land, [paris, lisbon, rome, berlin])).toBe('4 countries');
+    expect(countriesText(land, [paris, lisbon, rome, berlin])).toBe('Several countries');
     // Of many some are asked, from first to last.
     const many = [...new Array<typeof rome>(9999).fill(rome), ...new Array<typeof lisbon>(9000).fill(lisbon)];
     expect(countriesText(land, many)).toBe('Italy and Portugal');

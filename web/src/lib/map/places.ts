@@ -36,7 +36,7 @@ const ASKED = 200;
 /** Countries that are named one by one. */
 const NAMED = 3;
 
-/** “Portugal and Spain”, that of most places first; empty at sea. */
+/** “Portugal and Spain”, that of most places first, or that there are several; empty at sea. */
 export function countriesText(land: Land, places: readonly (readonly [x: number, y: number])[]): string {
   const counts = new Map<string, number>();
   const step = Math.max(1, places.length / ASKED);
@@ -46,5 +46,5 @@ export function countriesText(land: Land, places: readonly (readonly [x: number,
     if (name) counts.set(name, (counts.get(name) ?? 0) + 1);
   }
   const found = [...counts].sort(([, a], [, b]) => b - a).map(([name]) => name);
-  return found.length > NAMED ? t('map.countries', { n: found.length }) : listText(found);
+  return found.length > NAMED ? t('map.countries') : listText(found);
 }

@@ -4,9 +4,9 @@
  */
 
 import { en } from './en';
+import type { Entry } from './entry';
 
 export type Key = keyof typeof en;
-export type Entry = string | { one: string; other: string };
 export type Catalogue = Record<Key, Entry>;
 export type Language = 'en' | 'de';
 

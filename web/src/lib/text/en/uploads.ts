@@ -1,0 +1,77 @@
+/** What is sent from here, shared with the installed app, or kept for when the server is away. */
+
+import { plural } from '../entry';
+
+export const uploads = {
+  'upload.button': 'Upload',
+  'upload.more': 'Add photos',
+  'upload.files': 'Choose photos',
+  'upload.folder': 'Choose a folder',
+  'upload.camera': 'Take a photo',
+  'upload.drop': 'Drop to upload',
+  'upload.label': 'Uploads',
+  'upload.running': 'Uploading {done} of {total}',
+  'upload.paused': 'Paused: {done} of {total}',
+  'upload.finished': plural('{n} file is safe', '{n} files are safe'),
+  'upload.failed': plural('{n} file was not stored', '{n} files were not stored'),
+  'upload.absent': plural('{n} file is unfinished', '{n} files are unfinished'),
+  'upload.absent_text': plural(
+    'This file was being sent when the page was closed. Choose it again, and it goes on where it stopped.',
+    'These {n} files were being sent when the page was closed. Choose them again, and they go on where they stopped.'
+  ),
+  'upload.choose_again': 'Choose them again',
+  'upload.speed': '{size}/s',
+  'upload.left': '{time} left',
+  'upload.pause': 'Pause',
+  'upload.resume': 'Resume',
+  'upload.show': 'Show files',
+  'upload.hide': 'Hide files',
+  'upload.retry': 'Try {name} again',
+  'upload.retry_all': 'Try all again',
+  'upload.remove': 'Remove {name}',
+  'upload.cancel': 'Stop uploading',
+  'upload.cancel_title': 'Stop uploading?',
+  'upload.cancel_text': plural('{n} file has not arrived yet.', '{n} files have not arrived yet.'),
+  'upload.further': plural('and {n} more', 'and {n} more'),
+  'upload.state_queued': 'Waiting',
+  'upload.state_hashing': 'Reading',
+  'upload.state_asking': 'Checking',
+  'upload.state_uploading': 'Uploading',
+  'upload.state_waiting': 'Ready to send',
+  'upload.state_done': 'Safe on your server',
+  'upload.state_duplicate': 'Was already there',
+  'upload.state_failed': 'Not stored',
+  'upload.state_absent': 'Choose it again to go on',
+
+  'pwa.new_version': 'A new version of PhotoSync is here.',
+  'pwa.after_uploads': 'The page loads it as soon as the uploads are done.',
+  'pwa.reload': 'Reload',
+  'pwa.install': 'Install the app',
+  'pwa.install_text': 'It gets a window and an icon of its own, and other apps can share photos with it.',
+  'pwa.install_apple': 'To install it, open the share menu of the browser and choose “Add to Home Screen”.',
+  'pwa.offline': 'The server cannot be reached',
+  'pwa.offline_text':
+    'You see the part of PhotoSync that is kept on this device. Your photos, albums and the search are on the server: nothing is lost, but they cannot be shown until it answers.',
+  'pwa.offline_waiting': plural(
+    '{n} file waits on this device and is sent then.',
+    '{n} files wait on this device and are sent then.'
+  ),
+  'pwa.offline_again': 'This page keeps trying and comes back by itself.',
+
+  'shared.title': plural('Add {n} shared photo?', 'Add {n} shared photos?'),
+  'shared.text': 'Another app shared this with PhotoSync. Nothing is sent before you agree.',
+  'shared.add': 'Add',
+  'shared.discard': 'Discard',
+  'shared.further': plural('and {n} more', 'and {n} more'),
+  'shared.stored': plural('{n} shared photo is safe', '{n} shared photos are safe'),
+  'shared.known': plural('{n} shared photo was there already', '{n} shared photos were there already'),
+  'shared.refused': plural('{n} shared photo was not stored: {reason}', '{n} shared photos were not stored: {reason}'),
+  'shared.nothing': 'There was no photo in what was shared.',
+  'shared.lost': 'The shared photos could not be kept on this device. Choose them with Upload instead.',
+  'shared.unknown': 'The shared photos were not stored: the server could not tell whose they are. Sign in here, then share them again.',
+  'shared.why_storage_full': 'the disk of the server is full',
+  'shared.why_empty_file': 'the file is empty',
+  'shared.why_body_incomplete': 'the connection broke off',
+  'shared.why_too_large': 'too many at once',
+  'shared.why_other': 'the server refused it'
+};
