@@ -301,7 +301,8 @@ pub fn ratio(lanes: &[Lane], ours: &str, theirs: &str) -> Option<f64> {
     over(rate_of(lanes, ours), rate_of(lanes, theirs))
 }
 
-fn rate_of(lanes: &[Lane], name: &str) -> Option<f64> {
+/// Files per second of a contestant, by the median; none when it did not run.
+pub fn rate_of(lanes: &[Lane], name: &str) -> Option<f64> {
     lanes.iter().find(|lane| lane.name == name)?.median_rate()
 }
 

@@ -6,6 +6,10 @@ mod proxy;
 mod tree;
 mod tus;
 
+use std::time::Instant;
+
+use sha2::{Digest as _, Sha256};
+
 use crate::Failure;
 use crate::contestant::Contestant;
 use crate::goals::{Direction, Goals};
@@ -15,13 +19,15 @@ use crate::options::{MIB, SyncOptions, SyncPart};
 use crate::payload::Payload;
 use crate::photosync::PhotoSync;
 use crate::spread::Spread;
-use crate::table::{Table, mib, size};
+use crate::table::{Table, figure, mib, size};
 use crate::uploads::{self, Ground, Lane, Scenario};
 
 /// Bytes of a small file: a thumbnail-sized picture or a message's photo.
 const SMALL_BYTES: u64 = 20_000;
 /// Connections for small files.
 const SMALL_CONNECTIONS: usize = 8;
+/// Buffers of 4 MiB hashed for the limit: about a second.
+const HASHED_BUFFERS: usize = 256;
 /// Connections of the part `streams`.
 const STREAM_CONNECTIONS: usize = 4;
 
@@ -60,7 +66,8 @@ fn compare_tus(
     };
     println!(
         "tus: PhotoSync answers after the file is on the disk and hashed; @tus/server hands bytes to the system, \
-         syncs nothing and hashes nothing"
+         syncs nothing and hashes nothing; {} is the same with a sync before each answer",
+        tus::SYNCED_RIVAL
     );
     let mut peaks = Vec::new();
     for (part, scenario) in scenarios(options) {
@@ -75,10 +82,45 @@ fn compare_tus(
         };
         let found = uploads::ratio(&lanes, tus::OURS, tus::RIVAL);
         goals.judge(format!("{what}, over {}", tus::RIVAL), Direction::AtLeast, target, "", found);
+        if let Some(found) = uploads::ratio(&lanes, tus::OURS, tus::SYNCED_RIVAL) {
+            println!("  all durable: {} x {}", figure(found), tus::SYNCED_RIVAL);
+        }
+        if part == SyncPart::Stream {
+            print_hash_limit(&lanes, scenario.volume.bytes_each);
+        }
         peaks.push((scenario.name, lanes));
     }
     print_memory(&peaks);
     Ok(())
+}
+
+/// SHA-256 takes one byte after the other: no stream that is acknowledged by its digest is faster than one core.
+fn print_hash_limit(lanes: &[Lane], bytes_each: u64) {
+    let limit = hash_rate();
+    let percent = 100.0 * bytes_each as f64 / limit;
+    let part = |name: &str| uploads::rate_of(lanes, name).map(|rate| percent * rate);
+    if let (Some(ours), Some(rival)) = (part(tus::OURS), part(tus::RIVAL)) {
+        println!(
+            "  limit: SHA-256 on one core {} MB/s = {} x {}; {} reaches {} % of it",
+            figure(limit / 1e6),
+            figure(100.0 / rival),
+            tus::RIVAL,
+            tus::OURS,
+            figure(ours)
+        );
+    }
+}
+
+/// Bytes per second that one core hashes.
+fn hash_rate() -> f64 {
+    let buffer = vec![0x5a; 4 * MIB as usize];
+    let mut hash = Sha256::new();
+    let began = Instant::now();
+    for _ in 0..HASHED_BUFFERS {
+        hash.update(&buffer);
+    }
+    std::hint::black_box(hash.finalize());
+    (HASHED_BUFFERS * buffer.len()) as f64 / began.elapsed().as_secs_f64()
 }
 
 /// What is uploaded by tus, in the order of measuring.
@@ -108,10 +150,14 @@ fn scenarios(options: &SyncOptions) -> [(SyncPart, Scenario); 3] {
 fn gather(server: &PhotoSync, options: &SyncOptions) -> Vec<Box<dyn Contestant>> {
     let mut contestants: Vec<Box<dyn Contestant>> =
         vec![Box::new(tus::Ours::new(server.clone(), options.piece_bytes))];
-    match tus::Rival::find(options.foreign.as_deref(), options.piece_bytes) {
-        Some(rival) => contestants.push(Box::new(rival)),
-        None => {
-            println!("{} is not installed and left out (scripts/bench sync --install)", tus::RIVAL)
+    for is_synced in [false, true] {
+        match tus::Rival::find(options.foreign.as_deref(), options.piece_bytes, is_synced) {
+            Some(rival) => contestants.push(Box::new(rival)),
+            None if is_synced => {}
+            None => {
+                let name = tus::RIVAL;
+                println!("{name} is not installed and left out (scripts/bench sync --install)");
+            }
         }
     }
     contestants

@@ -28,6 +28,8 @@ use crate::process::{Running, clean_command, find_program};
 pub const OURS: &str = "photosync";
 /// Name of `@tus/server` in tables and of its folder: no slash.
 pub const RIVAL: &str = "tus-server";
+/// The same, made to promise what PhotoSync does: each answer waits for the disk.
+pub const SYNCED_RIVAL: &str = "tus-server-synced";
 /// Longest wait for the line in which the rival says its port: 30 s.
 const READY_LIMIT: Duration = Duration::from_secs(30);
 
@@ -147,25 +149,26 @@ pub struct Rival {
     node: PathBuf,
     script: PathBuf,
     piece_bytes: u64,
+    is_synced: bool,
 }
 
 impl Rival {
     /// The rival, when Node and its packages are there.
-    pub fn find(foreign: Option<&Path>, piece_bytes: u64) -> Option<Self> {
+    pub fn find(foreign: Option<&Path>, piece_bytes: u64, is_synced: bool) -> Option<Self> {
         let foreign = foreign?.canonicalize().ok()?;
         let script = foreign.join("tus_server.mjs");
         let is_there = script.is_file() && foreign.join("node_modules/@tus/server").is_dir();
-        is_there.then_some(Self { node: find_program("node")?, script, piece_bytes })
+        is_there.then_some(Self { node: find_program("node")?, script, piece_bytes, is_synced })
     }
 }
 
 impl Contestant for Rival {
     fn name(&self) -> &str {
-        RIVAL
+        if self.is_synced { SYNCED_RIVAL } else { RIVAL }
     }
 
     fn is_durable(&self) -> bool {
-        false
+        self.is_synced
     }
 
     fn start(&self, home: &Path) -> Result<Server, Failure> {
@@ -174,9 +177,10 @@ impl Contestant for Rival {
             .map_err(|error| format!("could not make {}: {error}", files.display()))?;
         let mut command = clean_command(&self.node, home);
         command.env("NODE_ENV", "production").arg(&self.script).arg(&files);
+        command.args(self.is_synced.then_some("--sync"));
         // The script ends with its standard input.
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut process = Running::start(RIVAL, command, home)?;
+        let mut process = Running::start(self.name(), command, home)?;
         let port = port_of(&mut process)?;
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         let uploader =

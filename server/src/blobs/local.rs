@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::durable::{sync_dir, sync_file};
 use super::publish::{Mode, Move, Publisher, rename_new, rename_over};
 use super::resumable::RESUMABLE_PREFIX;
+use super::running_hash::HashRoom;
 use super::stage::{Stage, Staged};
 use super::{BlobError, Key, STAGING};
 use crate::auth::random_id;
@@ -28,6 +29,7 @@ pub struct LocalStore {
     root: Arc<PathBuf>,
     publisher: Publisher,
     disk: Arc<Semaphore>,
+    pub(super) hash_room: HashRoom,
     /// Folders that survive a power cut, as far as this run knows: a folder that is merely there may be what a killed
     /// run or a failed flush left. Held for writing while folders are made.
     durable: Arc<RwLock<HashSet<PathBuf>>>,
@@ -65,8 +67,8 @@ impl LocalStore {
     pub fn start(root: PathBuf, disk_tasks: usize, reserve_bytes: u64) -> io::Result<Self> {
         let publisher = Publisher::start()?;
         let disk = Arc::new(Semaphore::new(disk_tasks.max(1)));
-        let durable = Arc::default();
-        Ok(Self { root: Arc::new(root), publisher, disk, durable, reserve_bytes })
+        let (hash_room, durable) = (HashRoom::default(), Arc::default());
+        Ok(Self { root: Arc::new(root), publisher, disk, hash_room, durable, reserve_bytes })
     }
 
     /// The root folder.

@@ -8,6 +8,7 @@ mod local;
 mod probe;
 mod publish;
 mod resumable;
+mod running_hash;
 mod stage;
 pub mod volume;
 

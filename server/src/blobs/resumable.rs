@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
@@ -14,6 +15,7 @@ use uuid::Uuid;
 
 use super::durable::sync_dir;
 use super::local::{LocalStore, blocking};
+use super::running_hash::RunningHash;
 use super::stage::{Staged, create, refused};
 use super::{BlobError, STAGING};
 
@@ -31,7 +33,9 @@ pub struct Resumable {
     file: Arc<File>,
     length_bytes: u64,
     /// Of the whole file so far; `None` when earlier bytes were not seen by this process.
-    hash: Option<Sha256>,
+    hash: Option<RunningHash>,
+    /// Whether the file's name survives a power cut: once it does, its folder need not be synced again.
+    has_durable_name: Arc<AtomicBool>,
 }
 
 /// A place in the file to go back to.
@@ -41,19 +45,36 @@ pub struct Mark {
 }
 
 impl Resumable {
+    /// `file` stands at its end.
+    fn new(path: PathBuf, file: File, length_bytes: u64) -> Self {
+        let hash = hash_at(length_bytes);
+        Self { path, file: Arc::new(file), length_bytes, hash, has_durable_name: Arc::default() }
+    }
+
     /// Bytes in the file.
     pub fn length_bytes(&self) -> u64 {
         self.length_bytes
     }
 
     /// Where the file is now, for [`Self::go_back`].
-    pub fn mark(&self) -> Mark {
-        Mark { length_bytes: self.length_bytes, hash: self.hash.clone() }
+    pub async fn mark(&self) -> Mark {
+        Mark { length_bytes: self.length_bytes, hash: self.settled_hash().await }
+    }
+
+    async fn settled_hash(&self) -> Option<Sha256> {
+        match &self.hash {
+            Some(hash) => Some(hash.settle().await),
+            None => None,
+        }
     }
 
     /// What [`sync`] needs.
     pub fn handle(&self) -> ResumableHandle {
-        ResumableHandle { file: self.file.clone(), path: self.path.clone() }
+        ResumableHandle {
+            file: self.file.clone(),
+            path: self.path.clone(),
+            has_durable_name: self.has_durable_name.clone(),
+        }
     }
 
     /// Adds bytes at the end, and leaves the hash to the caller. After a refusal the file ends where it ended before;
@@ -80,27 +101,33 @@ impl Resumable {
             .map_err(failed)?;
         io::Seek::seek(&mut &*self.file, io::SeekFrom::Start(length_bytes)).map_err(failed)?;
         if length_bytes != self.length_bytes {
-            self.hash = (length_bytes == 0).then(Sha256::new);
+            self.hash = hash_at(length_bytes);
             self.length_bytes = length_bytes;
         }
         Ok(())
     }
+}
 
-    fn seal(mut self) -> Result<Staged, BlobError> {
-        let failed = |source| BlobError::new("read back", "an upload", source);
-        // Its name here need not be durable: it gets another one, durably, before anything is acknowledged.
-        crate::fault::point("sync")
-            .and_then(|()| self.file.sync_data())
-            .map_err(|source| refused(&self.path, "sync", source))?;
-        let digest = match self.hash.take() {
-            Some(hash) => hash.finalize().into(),
-            None => super::hash_file(&self.path).map_err(failed)?.0,
-        };
-        let mut head = Vec::new();
-        let file = File::open(&self.path).map_err(failed)?;
-        file.take(HEAD_BYTES).read_to_end(&mut head).map_err(failed)?;
-        Ok(Staged::resumed(self.path, digest, self.length_bytes, head))
-    }
+/// The hash of a file of which nothing was seen but its length.
+fn hash_at(length_bytes: u64) -> Option<RunningHash> {
+    (length_bytes == 0).then(RunningHash::default)
+}
+
+/// Makes the bytes durable and reads the first ones.
+fn finish(file: &File, path: &Path) -> Result<Vec<u8>, BlobError> {
+    // Its name here need not be durable: it gets another one, durably, before anything is acknowledged.
+    crate::fault::point("sync")
+        .and_then(|()| file.sync_data())
+        .map_err(|source| refused(path, "sync", source))?;
+    let mut head = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(HEAD_BYTES).read_to_end(&mut head))
+        .map_err(read_back)?;
+    Ok(head)
+}
+
+fn read_back(source: io::Error) -> BlobError {
+    BlobError::new("read back", "an upload", source)
 }
 
 /// Makes a resumable file durable without holding it.
@@ -108,6 +135,7 @@ impl Resumable {
 pub struct ResumableHandle {
     file: Arc<File>,
     path: PathBuf,
+    has_durable_name: Arc<AtomicBool>,
 }
 
 impl ResumableHandle {
@@ -115,7 +143,11 @@ impl ResumableHandle {
     pub fn sync(&self) -> Result<(), BlobError> {
         let failed = |source| refused(&self.path, "sync", source);
         crate::fault::point("sync").and_then(|()| self.file.sync_data()).map_err(failed)?;
-        self.path.parent().map_or(Ok(()), sync_dir).map_err(failed)
+        if !self.has_durable_name.load(Ordering::Acquire) {
+            self.path.parent().map_or(Ok(()), sync_dir).map_err(failed)?;
+            self.has_durable_name.store(true, Ordering::Release);
+        }
+        Ok(())
     }
 
     /// Takes the first `length_bytes` out of the system's memory once they are on the disk. They are read again when
@@ -160,7 +192,7 @@ impl LocalStore {
         blocking(move || {
             store.make_room(account, declared_bytes)?;
             let file = create(&path).map_err(|source| refused(&path, "begin", source))?;
-            Ok(Resumable { path, file: Arc::new(file), length_bytes: 0, hash: Some(Sha256::new()) })
+            Ok(Resumable::new(path, file, 0))
         })
         .await
     }
@@ -179,41 +211,29 @@ impl LocalStore {
                 other => other.map_err(failed)?,
             };
             let length_bytes = io::Seek::seek(&mut file, io::SeekFrom::End(0)).map_err(failed)?;
-            let hash = (length_bytes == 0).then(Sha256::new);
-            Ok(Some(Resumable { path, file: Arc::new(file), length_bytes, hash }))
+            Ok(Some(Resumable::new(path, file, length_bytes)))
         })
         .await
     }
 
-    /// Adds bytes at the end, holding one permit of the disk. They are hashed on one thread while another writes them.
-    /// After a refusal (the inner error) the file ends where it ended before. After the outer one the handle is gone:
-    /// whoever opens the file again takes its length for the offset, and reads its bytes back for their hash.
+    /// Adds bytes at the end, holding one permit of the disk. Their hash follows behind. After a refusal (the inner
+    /// error) the file ends where it ended before. After the outer one the handle is gone: whoever opens the file again
+    /// takes its length for the offset, and reads its bytes back for their hash.
     pub async fn append_resumable(
         &self,
         mut resumable: Resumable,
         pieces: Vec<Bytes>,
     ) -> Result<(Resumable, Result<(), BlobError>), BlobError> {
+        let room = self.hash_room.take(&pieces).await;
         let _permit = self.disk_permit().await;
-        let hashing = resumable.hash.take().map(|before| {
-            let pieces = pieces.clone();
-            tokio::task::spawn_blocking(move || {
-                let mut after = before.clone();
-                pieces.iter().for_each(|bytes| after.update(bytes));
-                (before, after)
-            })
-        });
-        let (mut resumable, outcome) = blocking(move || {
+        blocking(move || {
             let outcome = resumable.append(&pieces)?;
+            if let (Ok(()), Some(hash)) = (&outcome, &resumable.hash) {
+                hash.add(pieces, room);
+            }
             Ok((resumable, outcome))
         })
-        .await?;
-        if let Some(hashing) = hashing {
-            // A hash that is lost is found again by reading the bytes back.
-            let hashed = hashing.await.ok();
-            resumable.hash =
-                hashed.map(|(before, after)| if outcome.is_ok() { after } else { before });
-        }
-        Ok((resumable, outcome))
+        .await
     }
 
     /// Forgets everything after `mark`.
@@ -224,7 +244,7 @@ impl LocalStore {
     ) -> Result<Resumable, BlobError> {
         blocking(move || {
             resumable.cut_to(mark.length_bytes)?;
-            resumable.hash = mark.hash;
+            resumable.hash = mark.hash.map(RunningHash::from);
             Ok(resumable)
         })
         .await
@@ -259,7 +279,21 @@ impl LocalStore {
     /// is dropped: only [`Self::remove_resumable`] or a published name takes it away.
     pub async fn seal_resumable(&self, resumable: Resumable) -> Result<Staged, BlobError> {
         let _permit = self.disk_permit().await;
-        blocking(move || resumable.seal()).await
+        let (file, path) = (resumable.file.clone(), resumable.path.clone());
+        let finishing = blocking(move || finish(&file, &path));
+        let (head, hash) = tokio::join!(finishing, resumable.settled_hash());
+        let (head, path) = (head?, resumable.path);
+        let (path, digest) = match hash {
+            Some(hash) => (path, hash.finalize().into()),
+            None => {
+                blocking(move || {
+                    let (digest, _) = super::hash_file(&path).map_err(read_back)?;
+                    Ok((path, digest))
+                })
+                .await?
+            }
+        };
+        Ok(Staged::resumed(path, digest, resumable.length_bytes, head))
     }
 
     /// Joins complete resumable files, in order, into a new one. Refused when the disk has no room for all of it.
@@ -275,9 +309,11 @@ impl LocalStore {
         let _permit = self.disk_permit().await;
         let made = joined.path.clone();
         let joined = blocking(move || {
+            let mut hash = Sha256::new();
             for path in paths {
-                copy_into(&mut joined, &path)?;
+                copy_into(&mut joined, &mut hash, &path)?;
             }
+            joined.hash = Some(hash.into());
             Ok(joined)
         })
         .await;
@@ -313,7 +349,7 @@ fn has_second_name(_: &File) -> io::Result<bool> {
     Ok(false)
 }
 
-fn copy_into(joined: &mut Resumable, part: &Path) -> Result<(), BlobError> {
+fn copy_into(joined: &mut Resumable, hash: &mut Sha256, part: &Path) -> Result<(), BlobError> {
     let failed = |source| BlobError::new("join", "the parts of an upload", source);
     let mut file = File::open(part).map_err(failed)?;
     let mut buffer = vec![0; READ_BYTES];
@@ -323,9 +359,7 @@ fn copy_into(joined: &mut Resumable, part: &Path) -> Result<(), BlobError> {
             return Ok(());
         }
         joined.append(&[Bytes::copy_from_slice(&buffer[..read])])??;
-        if let Some(hash) = &mut joined.hash {
-            hash.update(&buffer[..read]);
-        }
+        hash.update(&buffer[..read]);
     }
 }
 
@@ -371,7 +405,7 @@ mod tests {
         let (_dir, store, account) = store().await;
         let file = store.create_resumable(account, "a", 0).await.unwrap();
         let file = append(&store, file, b"kept").await;
-        let mark = file.mark();
+        let mark = file.mark().await;
         let file = append(&store, file, b"wrong").await;
         let file = store.go_back(file, mark).await.unwrap();
         let file = append(&store, file, b"right").await;

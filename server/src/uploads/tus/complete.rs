@@ -25,8 +25,10 @@ pub async fn open(app: &App, upload: &Upload, turn: &mut Turn) -> Result<u64> {
     let (account, id) = (upload.account_uuid, upload.upload_id.as_str());
     if turn.entry.is_damaged() {
         *turn.open = None;
-        let durable = u64::try_from(upload.synced_bytes).unwrap_or(0);
+        let _running = turn.entry.sync.running.lock().await;
+        let durable = durable_bytes(app, upload).await?;
         app.originals.cut_resumable(account, id, durable).await?;
+        turn.entry.sync.note_all(durable);
         turn.entry.clear_damage();
     }
     if turn.open.is_none() {
@@ -44,6 +46,13 @@ pub async fn open(app: &App, upload: &Upload, turn: &mut Turn) -> Result<u64> {
         };
     }
     Ok(turn.open.as_ref().map_or(0, |open| open.length_bytes()))
+}
+
+/// How many bytes are durable by now.
+async fn durable_bytes(app: &App, upload: &Upload) -> Result<u64> {
+    let (account, id) = (upload.account_uuid, upload.upload_id.clone());
+    let now = app.db.read(move |tx| queries::find_upload(tx, account, &id)).await?;
+    Ok(now.and_then(|now| u64::try_from(now.synced_bytes).ok()).unwrap_or(0))
 }
 
 /// Ends an upload: row first, for bytes without a row are swept and a row without bytes would promise something.
@@ -90,12 +99,13 @@ pub async fn complete(app: &App, upload: Upload, mut turn: Turn) -> Result<Progr
 
 /// Makes the bytes durable, unless an earlier attempt at it failed: the disk says so only once.
 pub async fn seal(app: &App, turn: &Turn, open: crate::blobs::Resumable) -> Result<Staged> {
-    let _syncing = turn.entry.syncing.lock().await;
+    let _running = turn.entry.sync.running.lock().await;
     let sealed = app.originals.seal_resumable(open).await;
     if sealed.is_err() {
         turn.entry.note_damage();
     }
     let staged = sealed?;
+    turn.entry.sync.note_all(staged.size_bytes);
     if turn.entry.is_damaged() {
         let message = "the server's disk failed; part of the upload must be sent again";
         return Err(Error::new(ErrorCode::StorageFailed, message).retry_after(1));

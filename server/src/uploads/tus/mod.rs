@@ -360,25 +360,18 @@ enum Begun {
 
 /// Everything that can be refused before the first byte is read.
 async fn begin_piece(app: &App, account: Uuid, id: &str, piece: &Piece) -> Result<Begun> {
-    let finished = |upload: Upload| {
-        let progress = Progress::finished(upload);
-        if !rules::continues(piece.offset, progress.offset) {
-            return Err(offset_mismatch(progress.offset));
+    // Only its owner may end a request that receives. Once that is known, one look at the row is enough.
+    if !app.tus.is_owner(id, account) {
+        let upload = get(app, account, id).await?;
+        if takes_nothing(&upload, piece)? {
+            return Ok(Begun::Finished(Box::new(Progress::finished(upload))));
         }
-        Ok(Begun::Finished(Box::new(progress)))
-    };
-    let upload = get(app, account, id).await?;
-    if upload.kind == FINAL {
-        let message = "a concatenated upload takes no bytes of its own";
-        return Err(Error::new(ErrorCode::Forbidden, message));
-    }
-    if upload.asset_id.is_some() {
-        return finished(upload);
     }
     let mut turn = app.tus.take_over(id).await?;
     let mut upload = get(app, account, id).await?;
-    if upload.asset_id.is_some() {
-        return finished(upload);
+    turn.entry.note_owner(account);
+    if takes_nothing(&upload, piece)? {
+        return Ok(Begun::Finished(Box::new(Progress::finished(upload))));
     }
     let offset = complete::open(app, &upload, &mut turn).await?;
     if !rules::continues(piece.offset, offset) {
@@ -393,6 +386,19 @@ async fn begin_piece(app: &App, account: Uuid, id: &str, piece: &Piece) -> Resul
         return Err(too_large(room));
     }
     Ok(Begun::Takes(Box::new(upload), turn))
+}
+
+/// Whether an upload is finished, with this piece as its end. Refuses one that can take no such piece.
+fn takes_nothing(upload: &Upload, piece: &Piece) -> Result<bool> {
+    if upload.kind == FINAL {
+        let message = "a concatenated upload takes no bytes of its own";
+        return Err(Error::new(ErrorCode::Forbidden, message));
+    }
+    if upload.asset_id.is_none() {
+        return Ok(false);
+    }
+    let offset = length_of(upload).unwrap_or(0);
+    if rules::continues(piece.offset, offset) { Ok(true) } else { Err(offset_mismatch(offset)) }
 }
 
 /// Gives an upload its deferred length; naming the same one again changes nothing.

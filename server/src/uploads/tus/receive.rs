@@ -1,7 +1,7 @@
 //! Takes the bytes of one request into an upload's file, in pieces, while watching for a newer request.
 //!
 //! Whatever reached the server counts, however the request ended: it is written before anybody hears of the end.
-//! Memory: one piece waiting and one being written.
+//! Memory: one piece waiting, one being written, and a bounded number that wait for their hash.
 
 use std::io;
 use std::sync::Arc;
@@ -23,17 +23,20 @@ use crate::db::DbError;
 use crate::error::{Error, Result};
 
 /// Bytes gathered before they are written while nothing else is: enough that a change of threads costs little.
-const LEAST_PIECE_BYTES: usize = 256 * 1024;
+const LEAST_PIECE_BYTES: usize = 1024 * 1024;
 /// Bytes gathered at most, while the piece before is still being written; also the most that a newer request waits for.
-const PIECE_BYTES: usize = 1024 * 1024;
+const PIECE_BYTES: usize = 2 * 1024 * 1024;
 /// A client that sends slowly has what it sent written after this pause.
 const PAUSE: Duration = Duration::from_millis(200);
 /// A request that is taken over may still bring what reached this machine already: it ends after this silence …
 const LAST_SILENCE: Duration = Duration::from_millis(20);
 /// … and after this many milliseconds at the latest.
 const LAST_CALL_MS: u64 = 150;
-/// Bytes after which a growing file is made durable up to here, beside the receiving.
+/// Bytes after which a growing file is made durable up to here, beside the receiving …
 const SYNC_BYTES: u64 = 32 * 1024 * 1024;
+/// … and the longest that fewer of them wait. A sync makes the file system commit and the database too: for each request
+/// of a client that sends small ones it would cost more than its bytes.
+const SYNC_PAUSE: Duration = Duration::from_secs(1);
 /// Free space is looked at again after so many bytes.
 const SPACE_CHECK_BYTES: u64 = 16 * 1024 * 1024;
 
@@ -64,7 +67,7 @@ pub async fn receive(
     checksum: Option<Checksum>,
 ) -> Result<End> {
     let open = turn.open.take().ok_or_else(|| Error::internal("find the open upload"))?;
-    let mark = checksum.is_some().then(|| open.mark());
+    let mark = if checksum.is_some() { Some(open.mark().await) } else { None };
     let mut writer = Writer {
         app,
         id,
@@ -219,8 +222,8 @@ fn lost() -> BlobError {
     BlobError::new("go on with", "an upload that failed", io::Error::other("it failed"))
 }
 
-/// Makes the first `length_bytes` durable and then says so in the database, in a task of its own. One at a time for
-/// each upload: while one runs, the newest wish waits.
+/// Makes the first `length_bytes` durable and then says so in the database, in a task of its own: at once when
+/// [`SYNC_BYTES`] wait for it, otherwise [`SYNC_PAUSE`] later. One at a time for each upload, with the newest wish.
 pub fn make_durable(
     app: &App,
     id: &str,
@@ -228,20 +231,29 @@ pub fn make_durable(
     handle: ResumableHandle,
     length_bytes: u64,
 ) {
-    entry.sync_wanted.store(length_bytes, Ordering::Release);
-    if entry.sync_running.swap(true, Ordering::AcqRel) {
+    let sync = &entry.sync;
+    sync.wanted_bytes.store(length_bytes, Ordering::Release);
+    if length_bytes.saturating_sub(sync.begun_bytes.load(Ordering::Acquire)) >= SYNC_BYTES {
+        sync.enough.notify_one();
+    }
+    if sync.is_running.swap(true, Ordering::AcqRel) {
         return;
     }
     let (app, id, entry) = (app.clone(), id.to_owned(), entry.clone());
     tokio::spawn(async move {
+        let sync = &entry.sync;
         loop {
-            let length_bytes = entry.sync_wanted.load(Ordering::Acquire);
-            let syncing = entry.syncing.lock().await;
-            sync_once(&app, &id, &entry, handle.clone(), length_bytes).await;
-            drop(syncing);
-            entry.sync_running.store(false, Ordering::Release);
-            let is_enough = entry.sync_wanted.load(Ordering::Acquire) == length_bytes;
-            if is_enough || entry.sync_running.swap(true, Ordering::AcqRel) {
+            // Either way it is time.
+            let _ = tokio::time::timeout(SYNC_PAUSE, sync.enough.notified()).await;
+            let running = sync.running.lock().await;
+            let length_bytes = sync.wanted_bytes.load(Ordering::Acquire);
+            if sync.begun_bytes.swap(length_bytes, Ordering::AcqRel) < length_bytes {
+                sync_once(&app, &id, &entry, handle.clone(), length_bytes).await;
+            }
+            drop(running);
+            sync.is_running.store(false, Ordering::Release);
+            let is_enough = sync.wanted_bytes.load(Ordering::Acquire) == length_bytes;
+            if is_enough || sync.is_running.swap(true, Ordering::AcqRel) {
                 return;
             }
         }
@@ -256,7 +268,8 @@ async fn sync_once(app: &App, id: &str, entry: &Entry, handle: ResumableHandle, 
         entry.note_damage();
         tracing::error!(upload = id, %error, cause = %error.source, "an upload could not be made durable");
     }
-    if !matches!(synced, Ok(Ok(()))) {
+    // The disk says only once that it dropped something: after that a success means nothing.
+    if !matches!(synced, Ok(Ok(()))) || entry.is_damaged() {
         return;
     }
     let (id, expires_at_ms) = (id.to_owned(), expiry(app));

@@ -5,16 +5,17 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
-use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard, watch};
+use tokio::sync::{Mutex as AsyncMutex, Notify, OwnedMutexGuard, watch};
+use uuid::Uuid;
 
 use crate::blobs::Resumable;
 
 /// Idle uploads whose file stays open.
 const MAX_ENTRIES: usize = 256;
-/// A request that was taken over ends within this: it waits for nothing but one write of at most 256 KiB.
+/// A request that was taken over ends within this: it waits for nothing but one write of at most 2 MiB.
 const YIELD_WAIT: Duration = Duration::from_millis(500);
 /// Longest wait for an upload that is being completed: reading back and storing a large file takes a while, and only
 /// its end is an answer.
@@ -46,11 +47,24 @@ pub struct Entry {
     /// A sync failed: bytes after the durable prefix may be gone although the file still shows them.
     damaged: AtomicBool,
     received_at_ms: AtomicI64,
-    /// Length that should become durable, and whether somebody sees to it.
-    pub(super) sync_wanted: AtomicU64,
-    pub(super) sync_running: AtomicBool,
-    /// Held while the file is made durable: a failure shows before anything else relies on it.
-    pub(super) syncing: AsyncMutex<()>,
+    /// Whose upload it is, once that was looked up.
+    owner: OnceLock<Uuid>,
+    pub(super) sync: Sync,
+}
+
+/// How an upload's file becomes durable while it grows.
+#[derive(Default)]
+pub(super) struct Sync {
+    /// Length that should become durable, and whether a task sees to it.
+    pub(super) wanted_bytes: AtomicU64,
+    pub(super) is_running: AtomicBool,
+    /// Length of the newest attempt.
+    pub(super) begun_bytes: AtomicU64,
+    /// So much waits that the task should not wait for more.
+    pub(super) enough: Notify,
+    /// Held while the file is made durable or cut off: a failure shows before anything else relies on it, and nothing
+    /// counts as durable that was cut off meanwhile.
+    pub(super) running: AsyncMutex<()>,
 }
 
 /// Why a request did not get its turn.
@@ -102,9 +116,8 @@ impl Registry {
             finishing: AtomicBool::new(false),
             damaged: AtomicBool::new(false),
             received_at_ms: AtomicI64::new(0),
-            sync_wanted: AtomicU64::new(0),
-            sync_running: AtomicBool::new(false),
-            syncing: AsyncMutex::new(()),
+            owner: OnceLock::new(),
+            sync: Sync::default(),
         });
         table.entries.insert(id.to_owned(), Slot { entry: entry.clone(), used: tick });
         entry
@@ -146,9 +159,23 @@ impl Registry {
         })
     }
 
+    /// Whether an upload is known to belong to this account. If not, that must be looked up.
+    pub fn is_owner(&self, id: &str, account: Uuid) -> bool {
+        let table = self.lock();
+        table.entries.get(id).is_some_and(|slot| slot.entry.owner.get() == Some(&account))
+    }
+
     /// Closes an upload that is over.
     pub fn forget(&self, id: &str) {
         self.lock().entries.remove(id);
+    }
+}
+
+impl Sync {
+    /// The file has so many bytes, and all of them are durable.
+    pub(super) fn note_all(&self, length_bytes: u64) {
+        self.wanted_bytes.store(length_bytes, Ordering::Release);
+        self.begun_bytes.store(length_bytes, Ordering::Release);
     }
 }
 
@@ -177,6 +204,12 @@ impl Entry {
                 Err(_) => return Err(NoTurn::Busy),
             }
         }
+    }
+
+    /// Notes whose upload it is.
+    pub fn note_owner(&self, account: Uuid) {
+        // It never changes.
+        let _ = self.owner.set(account);
     }
 
     /// Notes that bytes arrived.
