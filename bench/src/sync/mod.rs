@@ -66,7 +66,7 @@ fn compare_tus(
     };
     println!(
         "tus: PhotoSync answers after the file is on the disk and hashed; @tus/server hands bytes to the system, \
-         syncs nothing and hashes nothing; {} is the same with a sync before each answer",
+         syncs nothing and hashes nothing; {} is the same with a sync before the answer that ends an upload",
         tus::SYNCED_RIVAL
     );
     let mut peaks = Vec::new();

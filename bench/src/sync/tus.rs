@@ -28,7 +28,7 @@ use crate::process::{Running, clean_command, find_program};
 pub const OURS: &str = "photosync";
 /// Name of `@tus/server` in tables and of its folder: no slash.
 pub const RIVAL: &str = "tus-server";
-/// The same, made to promise what PhotoSync does: each answer waits for the disk.
+/// The same, made to promise what PhotoSync does: the answer that ends an upload waits for the disk.
 pub const SYNCED_RIVAL: &str = "tus-server-synced";
 /// Longest wait for the line in which the rival says its port: 30 s.
 const READY_LIMIT: Duration = Duration::from_secs(30);

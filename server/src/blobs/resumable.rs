@@ -351,7 +351,10 @@ fn has_second_name(_: &File) -> io::Result<bool> {
 
 fn copy_into(joined: &mut Resumable, hash: &mut Sha256, part: &Path) -> Result<(), BlobError> {
     let failed = |source| BlobError::new("join", "the parts of an upload", source);
-    let mut file = File::open(part).map_err(failed)?;
+    // Only who may write may sync, on some systems.
+    let mut file = File::options().read(true).write(true).open(part).map_err(failed)?;
+    // What the disk did not take would be read back as something else.
+    crate::fault::point("sync").and_then(|()| file.sync_data()).map_err(failed)?;
     let mut buffer = vec![0; READ_BYTES];
     loop {
         let read = file.read(&mut buffer).map_err(failed)?;

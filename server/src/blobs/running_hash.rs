@@ -9,11 +9,11 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
-/// Bytes that may wait for their hash, of all uploads together: enough that a thread that is kept from its processor
+/// Bytes that may wait to be written and hashed, of all uploads together: enough that a thread that is kept from its processor
 /// for some milliseconds does not stop the receiving.
 const WAITING_BYTES: usize = 8 * 1024 * 1024;
 
-/// Room for bytes that wait for their hash.
+/// Room for bytes that wait to be written and hashed.
 #[derive(Clone, Debug)]
 pub(super) struct HashRoom(Arc<Semaphore>);
 

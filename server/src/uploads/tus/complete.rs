@@ -10,7 +10,7 @@ use photosync_protocol::error::ErrorCode;
 use super::queries::{self, Upload};
 use super::receive::make_durable;
 use super::registry::Turn;
-use super::{PARTIAL, Progress, length_of, origin_of};
+use super::{PARTIAL, Progress, length_of, origin_of, recover};
 use crate::boot::App;
 use crate::clock::DAY_MS;
 use crate::db::{DbResult, Tx};
@@ -103,6 +103,7 @@ pub async fn seal(app: &App, turn: &Turn, open: crate::blobs::Resumable) -> Resu
     let sealed = app.originals.seal_resumable(open).await;
     if sealed.is_err() {
         turn.entry.note_damage();
+        recover::distrust_files(app).await;
     }
     let staged = sealed?;
     turn.entry.sync.note_all(staged.size_bytes);

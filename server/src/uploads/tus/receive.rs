@@ -5,7 +5,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,19 +12,20 @@ use futures_util::{Stream, StreamExt};
 use sha1::Digest as _;
 use tokio::task::JoinHandle;
 
-use super::queries;
 use super::registry::{Entry, Turn};
 use super::rules::{Algorithm, Checksum};
+use super::{queries, recover};
 use crate::blobs::{BlobError, Resumable, ResumableHandle};
 use crate::boot::App;
 use crate::clock::{DAY_MS, Stopwatch};
 use crate::db::DbError;
 use crate::error::{Error, Result};
 
-/// Bytes gathered before they are written while nothing else is: enough that a change of threads costs little.
-const LEAST_PIECE_BYTES: usize = 1024 * 1024;
-/// Bytes gathered at most, while the piece before is still being written; also the most that a newer request waits for.
-const PIECE_BYTES: usize = 2 * 1024 * 1024;
+/// Bytes gathered before they are written: enough that a change of threads costs little, and no more than a newer
+/// request can wait for …
+const PIECE_BYTES: usize = 1024 * 1024;
+/// … in so many parts at most: each costs some memory of its own, however short it is.
+const PIECE_PARTS: usize = 4096;
 /// A client that sends slowly has what it sent written after this pause.
 const PAUSE: Duration = Duration::from_millis(200);
 /// A request that is taken over may still bring what reached this machine already: it ends after this silence …
@@ -34,8 +34,8 @@ const LAST_SILENCE: Duration = Duration::from_millis(20);
 const LAST_CALL_MS: u64 = 150;
 /// Bytes after which a growing file is made durable up to here, beside the receiving …
 const SYNC_BYTES: u64 = 32 * 1024 * 1024;
-/// … and the longest that fewer of them wait. A sync makes the file system commit and the database too: for each request
-/// of a client that sends small ones it would cost more than its bytes.
+/// … and how long after the end of a request fewer of them wait. A sync makes the file system commit and the database
+/// too: for each request of a client that sends small ones it would cost more than its bytes.
 const SYNC_PAUSE: Duration = Duration::from_secs(1);
 /// Free space is looked at again after so many bytes.
 const SPACE_CHECK_BYTES: u64 = 16 * 1024 * 1024;
@@ -81,11 +81,24 @@ pub async fn receive(
     };
     let mut summing = checksum.map(Summing::new);
     let mut end = pump(app, turn, body, most_bytes, &mut writer, summing.as_mut()).await;
-    let mut open = writer.open.take().ok_or_else(lost)?;
+    let Some(mut open) = writer.open.take() else {
+        // Part of a piece may be in the file. Only a piece with a checksum may not stay.
+        if mark.is_some() {
+            turn.entry.note_damage();
+        }
+        return Err(lost().into());
+    };
     if let (Some(summing), Some(mark)) = (summing, mark) {
         let is_right = matches!(end, End::Whole) && summing.matches();
         if !is_right {
-            open = app.originals.go_back(open, mark).await?;
+            open = match app.originals.go_back(open, mark).await {
+                Ok(open) => open,
+                Err(error) => {
+                    // Its bytes are in the file still.
+                    turn.entry.note_damage();
+                    return Err(error.into());
+                }
+            };
         }
         if matches!(end, End::Whole) && !is_right {
             end = End::ChecksumMismatch;
@@ -142,8 +155,7 @@ async fn pump(
         entry.note_received(app.clock.now_ms());
         buffered_bytes += bytes.len();
         buffer.push(bytes);
-        let is_enough = if writer.is_idle() { LEAST_PIECE_BYTES } else { PIECE_BYTES };
-        if buffered_bytes < is_enough {
+        if buffered_bytes < PIECE_BYTES && buffer.len() < PIECE_PARTS {
             continue;
         }
         buffered_bytes = 0;
@@ -201,11 +213,6 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Whether no piece is being written.
-    fn is_idle(&self) -> bool {
-        self.running.as_ref().is_none_or(JoinHandle::is_finished)
-    }
-
     /// Waits for the piece that is being written.
     async fn settle(&mut self) -> Written {
         let Some(running) = self.running.take() else { return Ok(()) };
@@ -231,31 +238,17 @@ pub fn make_durable(
     handle: ResumableHandle,
     length_bytes: u64,
 ) {
-    let sync = &entry.sync;
-    sync.wanted_bytes.store(length_bytes, Ordering::Release);
-    if length_bytes.saturating_sub(sync.begun_bytes.load(Ordering::Acquire)) >= SYNC_BYTES {
-        sync.enough.notify_one();
-    }
-    if sync.is_running.swap(true, Ordering::AcqRel) {
+    if !entry.sync.want(handle, length_bytes, SYNC_BYTES) {
         return;
     }
     let (app, id, entry) = (app.clone(), id.to_owned(), entry.clone());
     tokio::spawn(async move {
-        let sync = &entry.sync;
         loop {
             // Either way it is time.
-            let _ = tokio::time::timeout(SYNC_PAUSE, sync.enough.notified()).await;
-            let running = sync.running.lock().await;
-            let length_bytes = sync.wanted_bytes.load(Ordering::Acquire);
-            if sync.begun_bytes.swap(length_bytes, Ordering::AcqRel) < length_bytes {
-                sync_once(&app, &id, &entry, handle.clone(), length_bytes).await;
-            }
-            drop(running);
-            sync.is_running.store(false, Ordering::Release);
-            let is_enough = sync.wanted_bytes.load(Ordering::Acquire) == length_bytes;
-            if is_enough || sync.is_running.swap(true, Ordering::AcqRel) {
-                return;
-            }
+            let _ = tokio::time::timeout(SYNC_PAUSE, entry.sync.enough.notified()).await;
+            let _running = entry.sync.running.lock().await;
+            let Some((handle, length_bytes)) = entry.sync.next() else { return };
+            sync_once(&app, &id, &entry, handle, length_bytes).await;
         }
     });
 }
@@ -266,6 +259,7 @@ async fn sync_once(app: &App, id: &str, entry: &Entry, handle: ResumableHandle, 
     if let Ok(Err(error)) = &synced {
         // What the disk dropped is never written again by itself: these bytes are asked for once more.
         entry.note_damage();
+        recover::distrust_files(app).await;
         tracing::error!(upload = id, %error, cause = %error.source, "an upload could not be made durable");
     }
     // The disk says only once that it dropped something: after that a success means nothing.

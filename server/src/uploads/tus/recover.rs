@@ -24,6 +24,15 @@ fn boot_id() -> Option<String> {
     Some(text.trim().to_owned()).filter(|id| !id.is_empty())
 }
 
+/// After a failure of the disk the files of unfinished uploads may show bytes that are not on it, and another process
+/// would not hear of it: the next start goes by what is durable, as after a power cut.
+pub async fn distrust_files(app: &App) {
+    let noted = app.db.write::<_, DbError, _>(|tx| set_fact(tx, BOOT_FACT, "")).await;
+    if let Err(error) = noted {
+        tracing::warn!(%error, "that the disk failed could not be noted");
+    }
+}
+
 /// Before the first request: cuts every upload to what is certain, ends those whose bytes are gone, and returns the
 /// ids whose files must stay.
 ///

@@ -1,21 +1,22 @@
 //! Whose turn it is: at most one request works on an upload at a time, and a newer one takes it over.
 //!
 //! Between requests the open file and its running hash wait here, so that the bytes need not be read back at the end.
-//! Only a bounded number of idle ones is kept; what is dropped costs a second reading, nothing else.
+//! Only a bounded number of idle ones is kept; what is dropped costs a second reading, nothing else. After a failure of
+//! the disk an entry stays until its upload goes on or ends.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::{Mutex as AsyncMutex, Notify, OwnedMutexGuard, watch};
 use uuid::Uuid;
 
-use crate::blobs::Resumable;
+use crate::blobs::{Resumable, ResumableHandle};
 
 /// Idle uploads whose file stays open.
 const MAX_ENTRIES: usize = 256;
-/// A request that was taken over ends within this: it waits for nothing but one write of at most 2 MiB.
+/// A request that was taken over ends within this: it waits for nothing but writes of at most 1 MiB.
 const YIELD_WAIT: Duration = Duration::from_millis(500);
 /// Longest wait for an upload that is being completed: reading back and storing a large file takes a while, and only
 /// its end is an answer.
@@ -52,14 +53,20 @@ pub struct Entry {
     pub(super) sync: Sync,
 }
 
+#[derive(Default)]
+struct Wish {
+    /// The file, and the length that should become durable.
+    wanted: Option<(ResumableHandle, u64)>,
+    /// Length of the newest attempt.
+    begun_bytes: u64,
+    /// Whether a task sees to it.
+    has_task: bool,
+}
+
 /// How an upload's file becomes durable while it grows.
 #[derive(Default)]
 pub(super) struct Sync {
-    /// Length that should become durable, and whether a task sees to it.
-    pub(super) wanted_bytes: AtomicU64,
-    pub(super) is_running: AtomicBool,
-    /// Length of the newest attempt.
-    pub(super) begun_bytes: AtomicU64,
+    wish: Mutex<Wish>,
     /// So much waits that the task should not wait for more.
     pub(super) enough: Notify,
     /// Held while the file is made durable or cut off: a failure shows before anything else relies on it, and nothing
@@ -103,8 +110,11 @@ impl Registry {
             return slot.entry.clone();
         }
         if table.entries.len() >= MAX_ENTRIES {
-            // An entry is only ever cloned under this lock: one that nobody else holds is idle.
-            let idle = table.entries.iter().filter(|(_, slot)| Arc::strong_count(&slot.entry) == 1);
+            // An entry is only ever cloned under this lock: one that nobody else holds is idle. One that is damaged says
+            // what the disk will not say again.
+            let idle = table.entries.iter().filter(|(_, slot)| {
+                Arc::strong_count(&slot.entry) == 1 && !slot.entry.is_damaged()
+            });
             let oldest = idle.min_by_key(|(_, slot)| slot.used).map(|(id, _)| id.clone());
             if let Some(oldest) = oldest {
                 table.entries.remove(&oldest);
@@ -172,10 +182,44 @@ impl Registry {
 }
 
 impl Sync {
+    fn lock(&self) -> MutexGuard<'_, Wish> {
+        match self.wish.lock() {
+            Ok(guard) => guard,
+            Err(poisoned) => poisoned.into_inner(),
+        }
+    }
+
+    /// Notes what should become durable, at once when `enough_bytes` wait for it. Whether there must be a task for it.
+    pub(super) fn want(
+        &self,
+        handle: ResumableHandle,
+        length_bytes: u64,
+        enough_bytes: u64,
+    ) -> bool {
+        let mut wish = self.lock();
+        if length_bytes.saturating_sub(wish.begun_bytes) >= enough_bytes {
+            self.enough.notify_one();
+        }
+        wish.wanted = Some((handle, length_bytes));
+        !std::mem::replace(&mut wish.has_task, true)
+    }
+
+    /// What its task should see to now; without a wish the task ends.
+    pub(super) fn next(&self) -> Option<(ResumableHandle, u64)> {
+        let mut wish = self.lock();
+        let next = wish.wanted.take();
+        match &next {
+            Some((_, length_bytes)) => wish.begun_bytes = *length_bytes,
+            None => wish.has_task = false,
+        }
+        next
+    }
+
     /// The file has so many bytes, and all of them are durable.
     pub(super) fn note_all(&self, length_bytes: u64) {
-        self.wanted_bytes.store(length_bytes, Ordering::Release);
-        self.begun_bytes.store(length_bytes, Ordering::Release);
+        let mut wish = self.lock();
+        wish.wanted = None;
+        wish.begun_bytes = length_bytes;
     }
 }
 
