@@ -246,9 +246,14 @@ pub fn make_durable(
         loop {
             // Either way it is time.
             let _ = tokio::time::timeout(SYNC_PAUSE, entry.sync.enough.notified()).await;
-            let _running = entry.sync.running.lock().await;
-            let Some((handle, length_bytes)) = entry.sync.next() else { return };
-            sync_once(&app, &id, &entry, handle, length_bytes).await;
+            let running = entry.sync.running.lock().await;
+            if let Some((handle, length_bytes)) = entry.sync.next() {
+                sync_once(&app, &id, &entry, handle, length_bytes).await;
+            }
+            drop(running);
+            if entry.sync.ends() {
+                return;
+            }
         }
     });
 }

@@ -204,15 +204,21 @@ impl Sync {
         !std::mem::replace(&mut wish.has_task, true)
     }
 
-    /// What its task should see to now; without a wish the task ends.
+    /// What its task should see to now.
     pub(super) fn next(&self) -> Option<(ResumableHandle, u64)> {
         let mut wish = self.lock();
         let next = wish.wanted.take();
-        match &next {
-            Some((_, length_bytes)) => wish.begun_bytes = *length_bytes,
-            None => wish.has_task = false,
+        if let Some((_, length_bytes)) = &next {
+            wish.begun_bytes = *length_bytes;
         }
         next
+    }
+
+    /// Whether its task ends, because nobody wants more.
+    pub(super) fn ends(&self) -> bool {
+        let mut wish = self.lock();
+        wish.has_task = wish.wanted.is_some();
+        !wish.has_task
     }
 
     /// The file has so many bytes, and all of them are durable.
