@@ -10,12 +10,16 @@ use photosync_tests::http::{Answer, Body, Client, HttpError, Request};
 use photosync_tests::tus_client::path_of;
 
 use super::send::{Operation, Way};
+use super::torture::process::wait_until;
 
 /// What became of an upload that went on after a power cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Left {
     /// It was brought to its end.
-    Finished,
+    Finished {
+        /// Whether a part of it went on from the middle: what had become durable was not sent again.
+        from_middle: bool,
+    },
     /// The server knows nothing of it: its bytes must be a file of the library, or become one soon.
     Published,
 }
@@ -24,8 +28,8 @@ const BASE: &str = "/api/v2/tus";
 
 /// Pieces of a file, or of each part, but for the last one.
 const PIECES: usize = 2;
-/// Pause after the first piece of some: longer than the server lets few bytes wait before it makes them durable.
-const PAUSE: Duration = Duration::from_millis(1200);
+/// The server makes few bytes durable a second after they came.
+const DURABLE_WITHIN: Duration = Duration::from_secs(20);
 
 impl Operation {
     /// The parts of the body: one upload each.
@@ -58,8 +62,8 @@ impl Operation {
         let parts = self.parts();
         let mut last = None;
         for (number, part) in parts.iter().enumerate() {
-            let answer = self.create(client, session, number, part.len())?;
-            let Some(place) = place_of(&answer) else { return Ok(answer) };
+            let begun = self.create(client, session, number, part.len())?;
+            let Some(place) = place_of(&begun) else { return Ok(begun) };
             self.places.lock().expect("no panic").push(place.clone());
             let step = part.len().div_ceil(PIECES + 1);
             for (piece, bytes) in part.chunks(step).enumerate() {
@@ -73,8 +77,9 @@ impl Operation {
                     return Ok(answer);
                 }
                 last = Some(answer);
+                // Of some, so that a cut finds both.
                 if piece == 0 && part[0].is_multiple_of(4) {
-                    std::thread::sleep(PAUSE);
+                    self.wait_until_durable(client, session, &place, expiry_of(&begun))?;
                 }
             }
         }
@@ -82,6 +87,29 @@ impl Operation {
             (Way::TusPieces, Some(answer)) => Ok(answer),
             _ => self.join(client, session, &self.id),
         }
+    }
+
+    /// Waits until bytes of an upload became durable: only then does it get more time.
+    fn wait_until_durable(
+        &self,
+        client: &mut Client,
+        session: &Session,
+        place: &str,
+        first_expiry: Option<&str>,
+    ) -> Result<(), HttpError> {
+        let id = format!("{}-look", self.id);
+        let mut looked = Ok(());
+        let is_over = wait_until(DURABLE_WITHIN, || {
+            match client.send(request("HEAD", place, &id, session)) {
+                Ok(answer) => expiry_of(&answer) != first_expiry,
+                Err(error) => {
+                    looked = Err(error);
+                    true
+                }
+            }
+        });
+        assert!(is_over, "{}: its first piece did not become durable", self.id);
+        looked
     }
 
     fn create(
@@ -117,7 +145,7 @@ impl Operation {
     pub fn go_on(&self, client: &mut Client, session: &Session) -> Result<Left, String> {
         let failed = |what: &str| format!("{} ({:?}): {what}", self.id, self.way);
         let places = self.places.lock().expect("no panic").clone();
-        let mut asset = None;
+        let (mut asset, mut from_middle) = (None, false);
         for (place, part) in places.iter().zip(self.parts()) {
             let asked = request("HEAD", place, "again", session);
             let answer = client.send(asked).map_err(|error| failed(&error.to_string()))?;
@@ -141,6 +169,7 @@ impl Operation {
             if offset > part.len() || (asset.is_some() && offset < part.len()) {
                 return Err(failed(&format!("offset {offset} of {}", part.len())));
             }
+            from_middle |= (1..part.len()).contains(&offset);
             if offset < part.len() {
                 let answer = append(client, session, "again", place, offset, &part[offset..]);
                 let answer = answer.map_err(|error| failed(&error.to_string()))?;
@@ -166,7 +195,7 @@ impl Operation {
         let path = format!("/api/v2/library/assets/{asset}/original");
         let answer = super::send::get(client, session, &path)?;
         match answer.status() == 200 && answer.body == self.body {
-            true => Ok(Left::Finished),
+            true => Ok(Left::Finished { from_middle }),
             false => Err(failed("it came to its end with other bytes")),
         }
     }
@@ -191,6 +220,10 @@ fn request<'a>(method: &'a str, path: &str, id: &str, session: &Session) -> Requ
         .headers(&session.headers())
         .header("X-Request-Id", id)
         .header("Tus-Resumable", "1.0.0")
+}
+
+fn expiry_of(answer: &Answer) -> Option<&str> {
+    answer.header("upload-expires")
 }
 
 fn place_of(answer: &Answer) -> Option<String> {

@@ -30,6 +30,8 @@ const WORKERS: usize = 2;
 const RANDOM_CUTS: u64 = 60;
 /// Cuts between the pieces of each upload that comes in pieces.
 const CUTS_IN_PIECES: usize = 1;
+/// Uploads that must have gone on from the middle, of all cuts: with fewer the durable prefix was not tried.
+const FROM_MIDDLE: usize = 50;
 /// Cuts of the first start.
 const FIRST_START_CUTS: u64 = 120;
 
@@ -76,14 +78,16 @@ fn what_was_answered_survives_a_power_cut_at_any_moment() {
     let failures = look_at(&moments, &recording, scratch.path(), |left, position, number| {
         run.hold_to_promises(left, (&acknowledged, &begun), position, number)
     });
+    let from_middle = run.from_middle.into_inner();
     println!(
-        "crash: {} power cuts of {} records and {} uploads, {:.1} s",
+        "crash: {} power cuts of {} records and {} uploads, {from_middle} went on from the middle, {:.1} s",
         moments.len(),
         recording.len(),
         run.operations.len(),
         began.elapsed().as_secs_f64()
     );
     assert!(moments.len() >= 500, "{} cuts are too few", moments.len());
+    assert!(from_middle >= FROM_MIDDLE, "only {from_middle} went on from the middle");
     assert!(failures.is_empty(), "seed {seed}:\n{}", failures.join("\n"));
 }
 
@@ -163,6 +167,8 @@ struct Run {
     /// By request id, for originals.
     listed_names: HashMap<String, String>,
     offered: HashSet<String>,
+    /// Uploads that went on from the middle after a cut.
+    from_middle: AtomicUsize,
 }
 
 fn upload_everything(server: &Running, session: Session, seed: u64) -> Run {
@@ -218,7 +224,7 @@ fn upload_everything(server: &Running, session: Session, seed: u64) -> Run {
     });
     let offered = operations.iter().map(|operation| chunk_id(&operation.body)).collect();
     let listed_names = listed_names.into_inner().expect("no panic");
-    Run { session, operations, listed_names, offered }
+    Run { session, operations, listed_names, offered, from_middle: AtomicUsize::new(0) }
 }
 
 /// Strict cuts around and at each answer, random ones there and elsewhere.
@@ -298,9 +304,11 @@ impl Run {
         }
         for operation in self.operations.iter().filter(|operation| !promised(operation)) {
             if begun.get(&operation.id).is_some_and(|begun| *begun <= position) {
-                let went_on = operation.go_on(&mut client, &self.session)?;
-                if went_on == Left::Published {
-                    self.require_adopted(operation, &mut client)?;
+                match operation.go_on(&mut client, &self.session)? {
+                    Left::Published => self.require_adopted(operation, &mut client)?,
+                    Left::Finished { from_middle } => {
+                        self.from_middle.fetch_add(usize::from(from_middle), Ordering::Relaxed);
+                    }
                 }
             }
         }
