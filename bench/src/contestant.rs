@@ -10,6 +10,9 @@ use crate::load::Uploader;
 use crate::photosync;
 use crate::process::Running;
 
+/// PhotoSync's name in every table.
+pub const OURS: &str = "photosync";
+
 /// A kind of server that may take part.
 pub trait Contestant {
     /// The name in tables and of its folder.

@@ -1,7 +1,7 @@
 //! The bench `lan`: which parts run, in which order, on which ground.
 
 use crate::Failure;
-use crate::contestant::Contestant;
+use crate::contestant::{Contestant, OURS};
 use crate::durable;
 use crate::goals::Goals;
 use crate::listing;
@@ -33,8 +33,8 @@ pub fn run(options: &LanOptions) -> Result<(), Failure> {
     })?;
     let options = &LanOptions { dir, ..options.clone() };
     machine::print(&options.dir, options.quick)?;
-    let server = PhotoSync::find(options.server.as_deref())
-        .filter(|_| options.wants_contestant("photosync"));
+    let server =
+        PhotoSync::find(options.server.as_deref()).filter(|_| options.wants_contestant(OURS));
     let contestants = gather(server.as_ref(), options);
     let payload = Payload::new();
     let ground = Ground {
@@ -123,7 +123,7 @@ fn gather(server: Option<&PhotoSync>, options: &LanOptions) -> Vec<Box<dyn Conte
     let mut contestants: Vec<Box<dyn Contestant>> = Vec::new();
     match server {
         Some(server) => contestants.push(Box::new(server.clone())),
-        None if options.wants_contestant("photosync") => {
+        None if options.wants_contestant(OURS) => {
             println!("photosync-server was not found: loop and rivals only");
         }
         None => {}

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::Failure;
-use crate::contestant::{Contestant, Server, Shelf};
+use crate::contestant::{Contestant, OURS, Server, Shelf};
 use crate::http::{Answer, Connection, HttpError};
 use crate::load::Uploader;
 use crate::payload::Content;
@@ -92,7 +92,7 @@ impl PhotoSync {
         ]);
         command.stdout(Stdio::piped());
         let begun = Instant::now();
-        let mut process = Running::start("photosync", command, home)?;
+        let mut process = Running::start(OURS, command, home)?;
         let line = first_line(&mut process)?;
         let took = begun.elapsed();
         let address = listen_address(&line).ok_or_else(|| {
@@ -104,7 +104,7 @@ impl PhotoSync {
 
 impl Contestant for PhotoSync {
     fn name(&self) -> &str {
-        "photosync"
+        OURS
     }
 
     fn is_durable(&self) -> bool {

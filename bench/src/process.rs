@@ -261,8 +261,17 @@ pub fn own_cpu_seconds() -> f64 {
     cpu_seconds_of(std::process::id())
 }
 
-/// Processor time of the whole machine so far that was not idle, in seconds.
-pub fn machine_cpu_seconds() -> f64 {
+/// Processor time of the whole machine so far, in seconds.
+#[derive(Debug, Clone, Copy)]
+pub struct MachineTimes {
+    /// Work, the kernel's included.
+    pub busy: f64,
+    /// Ready to work while the host gave the processor to another machine.
+    pub stolen: f64,
+}
+
+/// Processor time of the whole machine so far.
+pub fn machine_times() -> MachineTimes {
     let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
     let ticks: Vec<u64> = stat
         .lines()
@@ -270,12 +279,13 @@ pub fn machine_cpu_seconds() -> f64 {
         .unwrap_or_default()
         .split_whitespace()
         .skip(1)
-        .take(8)
         .map(|number| number.parse().unwrap_or(0))
         .collect();
-    // Fields: user nice system idle iowait irq softirq steal.
-    let idle: u64 = ticks.iter().skip(3).take(2).sum();
-    seconds(ticks.iter().sum::<u64>() - idle)
+    // Fields of proc(5): user nice system idle iowait irq softirq steal, and two that are part of the first.
+    let sum = |fields: &[usize]| {
+        seconds(fields.iter().filter_map(|field| ticks.get(*field)).sum::<u64>())
+    };
+    MachineTimes { busy: sum(&[0, 1, 2, 5, 6]), stolen: sum(&[7]) }
 }
 
 fn cpu_seconds_of(pid: u32) -> f64 {

@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::Failure;
-use crate::contestant::Contestant;
+use crate::contestant::{Contestant, OURS};
 use crate::durable;
 use crate::goals::{Direction, Goals};
 use crate::load::{self, Volume};
 use crate::options::MIB;
 use crate::payload::Payload;
-use crate::process::{self, Memory};
+use crate::process::{self, MachineTimes, Memory};
 use crate::spread::Spread;
 use crate::table::{Table, figure, size};
 
@@ -23,6 +23,9 @@ const WARM_UP_FILES: u64 = 2;
 
 /// Above this many cores in other hands the figures are marked: 0.3.
 const BUSY_CORES: f64 = 0.3;
+
+/// Above this many cores that the host kept for other machines the figures are marked: 0.1.
+const STOLEN_CORES: f64 = 0.1;
 
 /// What all measurements share.
 pub struct Ground<'run> {
@@ -53,6 +56,8 @@ struct Round {
     client_cores: f64,
     server_cores: f64,
     other_cores: f64,
+    /// What the host kept for other machines.
+    stolen_cores: f64,
     /// After the last upload, with the peak since the warm-up; none for the loop.
     memory: Option<Memory>,
 }
@@ -113,7 +118,7 @@ pub fn compare(ground: &Ground<'_>, scenario: &Scenario) -> Result<Vec<Lane>, Fa
             match measure_server(ground, contestant.as_ref(), volume) {
                 Ok(round) => lane.rounds.push(round),
                 // Another program's trouble must not cost the figures of a long run.
-                Err(error) if !lane.is_durable => lane.failure = Some(error.to_string()),
+                Err(error) if lane.name != OURS => lane.failure = Some(error.to_string()),
                 Err(error) => {
                     return Err(format!("{}: {}: {error}", scenario.name, lane.name).into());
                 }
@@ -170,12 +175,12 @@ fn measure_server(
 struct CpuTimes {
     client: f64,
     server: f64,
-    machine: f64,
+    machine: MachineTimes,
 }
 
 impl CpuTimes {
     fn now(server: f64) -> Self {
-        Self { client: process::own_cpu_seconds(), server, machine: process::machine_cpu_seconds() }
+        Self { client: process::own_cpu_seconds(), server, machine: process::machine_times() }
     }
 
     fn since(&self, before: &Self, elapsed: Duration) -> Self {
@@ -183,7 +188,10 @@ impl CpuTimes {
         Self {
             client: cores(self.client, before.client),
             server: cores(self.server, before.server),
-            machine: cores(self.machine, before.machine),
+            machine: MachineTimes {
+                busy: cores(self.machine.busy, before.machine.busy),
+                stolen: cores(self.machine.stolen, before.machine.stolen),
+            },
         }
     }
 
@@ -192,7 +200,8 @@ impl CpuTimes {
             files_per_second: volume.files as f64 / elapsed.as_secs_f64(),
             client_cores: self.client,
             server_cores: self.server,
-            other_cores: (self.machine - self.client - self.server).max(0.0),
+            other_cores: (self.machine.busy - self.client - self.server).max(0.0),
+            stolen_cores: self.machine.stolen,
             memory,
         }
     }
@@ -242,12 +251,18 @@ fn print_table(scenario: &Scenario, lanes: &[Lane], rounds: usize) {
         ]);
     }
     table.print();
-    let others = Spread::of(lanes.iter().map(|lane| lane.median_of(|round| round.other_cores)));
-    if let Some(others) = others.filter(|others| others.median() > BUSY_CORES) {
+    let median_of = |figure: fn(&Round) -> f64| {
+        Spread::of(lanes.iter().map(|lane| lane.median_of(figure))).map_or(0.0, |all| all.median())
+    };
+    let (others, stolen) =
+        (median_of(|round| round.other_cores), median_of(|round| round.stolen_cores));
+    if others > BUSY_CORES {
         println!(
-            "  others used {:.2} cores meanwhile (kernel threads included): mind the spread",
-            others.median()
+            "  others used {others:.2} cores meanwhile (kernel threads included): mind the spread"
         );
+    }
+    if stolen > STOLEN_CORES {
+        println!("  the host kept {stolen:.2} cores for other machines meanwhile: mind the spread");
     }
     for lane in lanes {
         if let Some(failure) = &lane.failure {
@@ -258,7 +273,7 @@ fn print_table(scenario: &Scenario, lanes: &[Lane], rounds: usize) {
 
 /// Goals of the 3 MiB scenario.
 pub fn judge_photos(goals: &mut Goals, lanes: &[Lane]) {
-    let ours = rate_of(lanes, "photosync");
+    let ours = rate_of(lanes, OURS);
     let single = rate_of(lanes, &loop_name(1));
     goals.judge(
         "3 MiB files, share of loop, 1 writer",
@@ -283,7 +298,7 @@ pub fn judge_photos(goals: &mut Goals, lanes: &[Lane]) {
 
 /// Goals of the 20 KB scenario.
 pub fn judge_small(goals: &mut Goals, lanes: &[Lane], in_flight: usize) {
-    let ours = rate_of(lanes, "photosync");
+    let ours = rate_of(lanes, OURS);
     let name = loop_name(in_flight);
     let many = rate_of(lanes, &name);
     goals.judge(
@@ -296,9 +311,12 @@ pub fn judge_small(goals: &mut Goals, lanes: &[Lane], in_flight: usize) {
     goals.judge("20 KB files per second", Direction::AtLeast, 3000.0, "/s", ours);
 }
 
-/// How many times as fast as `theirs` `ours` was, by medians; none when one of them did not run.
-pub fn ratio(lanes: &[Lane], ours: &str, theirs: &str) -> Option<f64> {
-    over(rate_of(lanes, ours), rate_of(lanes, theirs))
+/// How many times as fast as `theirs` `ours` was in each round, where both were measured one after the other; none
+/// when one of them did not run.
+pub fn ratios(lanes: &[Lane], ours: &str, theirs: &str) -> Option<Spread> {
+    let rounds = |name: &str| lanes.iter().find(|lane| lane.name == name).map(|lane| &lane.rounds);
+    let pairs = rounds(ours)?.iter().zip(rounds(theirs)?);
+    Spread::of(pairs.map(|(ours, theirs)| ours.files_per_second / theirs.files_per_second))
 }
 
 /// Files per second of a contestant, by the median; none when it did not run.

@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 
 use super::borg::{BORG, Borg};
 use super::contest::{Contestant, Keeper, Run};
-use super::ours::{OURS, Ours};
+use super::ours::Ours;
 use super::restic::{RESTIC, Restic};
 use super::tree::{self, Tree};
 use crate::Failure;
+use crate::contestant::OURS;
 use crate::goals::{Direction, Goals};
 use crate::options::{RelayOptions, RelayPart};
 use crate::spread::Spread;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::sealing::{PIECE_BYTES, Times, rates, time_copied_boxes};
 use crate::Failure;
+use crate::contestant::OURS;
 use crate::goals::{Direction, Goals};
 use crate::options::RelayOptions;
 use crate::process::{clean_command, find_program, run_to_end};
@@ -30,7 +31,7 @@ pub fn compare(options: &RelayOptions, goals: &mut Goals) -> Result<(), Failure>
     let ours = time_copied_boxes(options.calls);
     let title = format!("The box into a new buffer, 4 MiB, one thread, {} calls", options.calls);
     let mut table = Table::new(title, &["what", "MB/s, fastest", "MB/s, median"]);
-    for (name, times) in [("photosync", &ours), ("tweetnacl", &theirs)] {
+    for (name, times) in [(OURS, &ours), ("tweetnacl", &theirs)] {
         let [fastest, median] = rates(times);
         table.row([name.to_owned(), fastest, median]);
     }

@@ -11,11 +11,9 @@ use serde_json::Value;
 use super::contest::{Contestant, Keeper, Run};
 use super::tree::Tree;
 use crate::Failure;
+use crate::contestant::OURS;
 use crate::photosync::{self, PhotoSync, Ready};
 use crate::process::{clean_command, run_to_end};
-
-/// Our name in tables.
-pub const OURS: &str = "photosync";
 
 /// Both of our programs.
 pub struct Ours {

@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::proxy::{Proxy, Wire};
 use super::{in_mib, tree};
 use crate::Failure;
+use crate::contestant::OURS;
 use crate::goals::{Direction, Goals};
 use crate::options::SyncOptions;
 use crate::photosync::{self, PhotoSync, Ready};
@@ -101,7 +102,7 @@ pub fn compare(
 
 impl Ours {
     fn start(server: &PhotoSync, program: PathBuf, parent: &Path) -> Result<Self, Failure> {
-        let home = make_home(parent, "photosync")?;
+        let home = make_home(parent, OURS)?;
         let server = server.start_bare(&home)?;
         photosync::register(server.address)?;
         let proxy = Proxy::start(server.address)?;
@@ -255,7 +256,7 @@ fn print_unchanged(options: &SyncOptions, unchanged: &Unchanged, most: Wire) {
         table.row(cells);
     };
     let ours: Vec<_> = unchanged.ours.iter().map(|run| &run.finished).collect();
-    row("photosync", &ours);
+    row(OURS, &ours);
     row("restic", &unchanged.restic.iter().collect::<Vec<_>>());
     row("restic, opening its repository", &unchanged.opening.iter().collect::<Vec<_>>());
     table.print();

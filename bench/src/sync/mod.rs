@@ -11,7 +11,7 @@ use std::time::Instant;
 use sha2::{Digest as _, Sha256};
 
 use crate::Failure;
-use crate::contestant::Contestant;
+use crate::contestant::{Contestant, OURS};
 use crate::goals::{Direction, Goals};
 use crate::load::Volume;
 use crate::machine;
@@ -80,10 +80,14 @@ fn compare_tus(
             SyncPart::Stream => ("one tus stream", 2.0),
             SyncPart::Streams | SyncPart::Known => ("four tus streams", 2.0),
         };
-        let found = uploads::ratio(&lanes, tus::OURS, tus::RIVAL);
-        goals.judge(format!("{what}, over {}", tus::RIVAL), Direction::AtLeast, target, "", found);
-        if let Some(found) = uploads::ratio(&lanes, tus::OURS, tus::SYNCED_RIVAL) {
-            println!("  all durable: {} x {}", figure(found), tus::SYNCED_RIVAL);
+        for rival in [tus::SYNCED_RIVAL, tus::RIVAL] {
+            let found = uploads::ratios(&lanes, OURS, rival);
+            if let Some(found) = &found {
+                let [least, median, most] = [found.min(), found.median(), found.max()].map(figure);
+                println!("  {median} x {rival} ({least} to {most} by rounds)");
+            }
+            let what = format!("{what}, over {rival}");
+            goals.judge(what, Direction::AtLeast, target, "", found.map(|found| found.median()));
         }
         if part == SyncPart::Stream {
             print_hash_limit(&lanes, scenario.volume.bytes_each);
@@ -99,13 +103,13 @@ fn print_hash_limit(lanes: &[Lane], bytes_each: u64) {
     let limit = hash_rate();
     let percent = 100.0 * bytes_each as f64 / limit;
     let part = |name: &str| uploads::rate_of(lanes, name).map(|rate| percent * rate);
-    if let (Some(ours), Some(rival)) = (part(tus::OURS), part(tus::RIVAL)) {
+    if let (Some(ours), Some(rival)) = (part(OURS), part(tus::RIVAL)) {
         println!(
             "  limit: SHA-256 on one core {} MB/s = {} x {}; {} reaches {} % of it",
             figure(limit / 1e6),
             figure(100.0 / rival),
             tus::RIVAL,
-            tus::OURS,
+            OURS,
             figure(ours)
         );
     }
@@ -164,7 +168,7 @@ fn gather(server: &PhotoSync, options: &SyncOptions) -> Vec<Box<dyn Contestant>>
 }
 
 fn print_memory(peaks: &[(String, Vec<Lane>)]) {
-    let names = [tus::OURS, tus::RIVAL];
+    let names = [OURS, tus::RIVAL];
     let mut heading = vec!["scenario"];
     heading.extend(names);
     let mut table = Table::new("Most resident memory of the server (median of rounds)", &heading);

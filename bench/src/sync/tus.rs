@@ -17,15 +17,13 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use crate::Failure;
-use crate::contestant::{Contestant, Server, Shelf};
+use crate::contestant::{Contestant, OURS, Server, Shelf};
 use crate::http::{Answer, Connection, HttpError};
 use crate::load::Uploader;
 use crate::payload::Content;
 use crate::photosync::PhotoSync;
 use crate::process::{Running, clean_command, find_program};
 
-/// Our name in tables.
-pub const OURS: &str = "photosync";
 /// Name of `@tus/server` in tables and of its folder: no slash.
 pub const RIVAL: &str = "tus-server";
 /// The same, made to promise what PhotoSync does: the answer that ends an upload waits for the disk.
