@@ -18,6 +18,7 @@ use photosync_server::pairing::{discovery, rules};
 use photosync_server::serve::{self, Listener, Speaks, Tls};
 use photosync_server::updates::rules::Progress;
 use photosync_server::upkeep;
+use photosync_server::uploads::tus;
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
@@ -114,6 +115,7 @@ pub async fn serve(
         let _ = tokio::task::spawn_blocking(|| announcement.withdraw()).await;
     }
     remote::withdraw(&app.config.data_dir);
+    tus::make_all_durable(&app).await;
     app.db.close().await;
     match ended {
         Ok(()) => Ok(Exit::Success),

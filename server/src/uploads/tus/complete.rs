@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use photosync_protocol::error::ErrorCode;
 
+use super::durable::make_durable;
 use super::queries::{self, Upload};
-use super::receive::make_durable;
 use super::registry::Turn;
 use super::{PARTIAL, Progress, length_of, origin_of, recover};
 use crate::boot::App;

@@ -5,6 +5,7 @@
 
 mod complete;
 mod concatenate;
+mod durable;
 pub mod queries;
 mod receive;
 mod recover;
@@ -15,6 +16,7 @@ pub mod rules;
 #[cfg(test)]
 mod tests;
 
+pub use durable::make_all_durable;
 pub use recover::{list_unfinished, recover, survey_expired, sweep_expired};
 pub use registry::Registry;
 
@@ -29,8 +31,9 @@ use crate::auth::random_id;
 use crate::boot::App;
 use crate::error::{Error, Result};
 use crate::http::body::{broken_body, drain, stage_body, too_large, with_idle_limit};
+use durable::make_durable;
 use queries::Upload;
-use receive::{End, expiry, make_durable, receive};
+use receive::{End, expiry, receive};
 use registry::{NoTurn, Turn};
 use rules::{Checksum, Described};
 

@@ -12,13 +12,12 @@ use futures_util::{Stream, StreamExt};
 use sha1::Digest as _;
 use tokio::task::JoinHandle;
 
+use super::durable::{SYNC_BYTES, make_durable};
 use super::registry::{Entry, Turn};
 use super::rules::{Algorithm, Checksum};
-use super::{queries, recover};
-use crate::blobs::{BlobError, Resumable, ResumableHandle};
+use crate::blobs::{BlobError, Resumable};
 use crate::boot::App;
 use crate::clock::{DAY_MS, Stopwatch};
-use crate::db::DbError;
 use crate::error::{Error, Result};
 
 /// Bytes gathered before they are written: enough that a change of threads costs little, and no more than a newer
@@ -32,11 +31,8 @@ const PAUSE: Duration = Duration::from_millis(200);
 const LAST_SILENCE: Duration = Duration::from_millis(20);
 /// … and after this many milliseconds at the latest.
 const LAST_CALL_MS: u64 = 150;
-/// Bytes after which a growing file is made durable up to here, beside the receiving …
-const SYNC_BYTES: u64 = 32 * 1024 * 1024;
-/// … and how long after the end of a request fewer of them wait. A sync makes the file system commit and the database
-/// too: for each request of a client that sends small ones it would cost more than its bytes.
-const SYNC_PAUSE: Duration = Duration::from_secs(1);
+/// Bytes of one request that came over a longer time than this become durable, however few they are.
+const SLOW_MS: i64 = 10_000;
 /// Free space is looked at again after so many bytes.
 const SPACE_CHECK_BYTES: u64 = 16 * 1024 * 1024;
 
@@ -73,6 +69,7 @@ pub async fn receive(
         id,
         entry: turn.entry.clone(),
         synced_bytes: open.length_bytes(),
+        synced_at_ms: app.clock.now_ms(),
         checked_bytes: open.length_bytes(),
         // Until the checksum is compared, nothing of the piece may count as durable.
         syncs: checksum.is_none(),
@@ -180,6 +177,7 @@ struct Writer<'a> {
     open: Option<Resumable>,
     running: Option<JoinHandle<std::result::Result<(Resumable, Written), BlobError>>>,
     synced_bytes: u64,
+    synced_at_ms: i64,
     checked_bytes: u64,
     syncs: bool,
 }
@@ -203,8 +201,11 @@ impl Writer<'_> {
                 return Err(error);
             }
         }
-        if self.syncs && length_bytes - self.synced_bytes >= SYNC_BYTES {
-            self.synced_bytes = length_bytes;
+        let (now_ms, waiting_bytes) = (self.app.clock.now_ms(), length_bytes - self.synced_bytes);
+        let is_time = waiting_bytes >= SYNC_BYTES
+            || (waiting_bytes > 0 && now_ms - self.synced_at_ms >= SLOW_MS);
+        if self.syncs && is_time {
+            (self.synced_bytes, self.synced_at_ms) = (length_bytes, now_ms);
             make_durable(self.app, self.id, &self.entry, open.handle(), length_bytes);
         }
         let store = self.app.originals.clone();
@@ -227,57 +228,6 @@ impl Writer<'_> {
 
 fn lost() -> BlobError {
     BlobError::new("go on with", "an upload that failed", io::Error::other("it failed"))
-}
-
-/// Makes the first `length_bytes` durable and then says so in the database, in a task of its own: at once when
-/// [`SYNC_BYTES`] wait for it, otherwise [`SYNC_PAUSE`] later. One at a time for each upload, with the newest wish.
-pub fn make_durable(
-    app: &App,
-    id: &str,
-    entry: &Arc<Entry>,
-    handle: ResumableHandle,
-    length_bytes: u64,
-) {
-    if !entry.sync.want(handle, length_bytes, SYNC_BYTES) {
-        return;
-    }
-    let (app, id, entry) = (app.clone(), id.to_owned(), entry.clone());
-    tokio::spawn(async move {
-        loop {
-            // Either way it is time.
-            let _ = tokio::time::timeout(SYNC_PAUSE, entry.sync.enough.notified()).await;
-            let running = entry.sync.running.lock().await;
-            if let Some((handle, length_bytes)) = entry.sync.next() {
-                sync_once(&app, &id, &entry, handle, length_bytes).await;
-            }
-            drop(running);
-            if entry.sync.ends() {
-                return;
-            }
-        }
-    });
-}
-
-async fn sync_once(app: &App, id: &str, entry: &Entry, handle: ResumableHandle, length_bytes: u64) {
-    let sync = move || handle.sync().map(|()| handle.release(length_bytes));
-    let synced = tokio::task::spawn_blocking(sync).await;
-    if let Ok(Err(error)) = &synced {
-        // What the disk dropped is never written again by itself: these bytes are asked for once more.
-        entry.note_damage();
-        recover::distrust_files(app).await;
-        tracing::error!(upload = id, %error, cause = %error.source, "an upload could not be made durable");
-    }
-    // The disk says only once that it dropped something: after that a success means nothing.
-    if !matches!(synced, Ok(Ok(()))) || entry.is_damaged() {
-        return;
-    }
-    let (id, expires_at_ms) = (id.to_owned(), expiry(app));
-    let synced_bytes = i64::try_from(length_bytes).unwrap_or(i64::MAX);
-    let noted: std::result::Result<(), DbError> =
-        app.db.write(move |tx| queries::raise_synced(tx, &id, synced_bytes, expires_at_ms)).await;
-    if let Err(error) = noted {
-        tracing::warn!(%error, "how far an upload is durable could not be noted; a power cut would cost more of it");
-    }
 }
 
 /// When an upload expires that somebody works on now.

@@ -9,10 +9,11 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
-use tokio::sync::{Mutex as AsyncMutex, Notify, OwnedMutexGuard, watch};
+use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard, watch};
 use uuid::Uuid;
 
-use crate::blobs::{Resumable, ResumableHandle};
+use super::durable::Sync;
+use crate::blobs::Resumable;
 
 /// Idle uploads whose file stays open.
 const MAX_ENTRIES: usize = 256;
@@ -51,27 +52,6 @@ pub struct Entry {
     /// Whose upload it is, once that was looked up.
     owner: OnceLock<Uuid>,
     pub(super) sync: Sync,
-}
-
-#[derive(Default)]
-struct Wish {
-    /// The file, and the length that should become durable.
-    wanted: Option<(ResumableHandle, u64)>,
-    /// Length of the newest attempt.
-    begun_bytes: u64,
-    /// Whether a task sees to it.
-    has_task: bool,
-}
-
-/// How an upload's file becomes durable while it grows.
-#[derive(Default)]
-pub(super) struct Sync {
-    wish: Mutex<Wish>,
-    /// So much waits that the task should not wait for more.
-    pub(super) enough: Notify,
-    /// Held while the file is made durable or cut off: a failure shows before anything else relies on it, and nothing
-    /// counts as durable that was cut off meanwhile.
-    pub(super) running: AsyncMutex<()>,
 }
 
 /// Why a request did not get its turn.
@@ -175,57 +155,14 @@ impl Registry {
         table.entries.get(id).is_some_and(|slot| slot.entry.owner.get() == Some(&account))
     }
 
+    /// The uploads that have an entry.
+    pub fn list(&self) -> Vec<String> {
+        self.lock().entries.keys().cloned().collect()
+    }
+
     /// Closes an upload that is over.
     pub fn forget(&self, id: &str) {
         self.lock().entries.remove(id);
-    }
-}
-
-impl Sync {
-    fn lock(&self) -> MutexGuard<'_, Wish> {
-        match self.wish.lock() {
-            Ok(guard) => guard,
-            Err(poisoned) => poisoned.into_inner(),
-        }
-    }
-
-    /// Notes what should become durable, at once when `enough_bytes` wait for it. Whether there must be a task for it.
-    pub(super) fn want(
-        &self,
-        handle: ResumableHandle,
-        length_bytes: u64,
-        enough_bytes: u64,
-    ) -> bool {
-        let mut wish = self.lock();
-        if length_bytes.saturating_sub(wish.begun_bytes) >= enough_bytes {
-            self.enough.notify_one();
-        }
-        wish.wanted = Some((handle, length_bytes));
-        !std::mem::replace(&mut wish.has_task, true)
-    }
-
-    /// What its task should see to now.
-    pub(super) fn next(&self) -> Option<(ResumableHandle, u64)> {
-        let mut wish = self.lock();
-        let next = wish.wanted.take();
-        if let Some((_, length_bytes)) = &next {
-            wish.begun_bytes = *length_bytes;
-        }
-        next
-    }
-
-    /// Whether its task ends, because nobody wants more.
-    pub(super) fn ends(&self) -> bool {
-        let mut wish = self.lock();
-        wish.has_task = wish.wanted.is_some();
-        !wish.has_task
-    }
-
-    /// The file has so many bytes, and all of them are durable.
-    pub(super) fn note_all(&self, length_bytes: u64) {
-        let mut wish = self.lock();
-        wish.wanted = None;
-        wish.begun_bytes = length_bytes;
     }
 }
 

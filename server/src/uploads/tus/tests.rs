@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
+use futures_util::stream;
 use photosync_protocol::error::ErrorCode;
 use photosync_protocol::v2::tus::write_metadata;
 use tempfile::TempDir;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use super::*;
@@ -122,6 +125,69 @@ async fn after_a_power_cut_only_the_durable_prefix_counts() {
     let file = app.originals.account_folder(uploader.account).join("a.jpg");
     assert_eq!(std::fs::read(file).unwrap(), b"abcdef");
     assert_eq!(look(&app, uploader.account, &id).await.unwrap().upload.asset_id, Some(asset));
+    stop(app).await;
+}
+
+/// A request whose client sends what comes through the channel, and then nothing until that is closed.
+fn send_slowly(
+    app: &App,
+    uploader: &Uploader,
+    id: &str,
+) -> (mpsc::UnboundedSender<Bytes>, JoinHandle<Result<Progress>>) {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let body = stream::unfold(receiver, async |mut receiver| {
+        let bytes: Bytes = receiver.recv().await?;
+        Some((Ok::<_, std::io::Error>(bytes), receiver))
+    });
+    let piece =
+        Piece { offset: 0, length_bytes: None, checksum: None, declared_bytes: 9, drains: true };
+    let (app, account, id) = (app.clone(), uploader.account, id.to_owned());
+    let body = Body::from_stream(body);
+    (sender, tokio::spawn(async move { append(&app, account, &id, piece, body).await }))
+}
+
+#[tokio::test]
+async fn a_server_that_stops_makes_every_unfinished_upload_durable() {
+    let dir = tempfile::tempdir().unwrap();
+    let (app, uploader) = server(&dir).await;
+    let (waiting, receiving) = (begin(&app, &uploader, 6).await, begin(&app, &uploader, 9).await);
+    let (client, request) = send_slowly(&app, &uploader, &receiving);
+    client.send(Bytes::from_static(b"abcd")).unwrap();
+    while !app.tus.is_receiving(&receiving, 0) {
+        tokio::task::yield_now().await;
+    }
+    send(&app, &uploader, &waiting, 0, b"abc").await;
+    make_all_durable(&app).await;
+    assert_eq!(row(&app, uploader.account, &waiting).await.unwrap().synced_bytes, 3);
+    assert_eq!(row(&app, uploader.account, &receiving).await.unwrap().synced_bytes, 4);
+    assert_eq!(request.await.unwrap().unwrap_err().code, ErrorCode::Preempted);
+    lose_power(&app, &uploader, &receiving, b"\0\0").await;
+    stop(app).await;
+
+    let (app, uploader) = server(&dir).await;
+    assert_eq!(look(&app, uploader.account, &waiting).await.unwrap().offset, 3);
+    assert_eq!(look(&app, uploader.account, &receiving).await.unwrap().offset, 4);
+    stop(app).await;
+}
+
+#[tokio::test]
+async fn a_request_that_takes_long_becomes_durable_meanwhile() {
+    let dir = tempfile::tempdir().unwrap();
+    let (app, uploader) = server(&dir).await;
+    let id = begin(&app, &uploader, 9).await;
+    let (client, request) = send_slowly(&app, &uploader, &id);
+    let path = app.originals.account_folder(uploader.account).join(format!(".staging/tus-{id}"));
+    client.send(Bytes::from_static(b"abc")).unwrap();
+    while std::fs::metadata(&path).unwrap().len() < 3 {
+        tokio::task::yield_now().await;
+    }
+    app.clock.advance(Duration::from_secs(11));
+    client.send(Bytes::from_static(b"def")).unwrap();
+    until_durable(&app, uploader.account, &id, 3).await;
+    assert!(!request.is_finished());
+    client.send(Bytes::from_static(b"ghi")).unwrap();
+    drop(client);
+    assert_eq!(request.await.unwrap().unwrap().offset, 9);
     stop(app).await;
 }
 
