@@ -19,8 +19,9 @@ pub(super) const SYNC_BYTES: u64 = 32 * 1024 * 1024;
 /// … and how long after the end of a request fewer of them wait. A sync makes the file system commit and the database
 /// too: for each request of a client that sends small ones it would cost more than its bytes.
 const SYNC_PAUSE: Duration = Duration::from_secs(1);
-/// Longest time that a server that stops takes for it.
-const STOP_WAIT: Duration = Duration::from_secs(5);
+/// Longest time that a server that stops takes for it: with the 5 s its requests get, less than the 10 s after which a
+/// tray app kills it.
+const STOP_WAIT: Duration = Duration::from_secs(3);
 
 #[derive(Default)]
 struct Wish {
