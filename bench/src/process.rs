@@ -281,7 +281,7 @@ pub fn machine_times() -> MachineTimes {
         .skip(1)
         .map(|number| number.parse().unwrap_or(0))
         .collect();
-    // Fields of proc(5): user nice system idle iowait irq softirq steal, and two that are part of the first.
+    // Fields of proc(5): user nice system idle iowait irq softirq steal, and two that are part of the first two.
     let sum = |fields: &[usize]| {
         seconds(fields.iter().filter_map(|field| ticks.get(*field)).sum::<u64>())
     };

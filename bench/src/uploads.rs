@@ -361,3 +361,33 @@ impl Drop for Folder {
         let _ = fs::remove_dir_all(&self.path);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lane(name: &str, rates: &[f64]) -> Lane {
+        let round = |rate: &f64| Round {
+            files_per_second: *rate,
+            client_cores: 0.0,
+            server_cores: 0.0,
+            other_cores: 0.0,
+            stolen_cores: 0.0,
+            memory: None,
+        };
+        let rounds = rates.iter().map(round).collect();
+        Lane { name: name.into(), is_durable: true, rounds, failure: None }
+    }
+
+    #[test]
+    fn ratios_are_taken_within_each_round_as_far_as_both_ran() {
+        // The machine was four times as fast in the last round: that is no merit of either.
+        let lanes = [lane(OURS, &[20.0, 30.0, 80.0]), lane("rival", &[10.0, 10.0, 40.0])];
+        let found = ratios(&lanes, OURS, "rival").unwrap();
+        assert_eq!((found.min(), found.median(), found.max()), (2.0, 2.0, 3.0));
+        let lanes = [lane(OURS, &[20.0, 30.0]), lane("rival", &[10.0]), lane("another", &[])];
+        assert_eq!(ratios(&lanes, OURS, "rival").unwrap().max(), 2.0);
+        assert!(ratios(&lanes, OURS, "another").is_none());
+        assert!(ratios(&lanes, OURS, "nobody").is_none());
+    }
+}

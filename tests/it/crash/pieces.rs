@@ -79,7 +79,8 @@ impl Operation {
                 last = Some(answer);
                 // Of some, so that a cut finds both.
                 if piece == 0 && part[0].is_multiple_of(4) {
-                    self.wait_until_durable(client, session, &place, expiry_of(&begun))?;
+                    let expiry = expiry_of(&begun).expect("when it expires");
+                    self.wait_until_durable(client, session, &place, expiry)?;
                 }
             }
         }
@@ -95,13 +96,16 @@ impl Operation {
         client: &mut Client,
         session: &Session,
         place: &str,
-        first_expiry: Option<&str>,
+        first_expiry: &str,
     ) -> Result<(), HttpError> {
         let id = format!("{}-look", self.id);
         let mut looked = Ok(());
         let is_over = wait_until(DURABLE_WITHIN, || {
             match client.send(request("HEAD", place, &id, session)) {
-                Ok(answer) => expiry_of(&answer) != first_expiry,
+                Ok(answer) => {
+                    assert_eq!(answer.status(), 200, "{}: {}", self.id, answer.text());
+                    expiry_of(&answer).expect("when it expires") != first_expiry
+                }
                 Err(error) => {
                     looked = Err(error);
                     true

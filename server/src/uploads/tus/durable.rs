@@ -121,17 +121,19 @@ pub fn make_durable(
 pub async fn make_all_durable(app: &App) {
     // All at once: one that is being completed may take longer than this waits.
     let all = join_all(app.tus.list().into_iter().map(async |id| {
-        let Ok(turn) = app.tus.take_over(&id).await else { return };
+        let Ok(turn) = app.tus.take_over(&id).await else { return false };
         let _running = turn.entry.sync.running.lock().await;
         if let Some((handle, length_bytes)) = turn.entry.sync.next() {
             sync_once(app, &id, &turn.entry, handle, length_bytes).await;
             // Its task has nothing left to wait for.
             turn.entry.sync.enough.notify_one();
         }
+        true
     }));
-    if tokio::time::timeout(STOP_WAIT, all).await.is_err() {
+    let reached = tokio::time::timeout(STOP_WAIT, all).await;
+    if !reached.is_ok_and(|all| all.into_iter().all(|is_reached| is_reached)) {
         tracing::warn!(
-            "stopping: the disk is slow; a power cut now may cost the end of unfinished uploads"
+            "stopping: some unfinished uploads are still busy; a restart of the machine may cost the end of them"
         );
     }
 }

@@ -85,14 +85,19 @@ async fn row(app: &App, account: Uuid, id: &str) -> Option<Upload> {
     app.db.read(move |tx| queries::find_upload(tx, account, &id)).await.unwrap()
 }
 
-/// Waits until the background sync has noted so many bytes.
-async fn until_durable(app: &App, account: Uuid, id: &str, bytes: i64) {
-    let noted = async {
-        while row(app, account, id).await.unwrap().synced_bytes < bytes {
+/// Waits for a state, for 20 s at most.
+async fn until(mut holds: impl AsyncFnMut() -> bool) {
+    let held = async {
+        while !holds().await {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), noted).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(20), held).await.unwrap();
+}
+
+/// Waits until the background sync has noted so many bytes.
+async fn until_durable(app: &App, account: Uuid, id: &str, bytes: i64) {
+    until(async || row(app, account, id).await.unwrap().synced_bytes >= bytes).await;
 }
 
 /// As if the machine had lost its power: another boot, and bytes that nobody synced.
@@ -153,9 +158,7 @@ async fn a_server_that_stops_makes_every_unfinished_upload_durable() {
     let (waiting, receiving) = (begin(&app, &uploader, 6).await, begin(&app, &uploader, 9).await);
     let (client, request) = send_slowly(&app, &uploader, &receiving);
     client.send(Bytes::from_static(b"abcd")).unwrap();
-    while !app.tus.is_receiving(&receiving, 0) {
-        tokio::task::yield_now().await;
-    }
+    until(async || app.tus.is_receiving(&receiving, 0)).await;
     send(&app, &uploader, &waiting, 0, b"abc").await;
     make_all_durable(&app).await;
     assert_eq!(row(&app, uploader.account, &waiting).await.unwrap().synced_bytes, 3);
@@ -178,9 +181,7 @@ async fn a_request_that_takes_long_becomes_durable_meanwhile() {
     let (client, request) = send_slowly(&app, &uploader, &id);
     let path = app.originals.account_folder(uploader.account).join(format!(".staging/tus-{id}"));
     client.send(Bytes::from_static(b"abc")).unwrap();
-    while std::fs::metadata(&path).unwrap().len() < 3 {
-        tokio::task::yield_now().await;
-    }
+    until(async || std::fs::metadata(&path).unwrap().len() >= 3).await;
     app.clock.advance(Duration::from_secs(11));
     client.send(Bytes::from_static(b"def")).unwrap();
     until_durable(&app, uploader.account, &id, 3).await;
