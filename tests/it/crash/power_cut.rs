@@ -20,16 +20,16 @@ use super::send::{Operation, WAYS, WAYS_IN_PIECES, Way, get, sign_up};
 use super::torture::process::{Running, Started, check, serve_command, start, wait_until};
 use super::torture::{Dice, binaries, list_below, random_seed, scratch_folder};
 
-/// Uploads of the recorded run.
-const OPERATIONS: u64 = 250;
+/// Uploads of the recorded run. After each cut all that were answered are asked for, so time grows with the square of this.
+const OPERATIONS: u64 = 160;
 /// Connections at a time.
 const CONNECTIONS: usize = 5;
 /// Cuts looked at at a time: one for each core of a small machine.
 const WORKERS: usize = 2;
 /// Cuts of the run besides those at every answer.
-const RANDOM_CUTS: u64 = 60;
+const RANDOM_CUTS: u64 = 140;
 /// Cuts between the pieces of each upload that comes in pieces.
-const CUTS_IN_PIECES: usize = 1;
+const CUTS_IN_PIECES: usize = 2;
 /// Uploads that must have gone on from the middle, of all cuts: with fewer the durable prefix was not tried.
 const FROM_MIDDLE: usize = 50;
 /// Cuts of the first start.
@@ -71,10 +71,10 @@ fn what_was_answered_survives_a_power_cut_at_any_moment() {
     recording.materialise(recording.len(), &Cut::KeepEverything, &whole).expect("the folder");
     assert_eq!(read_tree(&whole), read_tree(&data), "the recorder must have seen everything");
 
-    let moments = choose_moments(&recording, &run, seed);
     let acknowledged = run.acknowledgements(&recording);
     assert_eq!(acknowledged.len(), run.operations.len(), "every upload was answered with success");
     let begun = run.beginnings(&recording);
+    let moments = choose_moments(&recording, (&acknowledged, &begun), seed);
     let failures = look_at(&moments, &recording, scratch.path(), |left, position, number| {
         run.hold_to_promises(left, (&acknowledged, &begun), position, number)
     });
@@ -228,19 +228,22 @@ fn upload_everything(server: &Running, session: Session, seed: u64) -> Run {
 }
 
 /// Strict cuts around and at each answer, random ones there and elsewhere.
-fn choose_moments(recording: &Recording, run: &Run, seed: u64) -> Vec<Moment> {
+fn choose_moments(
+    recording: &Recording,
+    (acknowledged, begun): (&HashMap<String, usize>, &HashMap<String, usize>),
+    seed: u64,
+) -> Vec<Moment> {
     let mut dice = Dice(!seed);
     let mut moments = Vec::new();
-    for position in run.acknowledgements(recording).into_values() {
+    for position in acknowledged.values().copied() {
         moments.push((position, Cut::Strict));
         let beside = (position + dice.below(7) as usize).saturating_sub(3).min(recording.len());
         let cut = if dice.below(2) == 0 { Cut::Strict } else { Cut::Random(dice.below(u64::MAX)) };
         moments.push((beside, cut));
     }
     // Between the pieces of a file, where only offsets were answered.
-    let acknowledged = run.acknowledgements(recording);
-    for (id, begun) in run.beginnings(recording) {
-        let length = acknowledged[&id].saturating_sub(begun) as u64;
+    for (id, begun) in begun {
+        let length = acknowledged[id].saturating_sub(*begun) as u64;
         for _ in 0..CUTS_IN_PIECES {
             let position = begun + dice.below(length + 1) as usize;
             let random = Cut::Random(dice.below(u64::MAX));

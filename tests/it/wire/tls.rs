@@ -239,7 +239,11 @@ fn forward(mut plain: TcpStream, roots: &Path, name: Option<&str>, server: Socke
     let _ = back.join();
 }
 
-/// As [`pass_on`], with `name` in the place of the door's own address: a client knows no door. Each head comes in one piece.
+/// More than the head of any request has that is sent here.
+const HEAD_BYTES: usize = 4096;
+
+/// As [`pass_on`], with `name` in the place of the door's own address: a client knows no door. Each head comes in
+/// one piece, and begins it: a client waits for its answers.
 fn pass_on_to(name: &str, from: &mut TcpStream, to: &mut dyn Write) {
     let door = from.local_addr().expect("the door's address");
     let typed = format!("\r\nHost: {door}\r\n").into_bytes();
@@ -247,7 +251,8 @@ fn pass_on_to(name: &str, from: &mut TcpStream, to: &mut dyn Write) {
     let mut piece = vec![0; 64 * 1024];
     while let Ok(count @ 1..) = from.read(&mut piece) {
         let piece = &piece[..count];
-        let sent = match piece.windows(typed.len()).position(|part| part == typed) {
+        let head = &piece[..count.min(HEAD_BYTES)];
+        let sent = match head.windows(typed.len()).position(|part| part == typed) {
             Some(at) => to.write_all(&[&piece[..at], &meant, &piece[at + typed.len()..]].concat()),
             None => to.write_all(piece),
         };

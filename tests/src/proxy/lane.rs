@@ -123,7 +123,7 @@ impl Lane {
             Some(rate) => largest.min(usize::try_from(rate / 10).unwrap_or(largest).max(1)),
             None => largest,
         };
-        self.piece.resize(largest, 0);
+        self.piece = vec![0; largest];
         let count = match (&*source).read(&mut self.piece) {
             Ok(count) => count,
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
