@@ -1,22 +1,20 @@
 //! The programs under test, built once per run of the tests.
 //!
 //! The server with fault points and the power-cut recorder are built by nobody else, so an old one could be lying
-//! around; asking cargo costs a fraction of a second when they are current.
+//! around; asking cargo costs a fraction of a second when they are current. `scripts/test` has built them before, together
+//! with everything else; another build of them alone would be one with other features.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// Names a server built with the feature `fault-points`; it is not built then.
-pub const FAULT_SERVER_BIN_VARIABLE: &str = "PHOTOSYNC_FAULT_SERVER_BIN";
+/// Set where all that the tests run was built before them: nothing is built then.
+const BUILT_VARIABLE: &str = "PHOTOSYNC_TESTS_BUILT";
 
 /// The server with fault points. Without `PHOTOSYNC_FAULT` in its environment it is the server.
 pub fn fault_server() -> Result<PathBuf, String> {
     static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     let built = BUILT.get_or_init(|| {
-        if let Some(named) = std::env::var_os(FAULT_SERVER_BIN_VARIABLE) {
-            return Ok(PathBuf::from(named));
-        }
         const NAME: &str = "photosync-server-faults";
         let package = ["-p", "photosync-server", "--features", "fault-points", "--bin", NAME];
         build(&package).map(|folder| folder.join(NAME))
@@ -31,6 +29,9 @@ pub fn build(what: &[&str]) -> Result<PathBuf, String> {
     let mut folder = program.parent().unwrap_or(Path::new("."));
     if folder.ends_with("deps") {
         folder = folder.parent().unwrap_or(folder);
+    }
+    if std::env::var_os(BUILT_VARIABLE).is_some() {
+        return Ok(folder.to_owned());
     }
     let profile = match folder.file_name().and_then(|name| name.to_str()) {
         Some("debug") | None => "dev",
